@@ -1,0 +1,147 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is, what is wanted, and what that changes: merge and replace of templates, differences, masking of secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .template import Template, Value, Vector
+
+MASK = "********"
+
+# A name that ends like this holds a secret. Switches such as TOKEN="YES" are not secret, see _is_secret.
+_SECRET_NAME = re.compile(
+    r"(PASS(WORD|WD|PHRASE)?|SECRET|TOKEN|TOKENTXT|CREDENTIALS?|CRYPTED\w*|PRIVATE_?KEY|TLS_?KEY|API_?KEY|"
+    r"ACCESS_?KEY|SECRET_?KEY|AUTH_?KEY|PSK)(_BASE64)?$",
+    re.IGNORECASE,
+)
+_SECRET_VALUE = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+
+
+def merged(current: Mapping[str, Value], wanted: Mapping[str, Value]) -> Template:
+    """Return current with wanted laid over it.
+
+    A single vector (CONTEXT, OS, …) is merged key by key; DISK, NIC and other attributes given as a list, or present
+    more than once, are the complete list of that name.
+    """
+    result = Template(current)
+    for name, value in wanted.items():
+        known = result.get(name)
+        if isinstance(value, dict) and isinstance(known, dict) and name not in ALWAYS_LISTS:
+            result[name] = {**known, **value}
+        else:
+            result[name] = value
+    return result
+
+
+def replaced(current: Mapping[str, Value], wanted: Mapping[str, Value], keep: Iterable[str] = ()) -> Template:
+    """Return wanted, plus those attributes of current named in keep that wanted does not mention."""
+    result = Template(wanted)
+    for name in keep:
+        if name in current and name not in result:
+            result[name] = current[name]
+    return result
+
+
+def without(current: Mapping[str, Value], names: Iterable[str]) -> Template:
+    """Return current without the named attributes; "CONTEXT.START_SCRIPT" removes one key of a vector."""
+    result = Template(current)
+    for name in names:
+        top, dot, key = name.upper().partition(".")
+        if not dot:
+            result.pop(top, None)
+            continue
+        vector = result.get(top)
+        if isinstance(vector, dict) and key in vector:
+            result[top] = {part: text for part, text in vector.items() if part != key}
+    return result
+
+
+# Attributes of which an object has any number; one element and a list of one are the same thing for them.
+ALWAYS_LISTS = frozenset({"DISK", "NIC", "NIC_ALIAS", "PCI", "SCHED_ACTION", "INPUT", "AR"})
+
+
+def same(left: Value | None, right: Value | None) -> bool:
+    """Compare two attribute values. Lists of vectors are sets: their order and one-or-list do not matter."""
+    return bool(_canonical(left) == _canonical(right))
+
+
+def changed_names(before: Mapping[str, Value], after: Mapping[str, Value]) -> list[str]:
+    """Return the names of attributes that differ, those gone included, sorted."""
+    names = {*before, *after}
+    return sorted(name for name in names if not same(before.get(name), after.get(name)))
+
+
+def removed_names(before: Mapping[str, Value], after: Mapping[str, Value]) -> list[str]:
+    """Return the names that are in before but no longer in after."""
+    return sorted(name for name in before if name not in after and not _empty(before[name]))
+
+
+def update_for(before: Mapping[str, Value], after: Mapping[str, Value]) -> tuple[Template, int] | None:
+    """Return (template, type) of the one update call that leads from before to after, None when nothing differs.
+
+    Type 1 (merge) with only the changed attributes where possible, so that what others change at the same time
+    survives and restricted attributes are not sent again; type 0 (replace) with everything when something goes.
+    """
+    changed = changed_names(before, after)
+    if not changed:
+        return None
+    if removed_names(before, after):
+        return Template(after), 0
+    return Template({name: after[name] for name in changed if name in after}), 1
+
+
+def masked(value: Any, name: str = "") -> Any:
+    """Return a copy in which secrets are replaced by stars, at any depth."""
+    if isinstance(value, Mapping):
+        return {key: masked(part, str(key)) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [masked(part, name) for part in value]
+    return MASK if _is_secret(name, value) else value
+
+
+def difference(before: Any, after: Any, header: str = "") -> dict[str, Any]:
+    """Return Ansible's diff structure with secrets masked; a changed secret stays visible as changed."""
+    left, right = _masked_pair(before, after, "")
+    result: dict[str, Any] = {"before": left if left is not None else {}, "after": right if right is not None else {}}
+    if header:
+        result["before_header"] = result["after_header"] = header
+    return result
+
+
+def _masked_pair(before: Any, after: Any, name: str) -> tuple[Any, Any]:
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        left, right = {}, {}
+        for key in [*before, *(key for key in after if key not in before)]:
+            old, new = _masked_pair(before.get(key), after.get(key), str(key))
+            if key in before:
+                left[key] = old
+            if key in after:
+                right[key] = new
+        return left, right
+    if _is_secret(name, before) and _is_secret(name, after) and before != after:
+        return f"{MASK} (old)", f"{MASK} (new)"
+    return masked(before, name), masked(after, name)
+
+
+def _is_secret(name: str, value: Any) -> bool:
+    if not isinstance(value, str) or value.upper() in ("", "YES", "NO", "TRUE", "FALSE"):
+        return False
+    # "$ONEAPP_FL_TLS_KEY" or "M|password|text" style descriptions name a secret but are none.
+    if value.startswith("$"):
+        return False
+    return bool(_SECRET_NAME.search(name) or _SECRET_VALUE.search(value))
+
+
+def _canonical(value: Value | None) -> Any:
+    items = value if isinstance(value, list) else [value]
+    shaped = [tuple(sorted(item.items())) if isinstance(item, dict) else item for item in items if not _empty(item)]
+    return sorted(shaped, key=repr)
+
+
+def _empty(value: Value | Vector | None) -> bool:
+    return value is None or value == {} or value == []
