@@ -1,0 +1,93 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Command line `flower-ops run …`. Answers are JSON on standard output; an error is {"error": "one sentence"}, status 1."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flower_ops.node.flwr_cli import FlwrCliError
+from flower_ops.runs import submit as submitting
+from flower_ops.runs.errors import RunError
+from flower_ops.runs.record import Places
+from flower_ops.runs.status import list_runs, status, stop
+from flower_ops.runs.watch import Watcher
+
+
+def add_parser(commands: Any) -> None:
+    """Add `run` and its commands to the subparsers of a larger command line; `handler` takes the parsed arguments."""
+    parser = commands.add_parser("run", help="submit, follow and stop training runs")
+    parser.set_defaults(handler=handle)
+    _add_commands(parser)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python -m flower_ops.runs …`, what comes after `flower-ops run`. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="flower-ops run", description="Submit, follow and stop training runs.")
+    _add_commands(parser)
+    return handle(parser.parse_args(arguments))
+
+
+def handle(options: argparse.Namespace) -> int:
+    """Run one command; returns the exit status."""
+    try:
+        answer = COMMANDS[options.run_command](Places(options.root), options)
+    except (RunError, FlwrCliError) as error:
+        if options.json:
+            print(json.dumps({"error": str(error)}))
+        else:
+            print(error, file=sys.stderr)
+        return 1
+    print(json.dumps(answer, indent=None if options.json else 2))
+    return 0
+
+
+def _add_commands(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="run_command", required=True, metavar="COMMAND")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="answer on one line, errors as JSON too")
+    common.add_argument("--root", type=Path, default=Path("/"), help="folder that stands for / (for tests)")
+    one_run = argparse.ArgumentParser(add_help=False)
+    one_run.add_argument("--run-id", required=True)
+
+    new = commands.add_parser("submit", parents=[common], help="hand an app to the SuperLink and follow its run")
+    new.add_argument("--app", required=True, help="folder with the app's pyproject.toml")
+    new.add_argument("--run-config", default="{}", help="JSON object of overrides; - reads it from standard input")
+    new.add_argument("--output-dir", help="folder for the app's files (default: a new one under /opt/flower/runs)")
+    state = commands.add_parser("status", parents=[common, one_run], help="state, rounds and files of a run")
+    state.add_argument("--wait", type=float, default=0.0, help="seconds to wait for news at most")
+    state.add_argument("--seen", help="the progress already known; news is anything else")
+    commands.add_parser("stop", parents=[common, one_run], help="stop a run")
+    commands.add_parser("list", parents=[common], help="runs recorded on this SuperLink")
+    commands.add_parser("watch", parents=[common, one_run], help="follow a run to its end (what the unit does)")
+
+
+def _submit(places: Places, options: argparse.Namespace) -> dict[str, Any]:
+    text = sys.stdin.read() if options.run_config == "-" else options.run_config
+    try:
+        overrides = json.loads(text or "{}")
+    except ValueError as error:
+        raise RunError(f"The run configuration is not JSON: {error}.") from error
+    if not isinstance(overrides, dict):
+        raise RunError("The run configuration is not a JSON object of keys and values.")
+    return submitting.submit(places, options.app, overrides, options.output_dir)
+
+
+def _watch(places: Places, options: argparse.Namespace) -> dict[str, Any]:
+    record = Watcher(places.record(options.run_id), places.cli(), places.user).watch()
+    return {"run_id": record["run_id"], "status": record["status"], "reason": record["reason"]}
+
+
+COMMANDS: dict[str, Callable[[Places, argparse.Namespace], Any]] = {
+    "submit": _submit,
+    "status": lambda places, options: status(places, options.run_id, options.wait, options.seen),
+    "stop": lambda places, options: stop(places, options.run_id),
+    "list": lambda places, options: list_runs(places),
+    "watch": _watch,
+}

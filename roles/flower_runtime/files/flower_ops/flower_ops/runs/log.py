@@ -1,0 +1,152 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading a ServerApp's log: Flower's stock lines, which every app on the Message API prints.
+
+Round, metrics and failures of a run are told nowhere else: the Control API knows only status, times and bytes.
+A line is trusted only when it stands alone after Flower's log prefix, so that text of the app cannot pass as a round.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+from collections import deque
+from typing import Any
+
+ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+PREFIX = re.compile(r"^(?:INFO|WARNING|ERROR|DEBUG|CRITICAL)\s*:\s{1,6}")
+LEVEL_ERROR = re.compile(r"^ERROR\s*:\s*")
+ROUND = re.compile(r"\[ROUND (\d+)(?:/(\d+))?\]$")
+INITIAL = re.compile(r"Initial global evaluation results: (\{.*\})$")
+SAMPLED = re.compile(r"configure_(train|evaluate): Sampled (\d+) nodes \(out of (\d+)\)$")
+RECEIVED = re.compile(r"aggregate_(train|evaluate): Received (\d+) results and (\d+) failures$")
+AGGREGATED = re.compile(r"└──> Aggregated MetricRecord: (\{.*\})$")
+CENTRAL = re.compile(r"└──> MetricRecord: (\{.*\})$")
+REPLY_ERROR = re.compile(r"> Received error in reply from node (\d+): (.*)$")
+WAITING = re.compile(r"Waiting for nodes to connect: (\d+) connected \(minimum required: (\d+)\)\.?$")
+FINISHED = re.compile(r"Strategy execution finished in ([0-9.]+)s$")
+EXCEPTION = re.compile(r"^(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning)\b.*")
+TAIL_LINES = 40
+MAX_TEXT = 500
+NOT_FINITE = re.compile(r"(?<![\w'\"])(nan|inf)(?![\w'\"])")
+
+
+class RunLog:
+    """State of one run as far as its log tells it. Feed lines in order; times are seconds since the epoch.
+
+    rounds: one dict per round {round, train, evaluate, central: metrics or None, nodes, connected, results, failures,
+    errors, seconds, done}; results and failures are those of training.
+    """
+
+    def __init__(self) -> None:
+        self.rounds: list[dict[str, Any]] = []
+        self.initial: dict[str, Any] | None = None
+        self.planned: int | None = None
+        self.waiting: str | None = None
+        self.strategy_seconds: float | None = None
+        self.error: str | None = None
+        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._phase = "train"
+        self._begun = 0.0
+
+    def feed(self, line: str, now: float) -> bool:
+        """Take in one line; True when it told something new about the run (not for every line of the log)."""
+        text = ANSI.sub("", line).rstrip()
+        body = PREFIX.sub("", text)
+        if body.strip():
+            self.tail.append(text[:MAX_TEXT])
+        # Without the prefix it is a continuation or something that the app printed.
+        if body == text:
+            if EXCEPTION.match(text):
+                self.error = text[:MAX_TEXT]
+            return False
+        if LEVEL_ERROR.match(text) and body.strip():
+            self.error = body.strip()[:MAX_TEXT]
+        return self._stock_line(body.strip(), now)
+
+    def _stock_line(self, body: str, now: float) -> bool:
+        if found := ROUND.fullmatch(body):
+            self._close(now)
+            self.planned = int(found[2]) if found[2] else self.planned
+            self.rounds.append(new_round(int(found[1])))
+            self._phase, self._begun, self.waiting = "train", now, None
+        elif found := WAITING.fullmatch(body):
+            text = f"waiting for nodes: {found[1]} connected, {found[2]} needed"
+            if text == self.waiting:
+                return False
+            self.waiting = text
+        elif found := INITIAL.fullmatch(body):
+            self.initial = metrics(found[1])
+        elif found := FINISHED.fullmatch(body):
+            self._close(now)
+            self.strategy_seconds = float(found[1])
+        elif self.rounds:
+            return self._round_line(self.rounds[-1], body, now)
+        else:
+            return False
+        return True
+
+    def _round_line(self, current: dict[str, Any], body: str, now: float) -> bool:
+        if found := SAMPLED.fullmatch(body):
+            self._phase, self.waiting = found[1], None
+            if found[1] == "train":
+                current.update(nodes=int(found[2]), connected=int(found[3]))
+        elif found := RECEIVED.fullmatch(body):
+            self._phase = found[1]
+            if found[1] == "train":
+                current.update(results=int(found[2]), failures=int(found[3]))
+            else:
+                current.update(evaluate_results=int(found[2]), evaluate_failures=int(found[3]))
+        elif found := AGGREGATED.fullmatch(body):
+            current[self._phase] = metrics(found[1])
+        elif found := CENTRAL.fullmatch(body):
+            current["central"] = metrics(found[1])
+        elif found := REPLY_ERROR.fullmatch(body):
+            current["errors"].append(f"node {found[1]}: {found[2]}"[:MAX_TEXT])
+        else:
+            return False
+        current["seconds"] = round(now - self._begun, 1)
+        return True
+
+    def _close(self, now: float) -> None:
+        if self.rounds and not self.rounds[-1]["done"]:
+            self.rounds[-1].update(done=True, seconds=round(now - self._begun, 1))
+
+
+def new_round(number: int) -> dict[str, Any]:
+    """A round of which nothing is known yet."""
+    return {
+        "round": number,
+        "train": None,
+        "evaluate": None,
+        "central": None,
+        "nodes": None,
+        "connected": None,
+        "results": None,
+        "failures": None,
+        "errors": [],
+        "seconds": None,
+        "done": False,
+    }
+
+
+def metrics(text: str) -> dict[str, Any] | None:
+    """A MetricRecord as Flower prints it (numbers and lists of numbers); None when it is anything else.
+
+    Values that JSON cannot hold (nan, inf) become None: a diverged model must not make the record unreadable.
+    """
+    try:
+        value = ast.literal_eval(NOT_FINITE.sub("None", text).replace("-None", "None"))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    if not isinstance(value, dict):
+        return None
+    result: dict[str, Any] = {}
+    for key, number in value.items():
+        if isinstance(number, float) and not math.isfinite(number):
+            number = None
+        if number is None or isinstance(number, (int, float, list)):
+            result[str(key)] = number
+    return result

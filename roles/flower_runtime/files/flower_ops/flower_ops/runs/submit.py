@@ -1,0 +1,92 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Submitting a run: check everything first, hand the app to Flower, start the watcher."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flower_ops.node.flwr_cli import FlwrCliError
+from flower_ops.runs import app as apps
+from flower_ops.runs import record as records
+from flower_ops.runs.errors import RunError
+from flower_ops.runs.record import Places
+
+UNIT = "flower-run@{}.service"
+SYSTEMD_IS_RUNNING = Path("/run/systemd/system")
+CONFIG_FILE = "run-config.toml"
+
+
+def submit(
+    places: Places, app_dir: str | Path, run_config: Mapping[str, Any], output_dir: str | None = None
+) -> dict[str, Any]:
+    """Submit the app; returns the new record. RunError, and nothing left behind, when it cannot be submitted.
+
+    An app that declares the configuration key `output-dir` gets a folder of its own for its files.
+    """
+    app = apps.load_app(app_dir)
+    overrides = apps.check_run_config(app, run_config)
+    folder = _output_folder(places, app.name, output_dir or str(overrides.get(apps.OUTPUT_KEY) or ""))
+    made = not folder.exists()
+    if apps.OUTPUT_KEY in app.config:
+        overrides.setdefault(apps.OUTPUT_KEY, str(folder))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        records.give_to(folder, places.user)
+        config_file = folder / CONFIG_FILE
+        if overrides:
+            records.write_atomically(config_file, apps.render_toml(overrides), places.user, mode=0o640)
+        run_id = places.cli().run(app.path, config_file if overrides else None)
+    except (FlwrCliError, RunError, OSError) as error:
+        if made:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise error if isinstance(error, RunError) else RunError(str(error)) from error
+    described = {"name": app.name, "version": app.version}
+    record = records.new_record(run_id, described, Path(str(overrides.get(apps.OUTPUT_KEY, folder))))
+    records.save(places.record(run_id), record, places.user)
+    start_watcher(places, run_id)
+    return record
+
+
+def start_watcher(places: Places, run_id: str) -> None:
+    """Start the unit that follows the run; a detached process where systemd does not manage this root."""
+    if places.user is not None and SYSTEMD_IS_RUNNING.is_dir():
+        unit = UNIT.format(run_id)
+        done = subprocess.run(
+            ["systemctl", "start", "--no-block", unit], capture_output=True, text=True, check=False, timeout=30
+        )
+        if done.returncode != 0:
+            raise RunError(
+                f"Run {run_id} was submitted, but {unit} cannot be started to follow it ({done.stderr.strip()}); "
+                f"apply the role superlink, then start the unit."
+            )
+        return
+    command = [sys.executable, "-m", "flower_ops.runs", "watch", "--run-id", run_id, "--root", str(places.root)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    with places.record(run_id).with_suffix(".watch.log").open("ab") as log:
+        subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
+
+
+def _output_folder(places: Places, name: str, wanted: str) -> Path:
+    if wanted:
+        folder = Path(wanted)
+        if not folder.is_absolute():
+            raise RunError(f"The output folder {wanted} is not an absolute path; give one on the SuperLink.")
+        return folder
+    safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in name) or "run"
+    stem = f"{safe}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    for number in range(1, 1000):
+        folder = places.runs / (stem if number == 1 else f"{stem}-{number}")
+        if not folder.exists():
+            return folder
+    raise RunError(f"{places.runs} holds a thousand folders called {stem}; remove old ones.")

@@ -1,0 +1,81 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What becomes of a run once its log and Flower's own answer are known: one verdict with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flower_ops.runs.log import RunLog
+
+UNKNOWN = ("", "N/A", None)
+
+
+def add_log(record: dict[str, Any], log: RunLog, earlier: Mapping[int, float]) -> None:
+    """Put what the log told into the record; `earlier` keeps round times measured before a watcher was restarted."""
+    rounds = [{**one, "seconds": earlier.get(one["round"], one["seconds"])} for one in log.rounds]
+    sampled = [one["nodes"] for one in rounds if one["nodes"] is not None]
+    record.update(
+        rounds=rounds,
+        initial=log.initial,
+        num_rounds=log.planned,
+        waiting=log.waiting,
+        nodes=sampled[-1] if sampled else record.get("nodes"),
+        log_tail=list(log.tail),
+    )
+
+
+def add_answer(record: dict[str, Any], answer: Mapping[str, Any], log_error: str | None) -> None:
+    """Put Flower's own answer about the run (one entry of `flwr ls`) into the record, and judge it."""
+    status = str(answer.get("status", "")) or record["status"]
+    traffic = answer.get("network-traffic") or {}
+    record.update(
+        status=status,
+        started_at=_time(answer.get("running-at")) or record.get("started_at"),
+        finished_at=_time(answer.get("finished-at")) or record.get("finished_at"),
+        # Both count at the SuperLink: inbound came from the nodes.
+        bytes_recv=traffic.get("inbound-bytes", record.get("bytes_recv")),
+        bytes_sent=traffic.get("outbound-bytes", record.get("bytes_sent")),
+    )
+    if status.startswith("finished") and answer.get("elapsed") is not None:
+        record["duration_s"] = round(float(answer["elapsed"]), 1)
+    if status == "finished:failed":
+        details = answer.get("status-details")
+        told = details if details not in UNKNOWN else log_error
+        record["reason"] = str(told or "Flower gave no reason; read the last lines of the log")[:1000]
+    elif status == "finished:stopped":
+        record["reason"] = "stopped on request" + (f" while {record['waiting']}" if record.get("waiting") else "")
+    elif status == "finished:completed":
+        record["waiting"] = None
+        shortfall = missing_results(record)
+        record["degraded"], record["reason"] = shortfall is not None, shortfall
+
+
+def missing_results(record: Mapping[str, Any]) -> str | None:
+    """Why a completed run is worth less than it looks, or None.
+
+    Flower completes a run although nodes failed in it, even when no node returned anything at all.
+    """
+    short: list[str] = []
+    for one in record["rounds"]:
+        chosen, results = one["nodes"], one["results"]
+        if chosen is not None and results is not None and results < chosen:
+            short.append(f"round {one['round']}: {results} of {chosen} results")
+    if not short:
+        return None
+    errors = [error for one in record["rounds"] for error in one["errors"]]
+    text = "; ".join(short[:3]) + (f" and {len(short) - 3} more rounds" if len(short) > 3 else "")
+    return text + (f"; first error: {errors[0]}" if errors else "; the missing nodes did not answer in time")
+
+
+def trained_nothing(record: Mapping[str, Any]) -> bool:
+    """Whether rounds were run and not one node's result arrived in any of them."""
+    counted = [one["results"] for one in record["rounds"] if one["results"] is not None]
+    return bool(counted) and not any(counted)
+
+
+def _time(text: Any) -> str | None:
+    """Flower writes 2026-11-22 00:42:26Z; ISO 8601 wants a T."""
+    return None if text in UNKNOWN else str(text).replace(" ", "T")
