@@ -99,7 +99,8 @@ def execute(resource: Resource[S], check_mode: bool) -> dict[str, Any]:
     changed = bool(plan.steps)
     result: dict[str, Any] = {
         "changed": changed,
-        "diff": difference(view_before, resource.view(after)) if changed else {"before": {}, "after": {}},
+        # From the plan in both modes, so that check mode shows exactly the difference of the real run.
+        "diff": difference(view_before, resource.view(plan.after)) if changed else {"before": {}, "after": {}},
         "steps": [step.what for step in plan.steps],
         **masked(resource.facts(after)),
     }

@@ -97,6 +97,31 @@ def vm_state_name(state: Any, lcm_state: Any) -> str:
     return f"LCM_{lcm}" if lcm.startswith("UNKNOWN(") else lcm
 
 
+def vm_destination(state: str) -> str:
+    """Return the stable state a VM in this (one-word) state is on its way to; stable states lead to themselves."""
+    if state in VM_STABLE and state != "PENDING":
+        return state
+    if state in ("SHUTDOWN", "EPILOG", "CLEANUP_DELETE"):
+        return "DONE"
+    # BOOT_POWEROFF and its like name where a VM comes from, all others where it goes.
+    if not state.startswith("BOOT_") and state != "PROLOG_UNDEPLOY":
+        for ending, goal in _GOALS:
+            if state.endswith(ending):
+                return goal
+    return "RUNNING"
+
+
+_GOALS = (
+    ("_POWEROFF", "POWEROFF"),
+    ("_SUSPEND", "SUSPENDED"),
+    ("_SUSPENDED", "SUSPENDED"),
+    ("_STOP", "STOPPED"),
+    ("_STOPPED", "STOPPED"),
+    ("_UNDEPLOY", "UNDEPLOYED"),
+    ("_UNDEPLOYED", "UNDEPLOYED"),
+)
+
+
 def service_state(number: Any) -> str:
     """Return the name of the state of a OneFlow service (roles use the same numbers)."""
     return state_name(SERVICE_STATES, number)

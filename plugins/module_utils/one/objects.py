@@ -1,0 +1,259 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What images, VM templates and VMs have in common: id or name, owner, permissions, labels, attributes, a mark."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .compare import merged, replaced, update_for, without
+from .connection import Connection
+from .errors import OneUsageError
+from .marks import MARK_ATTRIBUTE, mark_of, require_mark
+from .pools import group_id, pick, read_one, read_pool, user_id
+from .runner import Plan, Resource
+from .template import Template, normalise
+from .xml import common_fields, permission_bits, split_labels, template_of
+
+# The state of an object as modules return it, see common_fields; None where the object does not exist.
+State = dict[str, Any]
+
+_OCTAL = re.compile(r"[0-7]{3}\Z")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How oned names one type of object: word for people, XML element, prefix of its calls, call for the pool."""
+
+    word: str
+    element: str
+    prefix: str
+    pool: str
+    template: str = "TEMPLATE"
+
+
+IMAGE = Kind("image", "IMAGE", "one.image", "one.imagepool.info")
+VM_TEMPLATE = Kind("VM template", "VMTEMPLATE", "one.template", "one.templatepool.info")
+VM = Kind("VM", "VM", "one.vm", "one.vmpool.info", template="USER_TEMPLATE")
+
+
+def object_argument_spec() -> dict[str, dict[str, Any]]:
+    """Return the options that images and VM templates share."""
+    return {
+        "id": {"type": "int"},
+        "name": {"type": "str"},
+        "new_name": {"type": "str"},
+        "owner": {"type": "str"},
+        "group": {"type": "str"},
+        "permissions": {"type": "str"},
+        "labels": {"type": "list", "elements": "str"},
+        "remove_attributes": {"type": "list", "elements": "str", "default": []},
+        "clone_from": {"type": "str"},
+        "mark": {"type": "str"},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    }
+
+
+def checked_permissions(value: str | None) -> str | None:
+    """Return three octal digits, or refuse."""
+    if value is not None and not _OCTAL.match(value):
+        raise OneUsageError(f"permissions must be three octal digits in quotes, such as '640', not {value!r}")
+    return value
+
+
+class ObjectResource(Resource["State | None"]):
+    """Base of the image and VM template resources."""
+
+    kind: Kind
+
+    def __init__(self, connection: Connection, params: Mapping[str, Any]) -> None:
+        self.connection = connection
+        self.params = params
+        self.object_id: int | None = params.get("id")
+        checked_permissions(params.get("permissions"))
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def represent(self, body: Mapping[str, Any]) -> State:
+        """Return the user's view of one XML body."""
+
+    def read(self) -> State | None:
+        body = self._find()
+        if body is None:
+            return None
+        state = self.represent(body)
+        self.object_id = state["id"]
+        self._check_mark(state)
+        return state
+
+    def read_back(self) -> State | None:
+        """Return the present state of the object that was read or created; None when it is gone."""
+        if self.object_id is None:
+            return None
+        body = read_one(self.connection, f"{self.kind.prefix}.info", self.object_id)
+        return None if body is None else self.represent(body)
+
+    def _find(self) -> dict[str, Any] | None:
+        params, word = self.params, self.kind.word
+        if params["id"] is not None:
+            body = read_one(self.connection, f"{self.kind.prefix}.info", params["id"])
+            if body is None and params["state"] != "absent":
+                raise OneUsageError(f"{word} {params['id']} does not exist", hint="create it by giving a name, no id")
+            return body
+        bodies = read_pool(self.connection, self.kind.pool, self.kind.element)
+        body = pick(bodies, word, params["name"], params.get("owner"))
+        if body is None and params.get("new_name") and params["state"] != "absent":
+            # A second run after a rename finds the object under its new name.
+            body = pick(bodies, word, params["new_name"], params.get("owner"))
+        self._remember_clone_source(bodies)
+        return body
+
+    def _remember_clone_source(self, bodies: list[dict[str, Any]]) -> None:
+        """Find the source of a clone in the pool just read, so that cloning costs no second look."""
+        self.clone_source: dict[str, Any] | None = None
+        source = self.params.get("clone_from")
+        if not source or self.params["state"] == "absent":
+            return
+        if source.strip().isdigit():
+            found = [body for body in bodies if body.get("ID") == source.strip()]
+            self.clone_source = found[0] if found else None
+        else:
+            self.clone_source = pick(bodies, self.kind.word, source)
+
+    def _check_mark(self, state: State) -> None:
+        require_mark(self.kind.word, state["name"], state["id"], mark_of(state["attributes"]), self.params.get("mark"))
+
+    # -- planning --------------------------------------------------------------------------------------------------
+
+    def final_attributes(self, current: Template, wanted: Template, replace: bool = False) -> Template:
+        """Return what TEMPLATE shall be: merged or replaced, names removed, labels and mark set."""
+        if replace:
+            after = replaced(current, wanted, keep=("LABELS", MARK_ATTRIBUTE))
+        else:
+            after = merged(current, wanted)
+        after = without(after, self.params.get("remove_attributes") or [])
+        labels = self.params.get("labels")
+        if labels is not None:
+            joined = ",".join(split_labels(labels))
+            if split_labels([str(after.get("LABELS", ""))]) != split_labels(labels):
+                after["LABELS"] = joined
+        if self.params.get("mark"):
+            after[MARK_ATTRIBUTE] = self.params["mark"]
+        return after
+
+    def plan_common(self, plan: Plan[State | None], before: State) -> None:
+        """Add the writes for name, permissions, owner, group and attributes; plan.after already holds the wanted ones."""
+        after = plan.after
+        assert after is not None
+        word, prefix = self.kind.word, self.kind.prefix
+        if after["name"] != before["name"]:
+            plan.add(
+                f"rename {word} {before['name']} to {after['name']}",
+                lambda: self.connection.call(f"{prefix}.rename", self.object_id, after["name"]),
+            )
+        update = update_for(before["attributes"], after["attributes"])
+        if update is not None:
+            template, how = update
+            plan.add(
+                f"update attributes of {word} {after['name']}",
+                lambda: self.connection.call(f"{prefix}.update", self.object_id, template, how),
+            )
+        self.plan_access(plan, before)
+
+    def plan_access(self, plan: Plan[State | None], before: State) -> None:
+        """Add chmod and chown where they differ. Last of all: afterwards the user may have no rights left."""
+        after = plan.after
+        assert after is not None
+        word, prefix = self.kind.word, self.kind.prefix
+        permissions = self.params.get("permissions")
+        if permissions and permissions != before["permissions"]:
+            after["permissions"] = permissions
+            plan.add(
+                f"set permissions of {word} {after['name']} to {permissions}",
+                lambda: self.connection.call(f"{prefix}.chmod", self.object_id, *permission_bits(permissions)),
+            )
+        owner = self._other(self.params.get("owner"), before["owner"])
+        group = self._other(self.params.get("group"), before["group"])
+        if owner is None and group is None:
+            return
+        # Names become ids while planning: an unknown user must fail before anything is written.
+        uid = -1 if owner is None else user_id(self.connection, owner)
+        gid = -1 if group is None else group_id(self.connection, group)
+        if owner is not None:
+            after["owner"] = {"id": uid, "name": owner}
+        if group is not None:
+            after["group"] = {"id": gid, "name": group}
+        plan.add(
+            f"give {word} {after['name']} to {owner or 'the same owner'}, group {group or 'unchanged'}",
+            lambda: self.connection.call(f"{prefix}.chown", self.object_id, uid, gid),
+        )
+
+    def plan_delete(self, plan: Plan[State | None], before: State, *arguments: Any) -> None:
+        """Add the delete call."""
+        plan.after = None
+        plan.add(
+            f"delete {self.kind.word} {before['name']}",
+            lambda: self.connection.call(f"{self.kind.prefix}.delete", self.object_id, *arguments),
+        )
+
+    def fresh_state(self, name: str, attributes: Template) -> State:
+        """Return the predicted state of an object that this user is about to create."""
+        return {
+            "id": None,
+            "name": name,
+            "owner": {"id": None, "name": self.connection.settings.username},
+            "group": {"id": None, "name": None},
+            "permissions": None,
+            "attributes": attributes,
+        }
+
+    def clone_source_id(self) -> int:
+        """Return the id of the object named in clone_from, or refuse."""
+        if self.clone_source is None:
+            raise OneUsageError(
+                f"{self.kind.word} {self.params['clone_from']} (clone_from) does not exist, or this user may not see it"
+            )
+        return int(self.clone_source["ID"])
+
+    def remember_id(self, object_id: Any) -> None:
+        """Keep the id that an allocate or clone call returned, for the steps after it."""
+        self.object_id = int(object_id)
+
+    # -- results ---------------------------------------------------------------------------------------------------
+
+    def view(self, state: State | None) -> Any:
+        if state is None:
+            return {}
+        shown = {key: value for key, value in state.items() if key not in self.volatile}
+        for who in ("owner", "group"):
+            shown[who] = state[who]["name"]
+        return shown
+
+    # Fields that no option of the module sets, left out of differences.
+    volatile: frozenset[str] = frozenset({"id"})
+
+    @staticmethod
+    def _other(wanted: str | None, current: Mapping[str, Any]) -> str | None:
+        if wanted is None or wanted in (current["name"], str(current["id"])):
+            return None
+        return wanted
+
+
+def base_state(body: Mapping[str, Any], kind: Kind) -> State:
+    """Return the common fields and the attributes of a body."""
+    return {**common_fields(dict(body)), "attributes": template_of(dict(body), kind.template)}
+
+
+def wanted_attributes(value: Mapping[str, Any] | str | None, reserved: Mapping[str, str]) -> Template:
+    """Return normalised attributes; names that have an option of their own are refused with the option to use."""
+    template = normalise(value)
+    for name, option in reserved.items():
+        if name in template:
+            raise OneUsageError(f"{name} cannot be given as an attribute; use the option {option}")
+    return template

@@ -1,0 +1,188 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Virtual machines as plain data: representation, reading many in one call, and what leads to which state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .connection import Connection
+from .errors import OneActionError
+from .objects import VM, State, base_state
+from .pools import ALL_VISIBLE, read_pool
+from .states import vm_destination, vm_state_name
+from .template import Template
+from .xml import labels_of, number, pool_to_dicts, text, vectors
+
+NOT_DONE = -1
+
+# Wanted state of the module -> name of the stable state of the VM.
+GOALS = {
+    "running": "RUNNING",
+    "poweroff": "POWEROFF",
+    "suspended": "SUSPENDED",
+    "stopped": "STOPPED",
+    "undeployed": "UNDEPLOYED",
+    "hold": "HOLD",
+    "rebooted": "RUNNING",
+    "absent": "DONE",
+}
+
+# Wanted state -> state that the VM is in or heading to -> action of one.vm.action that leads there.
+_ACTIONS: dict[str, dict[str, str]] = {
+    "running": {
+        "POWEROFF": "resume",
+        "SUSPENDED": "resume",
+        "STOPPED": "resume",
+        "UNDEPLOYED": "resume",
+        "UNKNOWN": "resume",
+        "HOLD": "release",
+    },
+    "poweroff": {"RUNNING": "poweroff", "UNKNOWN": "poweroff"},
+    "suspended": {"RUNNING": "suspend"},
+    "stopped": {"RUNNING": "stop", "SUSPENDED": "stop", "UNKNOWN": "stop"},
+    "undeployed": {"RUNNING": "undeploy", "POWEROFF": "undeploy", "UNKNOWN": "undeploy"},
+    "hold": {"PENDING": "hold"},
+    "rebooted": {"RUNNING": "reboot", "UNKNOWN": "reboot"},
+}
+_WITH_HARD = frozenset({"poweroff", "undeploy", "reboot", "terminate"})
+
+
+def represent(body: Mapping[str, Any]) -> State:
+    """Return a VM as modules hand it to a play. state is one word: the LCM state while the VM is active."""
+    state = base_state(body, VM)
+    template = body.get("TEMPLATE")
+    history = vectors(body.get("HISTORY_RECORDS"), "HISTORY")
+    last = history[-1] if history else {}
+    nics = [_nic(nic) for nic in vectors(template, "NIC")]
+    addresses = [nic["ip"] for nic in nics if nic["ip"]]
+    context = template.get("CONTEXT") if isinstance(template, dict) else None
+    state.update(
+        {
+            "state": vm_state_name(text(body, "STATE"), text(body, "LCM_STATE")),
+            "state_id": number(body, "STATE"),
+            "lcm_state_id": number(body, "LCM_STATE"),
+            "host": {"id": number(last, "HID"), "name": text(last, "HOSTNAME")},
+            "ip": addresses[0] if addresses else "",
+            "nics": nics,
+            "cpu": _float(text(template, "CPU")),
+            "vcpu": number(template, "VCPU", default=1),
+            "memory": number(template, "MEMORY", default=0),
+            "context": dict(context) if isinstance(context, dict) else {},
+            "template_id": number(template, "TEMPLATE_ID"),
+            "disks": [_disk(disk) for disk in vectors(template, "DISK")],
+            "deploy_id": text(body, "DEPLOY_ID"),
+            "created": number(body, "STIME"),
+            "labels": labels_of(state["attributes"]),
+            "error": str(state["attributes"].get("ERROR", "")),
+        }
+    )
+    return state
+
+
+def list_vms(connection: Connection, state: int = NOT_DONE) -> list[dict[str, Any]]:
+    """Return the short bodies (id, name, state, owner, NICs; no custom attributes) of all visible VMs."""
+    return read_pool(connection, VM.pool, VM.element, state, who=ALL_VISIBLE)
+
+
+def read_vms(connection: Connection, ids: Iterable[int]) -> list[State]:
+    """Return the full state of many VMs in ONE call, lowest id first; those that do not exist are left out."""
+    listed = ",".join(str(number) for number in sorted(set(ids)))
+    if not listed:
+        return []
+    answer = connection.call("one.vmpool.infoset", listed, True)
+    return [represent(body) for body in pool_to_dicts(answer, VM.element)]
+
+
+def action_for(vm: State, wanted: str, hard: bool) -> str | None:
+    """Return the name of the action that brings a VM to the wanted state of the module, None where none is needed.
+
+    Raises OneActionError where no action leads there from the VM's state.
+    """
+    if wanted == "present":
+        return None
+    heading = vm_destination(vm["state"])
+    if wanted == "absent":
+        stuck = hard and vm["state"] == "SHUTDOWN"
+        name = None if heading == "DONE" and not stuck else "terminate"
+    elif heading == GOALS[wanted] and wanted != "rebooted":
+        name = None
+    else:
+        start = vm["state"] if wanted == "hold" else heading
+        name = _ACTIONS[wanted].get(start)
+        if name is None:
+            reason = f" ({vm['error']})" if vm["error"] else ""
+            raise OneActionError(
+                f"VM {vm['name']} (id {vm['id']}) is {vm['state']}{reason} and cannot be brought to {wanted} from there",
+                hint="recover it with onevm recover, or remove it with state=absent",
+            )
+    return f"{name}-hard" if name in _WITH_HARD and hard else name
+
+
+def describe(vms: Sequence[State]) -> str:
+    """Return the states of VMs in words, with what the scheduler says about those that it cannot place."""
+    words = []
+    for vm in vms:
+        text_ = f"{vm['name']} is {vm['state']}"
+        message = vm["attributes"].get("SCHED_MESSAGE")
+        if vm["state"] in ("PENDING", "HOLD") and isinstance(message, str) and message:
+            text_ += f", scheduler: {message}"
+        words.append(text_)
+    return "; ".join(words)
+
+
+def predicted(name: str, attributes: Template, owner: str) -> State:
+    """Return what is known of a VM before it exists."""
+    return {
+        "id": None,
+        "name": name,
+        "owner": {"id": None, "name": owner},
+        "group": {"id": None, "name": None},
+        "permissions": None,
+        "attributes": attributes,
+        "state": "PENDING",
+        "state_id": 1,
+        "lcm_state_id": 0,
+        "host": {"id": -1, "name": ""},
+        "ip": "",
+        "nics": [],
+        "cpu": None,
+        "vcpu": None,
+        "memory": None,
+        "context": {},
+        "template_id": None,
+        "disks": [],
+        "deploy_id": "",
+        "created": None,
+        "labels": labels_of(attributes),
+        "error": "",
+    }
+
+
+def _nic(nic: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "id": number(nic, "NIC_ID"),
+        "network": text(nic, "NETWORK"),
+        "network_id": number(nic, "NETWORK_ID"),
+        "ip": text(nic, "IP"),
+        "ip6": text(nic, "IP6_GLOBAL") or text(nic, "IP6"),
+        "mac": text(nic, "MAC"),
+    }
+
+
+def _disk(disk: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "id": number(disk, "DISK_ID"),
+        "image": text(disk, "IMAGE"),
+        "image_id": number(disk, "IMAGE_ID"),
+        "size": number(disk, "SIZE"),
+    }
+
+
+def _float(value: str) -> float | None:
+    try:
+        return float(value)
+    except ValueError:
+        return None

@@ -1,0 +1,124 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""VM templates: create, clone, merge or replace attributes, rename, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .compare import update_for
+from .errors import OneUsageError
+from .objects import VM_TEMPLATE, ObjectResource, State, base_state, object_argument_spec, wanted_attributes
+from .runner import Plan
+from .settings import api_argument_spec
+from .template import Template
+from .xml import labels_of, number
+
+RESERVED = {"NAME": "name"}
+
+
+def argument_spec() -> dict[str, dict[str, Any]]:
+    """Return the complete argument spec of one_template."""
+    return {
+        **api_argument_spec(),
+        **object_argument_spec(),
+        "template": {"type": "raw"},
+        "update": {"type": "str", "choices": ["merge", "replace"], "default": "merge"},
+    }
+
+
+def represent(body: Mapping[str, Any]) -> State:
+    """Return a VM template as modules hand it to a play."""
+    state = base_state(body, VM_TEMPLATE)
+    state["labels"] = labels_of(state["attributes"])
+    state["registered"] = number(body, "REGTIME")
+    return state
+
+
+class TemplateResource(ObjectResource):
+    """One VM template, by id or name, present (possibly cloned) or absent."""
+
+    kind = VM_TEMPLATE
+    volatile = frozenset({"id", "labels", "registered"})
+
+    def __init__(self, connection: Any, params: Mapping[str, Any]) -> None:
+        super().__init__(connection, params)
+        given = params.get("template")
+        if given is not None and not isinstance(given, (Mapping, str)):
+            raise OneUsageError("template must be a dictionary or template text")
+        self.wanted = wanted_attributes(given, RESERVED)
+
+    def represent(self, body: Mapping[str, Any]) -> State:
+        return represent(body)
+
+    def plan(self, before: State | None) -> Plan[State | None]:
+        if self.params["state"] == "absent":
+            plan: Plan[State | None] = Plan(after=None)
+            if before is not None:
+                self.plan_delete(plan, before, False)
+            return plan
+        return self._plan_create() if before is None else self._plan_change(before)
+
+    def settle(self, known: State | None, changed: bool) -> State | None:
+        if self.params["state"] == "absent" or known is not None:
+            return known if self.params["state"] != "absent" else None
+        return self.read_back()
+
+    def facts(self, state: State | None) -> dict[str, Any]:
+        return {"template": state or {}}
+
+    def _plan_create(self) -> Plan[State | None]:
+        params = self.params
+        name = params["new_name"] or params["name"]
+        if params["clone_from"] is not None:
+            return self._plan_clone(name)
+        if params["template"] is None:
+            raise OneUsageError(f"VM template {name} does not exist", hint="to create it give template or clone_from")
+        attributes = self.final_attributes(Template(), self.wanted)
+        text = Template({"NAME": name, **attributes})
+        plan: Plan[State | None] = Plan(after={**self.fresh_state(name, attributes), **self._extra(attributes)})
+        plan.add(
+            f"create VM template {name}",
+            lambda: self.remember_id(self.connection.call("one.template.allocate", text)),
+        )
+        assert plan.after is not None
+        self.plan_access(plan, plan.after)
+        return plan
+
+    def _plan_clone(self, name: str) -> Plan[State | None]:
+        source_id = self.clone_source_id()
+        assert self.clone_source is not None
+        source = represent(self.clone_source)
+        attributes = self.final_attributes(source["attributes"], self.wanted, self.params["update"] == "replace")
+        plan: Plan[State | None] = Plan(after={**self.fresh_state(name, attributes), **self._extra(attributes)})
+        plan.add(
+            f"clone VM template {source['name']} to {name}",
+            lambda: self.remember_id(self.connection.call("one.template.clone", source_id, name, False)),
+        )
+        update = update_for(source["attributes"], attributes)
+        if update is not None:
+            template, how = update
+            plan.add(
+                f"update attributes of VM template {name}",
+                lambda: self.connection.call("one.template.update", self.object_id, template, how),
+            )
+        assert plan.after is not None
+        self.plan_access(plan, plan.after)
+        return plan
+
+    def _plan_change(self, before: State) -> Plan[State | None]:
+        replace = self.params["update"] == "replace" and self.params["template"] is not None
+        after = {
+            **before,
+            "name": self.params["new_name"] or before["name"],
+            "attributes": self.final_attributes(before["attributes"], self.wanted, replace),
+        }
+        plan: Plan[State | None] = Plan(after=after)
+        self.plan_common(plan, before)
+        return plan
+
+    @staticmethod
+    def _extra(attributes: Template) -> dict[str, Any]:
+        return {"labels": labels_of(attributes), "registered": None}
