@@ -21,7 +21,7 @@ from typing import Any
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 CONNECTION_FILE = "config.toml"
 # Lines that flwr prints before the sentence that matters.
-NOISE = re.compile(r"^(Using SuperLink:|Stopping run ID|Displaying information|Listing all runs|Flower App config)", re.I)
+NOISE = re.compile(r"^(Using SuperLink:|Stopping run ID|Displaying information|Listing all runs|Flower App config)", re.IGNORECASE)
 UNREACHABLE = "Connection to the SuperLink is unavailable"
 
 
@@ -170,7 +170,7 @@ def find_json(text: str) -> dict[str, Any] | None:
     decoder = json.JSONDecoder()
     position = 0
     while True:
-        match = re.compile(r"^\s*\{", re.M).search(text, position)
+        match = re.compile(r"^\s*\{", re.MULTILINE).search(text, position)
         if match is None:
             return found
         try:

@@ -1,0 +1,120 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command `flower-ops`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="flower-ops", description="Configures and watches Flower inside a VM.")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    configure = commands.add_parser("configure", help="configure this VM for its role")
+    configure.add_argument("--role", required=True, choices=("superlink", "supernode"))
+    configure.add_argument("--json", action="store_true", help="answer in JSON")
+    configure.add_argument("--check", action="store_true", help="only say what would change")
+    configure.add_argument("--diff", action="store_true", help="show the differences (text answer)")
+    configure.add_argument("--root", type=Path, default=Path("/"), help="configure a tree of files instead of this VM")
+    configure.add_argument("--timeout", type=float, default=120.0, help="seconds to wait for a healthy service")
+    configure.add_argument("--identity-only", action="store_true", help="only make keys and certificates")
+
+    registrar = commands.add_parser("registrar", help="admit the SuperNodes of the own service (a service)")
+    registrar.add_argument("--root", type=Path, default=Path("/"))
+
+    member = commands.add_parser("member", help="SuperNodes that OneGate does not know: add, remove, list")
+    member.add_argument("action", choices=("add", "remove", "list"))
+    member.add_argument("--site", default="local")
+    member.add_argument("--name", default="")
+    member.add_argument("--check", action="store_true")
+    member.add_argument("--json", action="store_true", help="answer in JSON")
+    member.add_argument("--root", type=Path, default=Path("/"))
+
+    commands.add_parser("run", help="training runs (see flower-ops run --help)", add_help=False)
+    return parser
+
+
+def _overrides() -> dict[str, str]:
+    """`{"variables": {...}}` from standard input; nothing there means no overrides."""
+    text = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
+    if not text.strip():
+        return {}
+    given = json.loads(text).get("variables", {})
+    return {str(name): _plain(value) for name, value in given.items() if value is not None}
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "YES" if value else "NO"
+    return str(value)
+
+
+def _configure(options: argparse.Namespace) -> int:
+    from flower_ops.node import agent
+
+    try:
+        overrides = _overrides()
+    except (ValueError, AttributeError):
+        return _answer(options, agent.FAILED, {"message": 'Standard input is not JSON of the form {"variables": {…}}.'})
+    request = agent.Request(
+        options.role, overrides, options.check, options.root, options.timeout, options.identity_only
+    )
+    code, answer = agent.configure(request)
+    return _answer(options, code, answer)
+
+
+def _answer(options: argparse.Namespace, code: int, answer: dict[str, Any]) -> int:
+    if options.json:
+        print(json.dumps(answer))
+        return code
+    if getattr(options, "diff", False):
+        for change in answer.get("diff", []):
+            print(f"--- {change['before_header']}\n{change['before']}+++ {change['after_header']}\n{change['after']}")
+    for warning in answer.get("warnings", []):
+        print(f"warning: {warning}", file=sys.stderr)
+    if code:
+        print(answer.get("message", ""), file=sys.stderr)
+    else:
+        done = "would change" if options.check else "changed"
+        print(f"{options.command}: {done if answer.get('changed') else 'nothing to change'}")
+    return code
+
+
+def _member(options: argparse.Namespace) -> int:
+    from flower_ops.node import membership
+
+    code, answer = membership.command(options.action, options.site, options.name, options.root, options.check, sys.stdin)
+    if options.action == "list" and not options.json:
+        for member in answer.get("members", []):
+            print(f"{member['site']}/{member['name']} partition {member['partition_id']} node {member['node_id']}")
+        return code
+    return _answer(options, code, answer)
+
+
+def _registrar(options: argparse.Namespace) -> int:
+    from flower_ops.node import registrar
+
+    return registrar.serve(options.root)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["run"]:
+        from flower_ops.runs import cli as runs
+
+        return int(runs.main(words[1:]))
+    options = _parser().parse_args(words)
+    commands = {"configure": _configure, "member": _member, "registrar": _registrar}
+    return commands[options.command](options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One configuration run of one VM: what the steps share, and the few actions that both roles have in common."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flower_ops.node.errors import NodeError, OneGateError
+from flower_ops.node.files import Files
+from flower_ops.node.onegate import OneGate
+from flower_ops.node.paths import Paths
+from flower_ops.node.systemd import ServiceManager
+from flower_ops.profiles import Profile
+
+_DIST = re.compile(r"flwr-([0-9][^-]*)\.dist-info")
+
+
+@dataclass
+class Node:
+    """Inputs, tools and findings of a run. `values` are merged and valid; `context` is the raw CONTEXT."""
+
+    role: str
+    values: Mapping[str, str]
+    context: Mapping[str, str]
+    profile: Profile
+    paths: Paths
+    files: Files
+    systemd: ServiceManager
+    gate: OneGate | None
+    timeout: float = 120.0
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    facts: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    _own: dict[str, str] | None = None
+
+    @property
+    def check(self) -> bool:
+        """Nothing may be changed, only predicted."""
+        return self.files.check
+
+    def value(self, name: str) -> str:
+        """A variable by the part of its name after ONEAPP_FL_."""
+        return self.values[f"ONEAPP_FL_{name}"]
+
+    def is_on(self, name: str) -> bool:
+        """Whether a YES/NO variable is YES."""
+        return self.value(name) == "YES"
+
+    # -- the machine ---------------------------------------------------------------------------------------------
+
+    def installed_version(self) -> str:
+        """Version of Flower in the virtual environment, read from its metadata; empty when there is none."""
+        for folder in sorted(self.paths.at(self.paths.venv).glob("lib/python3*/site-packages/flwr-*.dist-info")):
+            match = _DIST.fullmatch(folder.name)
+            if match:
+                return match.group(1)
+        return ""
+
+    def addresses(self) -> list[str]:
+        """Addresses of this VM, the one others reach it by first: from CONTEXT, else that of the default route."""
+        found = [
+            value
+            for key, value in sorted(self.context.items())
+            if re.fullmatch(r"ETH[0-9]+_IP6?", key) and value
+        ]
+        found.sort(key=lambda address: ":" in address)
+        if not found:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                try:
+                    # Connecting a datagram socket sends nothing; it only makes the kernel choose a source address.
+                    probe.connect(("192.0.2.1", 9))
+                    found = [probe.getsockname()[0]]
+                except OSError:
+                    found = []
+        return found
+
+    # -- services ------------------------------------------------------------------------------------------------
+
+    def start(self, unit: str, inputs: list[str]) -> bool:
+        """Enable a unit, and (re)start it when it is down or when one of its input files differs from its last start.
+
+        Returns whether it was (or in check mode: would be) started. The record of the inputs is written only after
+        the start, so an interrupted run is completed by the next one.
+        """
+        if not self.systemd.available:
+            self.warnings.append(f"{unit} was not started because this tree is not the running system")
+            return False
+        state = self.systemd.state(unit)
+        record = self.paths.applied(unit.removesuffix(".service"))
+        digest = self._digest([*inputs, f"{self.paths.units}/{unit}"])
+        if not state.loaded and not self.check:
+            raise NodeError(f"There is no unit {unit} on this VM; apply the role {self.role} first.", "service_start_failed")
+        stale = (self.files.read(record) or b"").decode().strip() != digest or state.needs_reload
+        if not state.enabled:
+            self.files.record(unit, "not enabled\n", "enabled\n")
+        if stale or not state.active:
+            before = "running\n" if state.active else "stopped\n"
+            self.files.record(unit, before, "restarted with new settings\n" if state.active else "running\n")
+        if self.check:
+            return stale or not state.active
+        if state.needs_reload:
+            self.systemd.reload()
+        if not state.enabled:
+            self.systemd.enable(unit)
+        if stale or not state.active:
+            self.systemd.restart(unit)
+            self.files.store(record, f"{digest}\n".encode())
+            return True
+        return False
+
+    def _digest(self, inputs: list[str]) -> str:
+        total = hashlib.sha256(f"{self.profile.version}\n".encode())
+        for path in inputs:
+            total.update(f"{path}\n".encode() + hashlib.sha256(self.files.read(path) or b"").digest())
+        return total.hexdigest()
+
+    def wait(self, what: str, probe: Callable[[], str], code: str, limit: float | None = None) -> None:
+        """Call `probe` until it returns an empty reason; NodeError with the last reason when the time is over."""
+        end = self.clock() + (self.timeout if limit is None else limit)
+        pause = 0.25
+        while True:
+            reason = probe()
+            if not reason:
+                return
+            if self.clock() >= end:
+                raise NodeError(f"{what}: {reason}.", code)
+            self.sleep(pause)
+            pause = min(pause * 1.5, 2.0)
+
+    # -- OneGate -------------------------------------------------------------------------------------------------
+
+    def own_attributes(self, fresh: bool = False) -> dict[str, str]:
+        """User template of this VM; read once in a run unless asked for afresh. Empty without OneGate."""
+        if self.gate is None:
+            return {}
+        if self._own is None or fresh:
+            try:
+                self._own = self.gate.own()
+            except OneGateError as error:
+                raise NodeError(f"{error}. Check ONEGATE_ENDPOINT and the token of this VM.", "onegate_failed") from error
+        return self._own
+
+    def publish(self, wanted: Mapping[str, str]) -> bool:
+        """Set attributes of this VM that differ. Returns whether any did."""
+        if self.gate is None:
+            return False
+        present = self.own_attributes()
+        differing = {key: value for key, value in wanted.items() if present.get(key) != value}
+        if not differing:
+            return False
+        self.files.record(
+            f"OneGate VM {self.gate.vm_id}",
+            "".join(f"{key}={present[key]}\n" for key in differing if key in present),
+            "".join(f"{key}={value}\n" for key, value in differing.items()),
+        )
+        if not self.check:
+            try:
+                self.gate.put(differing)
+            except OneGateError as error:
+                raise NodeError(f"{error}.", "onegate_failed") from error
+            present.update(differing)
+        return True
+
+    def publish_ready(self) -> None:
+        """Say READY, as the very last thing of a run that found the service healthy."""
+        if self.gate is not None and not self.check and "FL_ERROR" in self.own_attributes():
+            self.gate.delete("FL_ERROR")
+            self.own_attributes().pop("FL_ERROR", None)
+        self.publish({"READY": "YES"})
+        self.facts["ready"] = True
+
+
+def env_file(values: Mapping[str, str]) -> bytes:
+    """An EnvironmentFile of systemd: every value quoted, with the escapes that systemd undoes."""
+    lines = []
+    for key, value in values.items():
+        escaped = re.sub(r'(["\\$`])', r"\\\1", value)
+        lines.append(f'{key}="{escaped}"\n')
+    return "".join(lines).encode()

@@ -1,0 +1,213 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Steps that make this VM the SuperLink of a federation."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import json
+
+from flower_ops import rules
+from flower_ops.node import health, tls
+from flower_ops.node.errors import NodeError, OneGateError
+from flower_ops.node.node import Node, env_file
+
+UNIT = "flower-superlink.service"
+REGISTRAR = "flower-registrar.service"
+_ENV = "/opt/flower/config/superlink.env"
+_CERT_FILES = ("/opt/flower/certs/ca.crt", "/opt/flower/certs/server.pem", "/opt/flower/certs/server.key")
+
+
+def folders(node: Node) -> None:
+    """Folders that the service and its command line need."""
+    node.files.folder(node.paths.private, 0o700, "root:root")
+    node.files.folder(node.paths.config, 0o750, "root:flower")
+    for name in ("certs", "state", "checkpoints", "apps", "runs", "cli"):
+        node.files.folder(f"{node.paths.home}/{name}", 0o700, "flower:flower")
+
+
+def certificates(node: Node) -> None:
+    """Server identity: the operator's files, or an own authority made once and kept."""
+    node.facts["tls"] = node.is_on("TLS_ENABLED")
+    if not node.facts["tls"]:
+        return
+    try:
+        if node.value("SSL_CA_CERTFILE"):
+            _operator_pki(node)
+        else:
+            _own_pki(node)
+    except tls.TlsError as error:
+        raise NodeError(str(error), "tls_setup_failed") from error
+    node.facts["ca_cert"] = (node.files.read(_CERT_FILES[0]) or b"").decode()
+
+
+def _operator_pki(node: Node) -> None:
+    ca, cert, key = (
+        rules.decode_pem(node.value(name)) for name in ("SSL_CA_CERTFILE", "SSL_CERTFILE", "SSL_KEYFILE")
+    )
+    tls.check_operator_pki(ca, cert, key)
+    if node.value("CERT_EXTRA_SAN"):
+        node.warnings.append("ONEAPP_FL_CERT_EXTRA_SAN has no effect on the operator's own certificate")
+    _store(node, ca, cert, key)
+
+
+def _own_pki(node: Node) -> None:
+    names = subject_names(node)
+    ca_key, (ca, cert, key) = node.files.read(node.paths.ca_key), (node.files.read(path) for path in _CERT_FILES)
+    if ca_key is None or ca is None or not tls.ca_is_usable(ca_key, ca):
+        if node.check:
+            node.files.record(_CERT_FILES[0], "present\n" if ca else "", "new certificate authority\n")
+            node.files.record(_CERT_FILES[1], "present\n" if cert else "", f"new certificate for {', '.join(names)}\n")
+            return
+        ca_key, ca = tls.new_ca()
+        node.files.write(node.paths.ca_key, ca_key, 0o600, "root:root", secret=True)
+    if cert is None or key is None or not tls.server_is_usable(key, cert, ca, names):
+        if node.check:
+            node.files.record(_CERT_FILES[1], "present\n" if cert else "", f"new certificate for {', '.join(names)}\n")
+            return
+        key, cert = tls.new_server_cert(ca_key, ca, names[-1].partition(":")[2], names)
+    _store(node, ca, cert, key)
+
+
+def _store(node: Node, ca: bytes, cert: bytes, key: bytes) -> None:
+    node.files.write(_CERT_FILES[0], ca, 0o644, "flower:flower")
+    node.files.write(_CERT_FILES[1], cert, 0o644, "flower:flower")
+    node.files.write(_CERT_FILES[2], key, 0o600, "flower:flower", secret=True)
+
+
+def subject_names(node: Node) -> list[str]:
+    """Names in the server certificate: loopback, the VM's addresses, the operator's extras."""
+    addresses = node.addresses()
+    if not addresses:
+        raise NodeError("This VM has no IP address to put into its certificate; give it a network.", "tls_setup_failed")
+    names = ["DNS:localhost", "IP:127.0.0.1", "IP:::1"] + [f"IP:{ipaddress.ip_address(item)}" for item in addresses]
+    for name in ("FLEET_API_ADDRESS", "CONTROL_API_ADDRESS"):
+        host = rules.split_address(node.value(name))[0]
+        try:
+            if not ipaddress.ip_address(host).is_unspecified:
+                names.append(f"IP:{ipaddress.ip_address(host)}")
+        except ValueError:
+            names.append(f"DNS:{host}")
+    return list(dict.fromkeys(names + rules.split_sans(node.value("CERT_EXTRA_SAN"))))
+
+
+def _auth(node: Node) -> bool:
+    return node.is_on("TLS_ENABLED") and node.is_on("SUPERNODE_AUTH")
+
+
+def service_settings(node: Node) -> None:
+    """Arguments of flower-superlink, and what the flwr command on this VM needs to reach it."""
+    secure = node.is_on("TLS_ENABLED")
+    args = node.profile.superlink(
+        fleet=node.value("FLEET_API_ADDRESS"),
+        control=node.value("CONTROL_API_ADDRESS"),
+        database=f"{node.paths.home}/{node.value('DATABASE')}",
+        certs=node.paths.certs if secure else None,
+        auth=_auth(node),
+        isolation=node.value("ISOLATION"),
+    )
+    settings = {"FLOWER_ARGS": " ".join(args), "FLWR_LOG_LEVEL": node.value("LOG_LEVEL")}
+    node.files.write(_ENV, env_file(settings), 0o640, "root:flower")
+    trust = f'root-certificates = "{_CERT_FILES[0]}"' if secure else "insecure = true"
+    connection = (
+        '[superlink]\ndefault = "federation"\n\n[superlink.federation]\n'
+        f'address = "{_reachable(node.value("CONTROL_API_ADDRESS"), "127.0.0.1")}"\n{trust}\n'
+    )
+    node.files.write(f"{node.paths.cli}/config.toml", connection.encode(), 0o600, "flower:flower")
+
+
+def _reachable(address: str, host: str) -> str:
+    """An address to connect to: the given host where the service listens on all of them."""
+    listen, port = rules.split_address(address)
+    if listen in ("0.0.0.0", "::"):
+        listen = host
+    return f"[{listen}]:{port}" if ":" in listen else f"{listen}:{port}"
+
+
+def federation_settings(node: Node) -> None:
+    """What the registrar has to know. The number of partitions is fixed by the first run that knows it."""
+    old = json.loads(node.files.read(node.paths.federation) or b"{}")
+    count = int(node.value("NUM_PARTITIONS")) or old.get("num_partitions") or _planned(node)
+    taken = [
+        member["partition_id"]
+        for member in json.loads(node.files.read(node.paths.members) or b"{}").get("members", [])
+        if member.get("partition_id") is not None
+    ]
+    if taken and count <= max(taken):
+        raise NodeError(
+            f"ONEAPP_FL_NUM_PARTITIONS is {count}, but partition {max(taken)} is in use; keep it above that or remove "
+            "the node that holds it."
+        )
+    settings = {"auth": _auth(node), "num_partitions": count}
+    node.files.write(node.paths.federation, json.dumps(settings).encode() + b"\n", 0o600, "root:root")
+    node.facts["num_partitions"] = count
+
+
+def _planned(node: Node) -> int:
+    if node.gate is None:
+        return 0
+    try:
+        return node.gate.planned_nodes()
+    except OneGateError:
+        # A single VM is in no service: it has no plan, and nodes are added by hand.
+        return 0
+
+
+def service(node: Node) -> None:
+    """Run flower-superlink with exactly these settings."""
+    node.start(UNIT, [_ENV, *_CERT_FILES])
+
+
+def serving(node: Node) -> None:
+    """Wait until Fleet and Control API answer (verified against our own CA)."""
+    if node.check or not node.systemd.available:
+        return
+
+    def probe() -> str:
+        for name in ("FLEET_API_ADDRESS", "CONTROL_API_ADDRESS"):
+            host, port = rules.split_address(_reachable(node.value(name), "127.0.0.1"))
+            if node.is_on("TLS_ENABLED"):
+                reason = health.serves_tls(host, port, host, node.paths.at(_CERT_FILES[0]))
+            else:
+                reason = health.listens(host, port)
+            if reason:
+                return reason
+        return "" if node.systemd.state(UNIT).active else f"{UNIT} is not running"
+
+    try:
+        node.wait(f"The SuperLink is not serving after {node.timeout:.0f} s", probe, "health_check_timeout")
+    except NodeError as error:
+        last = node.systemd.journal(UNIT)
+        if not last:
+            raise
+        raise NodeError(f"{error} Its last words: {last}", error.code) from error
+
+
+def registrar(node: Node) -> None:
+    """Admit the SuperNodes of the own service, where OneGate tells of them."""
+    if node.gate is not None:
+        node.start(REGISTRAR, [])
+
+
+def announce(node: Node) -> None:
+    """Tell SuperNodes and operator where the SuperLink is, then READY."""
+    host = node.addresses()[0] if node.addresses() else "127.0.0.1"
+    endpoint = _reachable(node.value("FLEET_API_ADDRESS"), host)
+    node.facts.update(endpoint=endpoint, version=node.profile.version)
+    if not node.systemd.available:
+        return
+    wanted = {
+        "FL_ENDPOINT": endpoint,
+        "FL_VERSION": node.profile.version,
+        "FL_ROLE": "superlink",
+        "FL_TLS": "YES" if node.is_on("TLS_ENABLED") else "NO",
+    }
+    if node.facts.get("ca_cert"):
+        wanted["FL_CA_CERT"] = base64.b64encode(node.facts["ca_cert"].encode()).decode()
+    node.publish({**wanted, "FL_READY": "YES"})
+    node.publish_ready()
+
+
+STEPS = (folders, certificates, service_settings, federation_settings, service, serving, registrar, announce)

@@ -1,0 +1,173 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Steps that make this VM a SuperNode of a federation."""
+
+from __future__ import annotations
+
+from flower_ops import rules
+from flower_ops.node import discovery, health, keys
+from flower_ops.node.errors import NodeError
+from flower_ops.node.node import Node, env_file
+
+UNIT = "flower-supernode.service"
+_ENV = "/opt/flower/config/supernode.env"
+_CA = "/opt/flower/certs/ca.crt"
+ADMISSION_LIMIT = 300.0
+SETTLE = 2.0
+
+
+def folders(node: Node) -> None:
+    """Folders that the service needs."""
+    node.files.folder(node.paths.private, 0o700, "root:root")
+    node.files.folder(node.paths.config, 0o750, "root:flower")
+    for name in ("certs", "state", "data"):
+        node.files.folder(f"{node.paths.home}/{name}", 0o700, "flower:flower")
+
+
+def identity(node: Node) -> None:
+    """The key pair of this node: made here once, the private half never leaves."""
+    if not (node.is_on("SUPERNODE_AUTH") and node.is_on("TLS_ENABLED")):
+        return
+    private, public = node.files.read(node.paths.node_key), node.files.read(node.paths.node_pub)
+    # Reading a private key costs the import of cryptography; a pair that is complete is taken as it is.
+    if private is not None and public is None:
+        try:
+            public = keys.public_of(private)
+        except ValueError:
+            private = None
+    if private is None:
+        if node.check:
+            node.files.record(node.paths.node_key, "", "new key pair\n")
+            return
+        private, public = keys.new_key_pair()
+    assert public is not None
+    node.files.write(node.paths.node_key, private, 0o600, "flower:flower", secret=True)
+    node.files.write(node.paths.node_pub, public, 0o644, "flower:flower")
+    node.facts["node_pubkey"] = public.decode().strip()
+
+
+def introduce(node: Node) -> None:
+    """Ask for admission: the registrar on the SuperLink acts on these attributes."""
+    wanted = {"FL_ROLE": "supernode", "FL_VERSION": node.profile.version}
+    if node.facts.get("node_pubkey"):
+        wanted["FL_NODE_PUBKEY"] = node.facts["node_pubkey"]
+    node.facts["version"] = node.profile.version
+    if node.systemd.available:
+        node.publish(wanted)
+
+
+def superlink(node: Node) -> None:
+    """Find the SuperLink and store whom to trust."""
+    try:
+        found = discovery.find(node)
+    except NodeError as error:
+        if not node.check:
+            raise
+        node.warnings.append(f"cannot be predicted further: {error}")
+        return
+    node.facts.update(endpoint=found.address, tls=found.ca is not None)
+    if found.ca is not None:
+        node.files.write(_CA, found.ca, 0o644, "flower:flower")
+        node.facts["ca_cert"] = found.ca.decode()
+
+
+def admission(node: Node) -> None:
+    """Learn the own partition, and that the SuperLink knows our key."""
+    own_config = node.value("NODE_CONFIG")
+    if own_config:
+        pairs = rules.split_node_config(own_config)
+        for fact, key in (("partition_id", "partition-id"), ("num_partitions", "num-partitions")):
+            if pairs.get(key, "").isdigit():
+                node.facts[fact] = int(pairs[key])
+    if node.gate is None or node.value("SUPERLINK_ADDRESS") or "endpoint" not in node.facts:
+        # A SuperLink outside of our service has no way to answer through OneGate; its operator admits this node.
+        node.facts["node_config"] = own_config
+        return
+    wanted = [] if own_config else ["FL_PARTITION_ID", "FL_NUM_PARTITIONS"]
+    if node.facts.get("node_pubkey"):
+        wanted.append("FL_NODE_ID")
+    answer = node.own_attributes()
+    if not node.check:
+
+        def probe() -> str:
+            seen = answer if all(answer.get(name) for name in wanted) else node.own_attributes(fresh=True)
+            answer.update(seen)
+            if seen.get("FL_ADMISSION_ERROR") and not all(seen.get(name) for name in wanted):
+                raise NodeError(f"The SuperLink did not admit this node: {seen['FL_ADMISSION_ERROR']}", "not_admitted")
+            missing = [name for name in wanted if not seen.get(name)]
+            return f"{', '.join(missing)} did not come through OneGate" if missing else ""
+
+        what = f"The registrar on the SuperLink did not admit this node within {ADMISSION_LIMIT:.0f} s"
+        node.wait(what, probe, "not_admitted", ADMISSION_LIMIT)
+    if "FL_NODE_ID" in wanted and answer.get("FL_NODE_ID"):
+        node.facts["node_id"] = answer["FL_NODE_ID"]
+    if not own_config and answer.get("FL_PARTITION_ID"):
+        node.facts["partition_id"] = int(answer["FL_PARTITION_ID"])
+        node.facts["num_partitions"] = int(answer["FL_NUM_PARTITIONS"])
+        own_config = f"partition-id={answer['FL_PARTITION_ID']} num-partitions={answer['FL_NUM_PARTITIONS']}"
+    node.facts["node_config"] = own_config
+
+
+def service_settings(node: Node) -> None:
+    """Arguments of flower-supernode."""
+    if "endpoint" not in node.facts:
+        return
+    args = node.profile.supernode(
+        superlink=node.facts["endpoint"],
+        ca=_CA if node.facts["tls"] else None,
+        key=node.paths.node_key if node.is_on("SUPERNODE_AUTH") and node.facts["tls"] else None,
+        max_retries=int(node.value("MAX_RETRIES")),
+        max_wait_time=int(node.value("MAX_WAIT_TIME")),
+        isolation=node.value("ISOLATION"),
+    )
+    settings = {
+        "FLOWER_ARGS": " ".join(args),
+        "FLOWER_NODE_CONFIG": node.facts["node_config"],
+        "FLWR_LOG_LEVEL": node.value("LOG_LEVEL"),
+    }
+    node.files.write(_ENV, env_file(settings), 0o640, "root:flower")
+
+
+def service(node: Node) -> None:
+    """Run flower-supernode with exactly these settings, and see that it stays."""
+    if "endpoint" not in node.facts:
+        return
+    started = node.start(UNIT, [_ENV, _CA, node.paths.node_key])
+    if node.check or not node.systemd.available:
+        return
+    port = node.profile.ports.supernode_health
+
+    def probe() -> str:
+        state = node.systemd.state(UNIT)
+        if not state.active:
+            return f"{UNIT} is not running"
+        # A SuperNode starts its executor only after the SuperLink has accepted it.
+        if not health.has_child(state.main_pid):
+            return f"it has no connection to the SuperLink at {node.facts['endpoint']}"
+        return health.listens("127.0.0.1", port)
+
+    def wait() -> int:
+        node.wait(f"The SuperNode is not healthy after {node.timeout:.0f} s", probe, "health_check_timeout")
+        return node.systemd.state(UNIT).main_pid
+
+    try:
+        first = wait()
+        if started:
+            node.sleep(SETTLE)
+            if wait() != first:
+                raise NodeError(f"{UNIT} keeps restarting.", "health_check_timeout")
+    except NodeError as error:
+        last = node.systemd.journal(UNIT)
+        raise NodeError(f"{error} Its last words: {last}" if last else str(error), error.code) from error
+
+
+def announce(node: Node) -> None:
+    """Tell the operator that this node works, then READY."""
+    if not node.systemd.available or "endpoint" not in node.facts:
+        return
+    node.publish({"FL_FRAMEWORK": node.value("FRAMEWORK"), "FL_NODE_READY": "YES"})
+    node.publish_ready()
+
+
+STEPS = (folders, identity, introduce, superlink, admission, service_settings, service, announce)

@@ -1,0 +1,170 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Forms of variable values. A rule is a word with optional bounds, as in the table: `int >=1024 <=65535`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import math
+import operator
+import re
+from collections.abc import Callable
+
+_BOUNDS: dict[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+_HOST = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*\.?")
+_PAIR = re.compile(r"""([A-Za-z0-9_-]+)=('[^'\x00-\x1f\x7f]*'|"[^"\\\x00-\x1f\x7f]*"|[^\s'"]+)""")
+_NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Split `host:port` (`[v6]:port` for IPv6) into host and port; ValueError when it has another form."""
+    host, separator, port = text.rpartition(":")
+    if not separator or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+        raise ValueError("no port")
+    if host.startswith("[") and host.endswith("]"):
+        return str(ipaddress.IPv6Address(host[1:-1])), int(port)
+    if re.fullmatch(r"[0-9.]+", host):
+        return str(ipaddress.IPv4Address(host)), int(port)
+    if not _HOST.fullmatch(host):
+        raise ValueError("no host")
+    return host, int(port)
+
+
+def split_sans(text: str) -> list[str]:
+    """Split `IP:<address>,DNS:<name>` into normalised entries; ValueError when an entry has another form."""
+    entries = []
+    for raw in filter(None, (part.strip() for part in text.split(","))):
+        kind, _, value = raw.partition(":")
+        if kind == "IP":
+            entries.append(f"IP:{ipaddress.ip_address(value)}")
+        elif kind == "DNS" and _HOST.fullmatch(value.removeprefix("*.")):
+            entries.append(f"DNS:{value}")
+        else:
+            raise ValueError(raw)
+    return entries
+
+
+def split_node_config(text: str) -> dict[str, str]:
+    """Split `key=value` pairs; values as written. ValueError when a pair is not what Flower would accept.
+
+    Flower reads the pairs as TOML: a value is a number, true, false or a quoted string.
+    """
+    pairs: dict[str, str] = {}
+    position = 0
+    for match in _PAIR.finditer(text):
+        if text[position:match.start()].strip(" ") or (position and match.start() == position):
+            raise ValueError("stray text")
+        key, value = match.group(1), match.group(2)
+        if value[0] not in "'\"" and value not in ("true", "false") and not _NUMBER.fullmatch(value):
+            raise ValueError(f"{key} needs quotes")
+        if key in pairs:
+            raise ValueError(f"{key} twice")
+        pairs[key] = value
+        position = match.end()
+    if text[position:].strip(" "):
+        raise ValueError("stray text")
+    return pairs
+
+
+def decode_pem(text: str) -> bytes:
+    """Decode base64 (white space allowed) that holds PEM text; ValueError otherwise."""
+    try:
+        pem = base64.b64decode("".join(text.split()), validate=True)
+    except binascii.Error as error:
+        raise ValueError("not base64") from error
+    if b"-----BEGIN " not in pem:
+        raise ValueError("no PEM inside")
+    return pem
+
+
+def _certificate(text: str) -> None:
+    from cryptography import x509
+
+    x509.load_pem_x509_certificates(decode_pem(text))
+
+
+def _private_key(text: str) -> None:
+    if b"PRIVATE KEY-----" not in decode_pem(text):
+        raise ValueError("no private key inside")
+
+
+def _match(pattern: str) -> Callable[[str], None]:
+    compiled = re.compile(pattern)
+
+    def check(text: str) -> None:
+        if not compiled.fullmatch(text):
+            raise ValueError(text)
+
+    return check
+
+
+def _database(text: str) -> None:
+    parts = text.split("/")
+    if len(parts) < 2 or parts[0] != "state" or any(part in ("", ".", "..") for part in parts):
+        raise ValueError(text)
+    _match(r"[A-Za-z0-9._/-]+")(text)
+
+
+_WORDS: dict[str, tuple[Callable[[str], object], str]] = {
+    "version": (_match(r"[0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}"), "a version X.Y.Z"),
+    "boolean": (_match("YES|NO"), "YES or NO"),
+    "address": (split_address, "host:port with a port from 1 to 65535"),
+    "database": (_database, "a relative path below state/ of letters, digits and . _ - /"),
+    "path": (_match(r"/[A-Za-z0-9._/-]*"), "an absolute path of letters, digits and . _ - /"),
+    "san": (split_sans, "IP:<address> or DNS:<name>, comma separated"),
+    "node_config": (split_node_config, 'key=value pairs with number, true, false or "quoted" values, each key once'),
+    "cuda_devices": (_match(r"all|[0-9]+(,[0-9]+)*"), "all, or indices such as 0,1"),
+    "certificate": (_certificate, "a PEM certificate in base64"),
+    "private_key": (_private_key, "an unencrypted PEM private key in base64"),
+    "text": (str, "text"),
+}
+SECRET_RULES = frozenset({"private_key"})
+
+
+def _number(rule: str, text: str) -> bool:
+    kind, *bounds = rule.split()
+    pattern = r"[0-9]{1,15}" if kind == "int" else r"[0-9]{1,15}(\.[0-9]{1,15})?"
+    if not re.fullmatch(pattern, text.removeprefix("-")):
+        return False
+    number = float(text)
+    if not math.isfinite(number):
+        return False
+    for bound in bounds:
+        sign = bound[: 2 if bound[1] == "=" else 1]
+        if not _BOUNDS[sign](number, float(bound[len(sign):])):
+            return False
+    return True
+
+
+def expected(rule: str, options: list[str]) -> str:
+    """The form that a rule asks for, in words."""
+    kind, *bounds = rule.split()
+    if kind == "list":
+        return "one of " + ", ".join(options)
+    if kind in ("int", "float"):
+        return " ".join(["a whole number" if kind == "int" else "a number", " and ".join(bounds)]).strip()
+    return _WORDS[kind][1]
+
+
+def fits(rule: str, options: list[str], text: str) -> bool:
+    """Whether a value has the form that a rule asks for."""
+    kind = rule.split()[0]
+    if kind == "list":
+        return text in options
+    if kind in ("int", "float"):
+        return _number(rule, text)
+    if kind != "text" and re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", text):
+        return False
+    try:
+        _WORDS[kind][0](text)
+    except ValueError:
+        return False
+    return True
