@@ -1,0 +1,149 @@
+#!/usr/bin/python
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Install a wheelhouse into a virtual environment of its own, and switch to it at once."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: flower_venv
+short_description: Install a wheelhouse as a virtual environment
+version_added: 0.1.0
+author: opennebula.flower contributors (@opennebula)
+description:
+  - Installs an archive that M(opennebula.flower.flower_wheelhouse) made, without any package index.
+  - Every wheelhouse gets an environment of its own in a folder named after its digest. O(path) is a link to the one in
+    use, changed in one step when the new one is whole, so that a broken installation never takes the place of a
+    working one. The environment that was in use before stays for a way back; older ones are removed.
+  - Needs nothing on the machine but Python's standard library.
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode and tell what would change.
+  diff_mode:
+    support: full
+    description: Shows which environment is in use before and after.
+  idempotent:
+    support: full
+    description: A second run changes nothing.
+options:
+  archive:
+    description: Archive of the wheelhouse on this machine. Not read when O(digest) is installed already.
+    type: path
+    required: true
+  digest:
+    description: Digest of the wheelhouse, as the wheelhouse module returned it.
+    type: str
+    required: true
+  path:
+    description: The link to the environment in use.
+    type: path
+    default: /opt/flower/venv
+"""
+
+EXAMPLES = r"""
+- name: Install Flower from a wheelhouse
+  opennebula.flower.flower_venv:
+    archive: /var/tmp/wheelhouse.tar
+    digest: 3f0c6c1b5d0e
+"""
+
+RETURN = r"""
+environment:
+  description: Folder of the environment that the link points to.
+  returned: success
+  type: str
+  sample: /opt/flower/venvs/3f0c6c1b5d0e
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+
+class InstallError(Exception):
+    """A step of the installation failed; the text is one sentence for a person."""
+
+
+def run(argv: list[str], what: str) -> None:
+    """Run a command; InstallError with the last line that it printed."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(argv, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
+        raise InstallError(f"{what} failed: {lines[-1]}")
+
+
+def install(archive: Path, environment: Path) -> None:
+    """Unpack the archive and install all of it into a new environment at its final place (scripts name that place)."""
+    shutil.rmtree(environment, ignore_errors=True)
+    environment.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=environment.parent) as folder:
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder, filter="data") if hasattr(tarfile, "data_filter") else tar.extractall(folder)
+        wheels = sorted(Path(folder).rglob("*.whl"))
+        requirements = next(Path(folder).rglob("requirements.txt"), None)
+        pip = next((wheel for wheel in wheels if wheel.name.startswith("pip-")), None)
+        if pip is None or requirements is None:
+            raise InstallError(f"{archive} is not a wheelhouse: it holds no pip or no requirements.txt; build it again")
+        run([sys.executable, "-m", "venv", "--without-pip", str(environment)], "Making the environment")
+        python = str(environment / "bin" / "python")
+        offline = ["--no-index", "--find-links", str(pip.parent)]
+        # pip runs from its own wheel, and only to install uv: uv installs and compiles the rest many times faster.
+        run([python, f"{pip}/pip", "install", "--quiet", "--no-cache-dir", *offline, "uv"], "Installing uv")
+        uv = str(environment / "bin" / "uv")
+        base = [uv, "pip", "install", "--quiet", "--no-cache", "--offline", "--python", python, "--compile-bytecode"]
+        run([*base, *offline, "--requirement", str(requirements)], "Installing the wheels")
+
+
+def retire(environments: Path, keep: set[str]) -> None:
+    """Remove environments that are neither in use nor were in use last."""
+    for old in environments.iterdir():
+        if old.is_dir() and old.name not in keep:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "archive": {"type": "path", "required": True},
+            "digest": {"type": "str", "required": True},
+            "path": {"type": "path", "default": "/opt/flower/venv"},
+        },
+        supports_check_mode=True,
+    )
+    link = Path(module.params["path"])
+    digest: str = module.params["digest"]
+    environment = link.parent / "venvs" / digest
+    before = os.path.realpath(link) if link.is_symlink() else ""
+    result = {
+        "changed": before != str(environment.resolve()),
+        "environment": str(environment),
+        "diff": {"before": f"{before}\n", "after": f"{environment}\n"},
+    }
+    if module.check_mode or not result["changed"]:
+        module.exit_json(**result)
+    try:
+        install(Path(module.params["archive"]), environment)
+        (environment / f"wheelhouse-{digest}").touch()
+        fresh = link.with_name(f".{link.name}-{digest}")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(environment)
+        fresh.replace(link)
+    except (InstallError, OSError, tarfile.TarError) as error:
+        shutil.rmtree(environment, ignore_errors=True)
+        module.fail_json(msg=f"The runtime could not be installed in {environment}: {error}.", changed=False)
+    retire(environment.parent, {digest, Path(before).name if before else digest})
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
