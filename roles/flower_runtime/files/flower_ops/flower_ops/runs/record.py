@@ -8,12 +8,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import pwd
 import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +75,21 @@ def new_record(run_id: str, app: Mapping[str, Any], output_dir: Path) -> dict[st
         "bytes_recv": None,
         "output_dir": str(output_dir),
         "log_tail": [],
+        "versions": versions(),
         "watcher": None,
         "revision": 0,
     }
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of what takes part on the SuperLink; read from metadata, importing Flower would take a second."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for name, distribution in (("flwr", "flwr"), ("flower_ops", "flower-ops")):
+        try:
+            found[name] = metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
 
 
 def is_finished(record: Mapping[str, Any]) -> bool:

@@ -1,0 +1,94 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One call of `flower-ops run …` on the SuperLink, judged by its JSON answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any, Iterator
+
+Run = Callable[..., "tuple[int, str, str]"]
+
+
+class RunFailed(Exception):
+    """flower-ops refused or failed; the text is one sentence for a person."""
+
+
+class RunCommands:
+    """Commands of flower-ops on this machine; `run_command` is that of an AnsibleModule."""
+
+    def __init__(self, run_command: Run, home: str = "/opt/flower") -> None:
+        self._run_command = run_command
+        self._home = home
+
+    def submit(self, archive: str, run_config: dict[str, Any]) -> dict[str, Any]:
+        """Unpack a packed app, submit it, remove it again (the SuperLink keeps its own copy)."""
+        with self._unpacked(archive) as folder:
+            # The configuration goes through standard input, so that no value shows in the process list.
+            return self._call(["submit", "--app", folder, "--run-config", "-"], data=json.dumps(run_config))
+
+    def status(self, run_id: str, wait: float = 0, seen: str | None = None) -> dict[str, Any]:
+        """State, rounds and files; returns early when `progress` differs from `seen`."""
+        arguments = ["status", "--run-id", run_id, "--wait", str(wait)]
+        return self._call(arguments + (["--seen", seen] if seen is not None else []))
+
+    def stop(self, run_id: str) -> dict[str, Any]:
+        """Stop a run; one that has finished stays as it is."""
+        return self._call(["stop", "--run-id", run_id])
+
+    def _call(self, arguments: list[str], data: str | None = None) -> dict[str, Any]:
+        program = f"{self._home}/venv/bin/flower-ops"
+        if not os.path.exists(program):
+            raise RunFailed(
+                f"There is no {program} on this machine; it is no SuperLink of this collection, "
+                "run playbooks/single_site.yml first or name the right host."
+            )
+        status, out, err = self._run_command([program, "run", *arguments, "--json"], data=data)
+        try:
+            answer = json.loads(out.strip().splitlines()[-1])
+        except (ValueError, IndexError):
+            said = (err or out).strip().splitlines()
+            raise RunFailed(f"flower-ops run {arguments[0]} gave no answer: {said[-1] if said else status}.") from None
+        if not isinstance(answer, dict) or "error" in answer:
+            raise RunFailed(str(answer["error"] if isinstance(answer, dict) else answer))
+        return answer
+
+    @contextmanager
+    def _unpacked(self, archive: str) -> Iterator[str]:
+        parent = f"{self._home}/apps"
+        if not os.path.isdir(parent):
+            raise RunFailed(f"There is no {parent} on this machine; apply the role superlink first.")
+        owner = os.stat(parent)
+        folder = tempfile.mkdtemp(prefix="app-", dir=parent)
+        try:
+            with tarfile.open(archive) as packed:
+                for member in packed.getmembers():
+                    _check_member(member)
+                    packed.extract(member, folder, set_attrs=False)
+            _give(folder, owner)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_member(member: tarfile.TarInfo) -> None:
+    """Only plain files below the folder: the archive was packed on another machine."""
+    parts = member.name.split("/")
+    if not member.isfile() or member.name.startswith("/") or ".." in parts:
+        raise RunFailed(f"The packed app holds {member.name!r}, which is no plain file below the app directory.")
+
+
+def _give(folder: str, owner: os.stat_result) -> None:
+    """Everything to the owner of the parent folder: Flower's command line runs as that account and reads it."""
+    if os.geteuid() != 0:
+        return
+    for place, subfolders, names in os.walk(folder):
+        for path in (place, *(os.path.join(place, name) for name in (*subfolders, *names))):
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
