@@ -1,0 +1,31 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Both ways into a cloud for the modules about services: OneFlow always, oned when VMs or names are looked at."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Mapping
+
+from .connection import Connection
+from .lookups import Lookups
+from .oneflow import OneFlow
+from .settings import Settings
+
+
+class FlowSession:
+    """OneFlow, oned and the look-ups of names for one user, made from module parameters."""
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        self.settings = Settings.from_params(params)
+        self.flow = OneFlow(self.settings)
+        self.lookups = Lookups(self.connect)
+
+    def connect(self) -> Connection:
+        """The connection to oned; loading pyone costs time, so not before it is needed."""
+        return self._connection
+
+    @cached_property
+    def _connection(self) -> Connection:
+        return Connection(self.settings)

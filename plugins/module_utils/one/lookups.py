@@ -1,0 +1,35 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ids of VM templates and virtual networks by name, each pool read once at most, and only when a name is met."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Callable
+
+from .connection import Connection
+from .pools import read_pool, resolve
+
+
+class Lookups:
+    """Names to ids over XML-RPC. The connection is made on the first name, so that ids alone need no oned."""
+
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        self._connect = connect
+
+    def vm_template(self, reference: Any) -> int:
+        """The id of a VM template; raises OneUsageError where the name is unknown or means several."""
+        return resolve(str(reference), "VM template", lambda: self._vm_templates)
+
+    def network(self, reference: Any) -> int:
+        """The id of a virtual network; raises OneUsageError where the name is unknown or means several."""
+        return resolve(str(reference), "virtual network", lambda: self._networks)
+
+    @cached_property
+    def _vm_templates(self) -> list[dict[str, Any]]:
+        return read_pool(self._connect(), "one.templatepool.info", "VMTEMPLATE")
+
+    @cached_property
+    def _networks(self) -> list[dict[str, Any]]:
+        return read_pool(self._connect(), "one.vnpool.info", "VNET")

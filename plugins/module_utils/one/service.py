@@ -1,0 +1,206 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""OneFlow services as plain data: what a document means, and whether what is asked of it is possible.
+
+Nothing in this file talks to a server.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Mapping, Sequence
+
+from .compare import MASK
+from .errors import OneNotFoundError, OneUsageError
+from .marks import MARK_KEY, require_mark
+from .states import service_state
+from .template import scalar
+from .xml import common_fields
+
+Document = Mapping[str, Any]
+
+#: On the way out: nothing but waiting is possible, and the name is about to be free.
+GOING_STATES = frozenset({"UNDEPLOYING", "UNDEPLOYING_NETS"})
+#: OneFlow refuses an ordinary DELETE in these states and in the failed ones.
+BUSY_STATES = frozenset({"DEPLOYING", "SCALING", "COOLDOWN", "DEPLOYING_NETS"})
+
+_HINT_SEVERAL = "give the id"
+
+
+def body_of(document: Document) -> dict[str, Any]:
+    body = (document.get("TEMPLATE") or {}).get("BODY")
+    return body if isinstance(body, dict) else {}
+
+
+def mark_of(document: Document) -> str | None:
+    """The federation that the service or service template is marked as belonging to."""
+    mark = body_of(document).get(MARK_KEY)
+    return None if mark in (None, "") else str(mark)
+
+
+def pick_document(kind: str, documents: Sequence[Document], name: str, mark: str | None) -> Document | None:
+    """The only document of that name (and mark), None where there is none.
+
+    OneFlow lets names repeat, so several are an error that lists them: guessing would change a stranger's service.
+    Raises OneMarkError where all documents of that name belong to somebody else.
+    """
+    named = [document for document in documents if str(document.get("NAME")) == name]
+    ours = [document for document in named if mark is None or mark_of(document) == mark]
+    if not ours and named:
+        require_mark(kind, name, named[0].get("ID"), mark_of(named[0]), mark)
+    if len(ours) > 1:
+        listed = ", ".join(f"id {document.get('ID')} of {document.get('UNAME')}" for document in ours)
+        raise OneUsageError(f"{kind} name {name} is not unique: {listed}", hint=_HINT_SEVERAL)
+    return ours[0] if ours else None
+
+
+def _identity(document: Document) -> dict[str, Any]:
+    return {**common_fields(dict(document)), "mark": mark_of(document)}
+
+
+def template_view(document: Document) -> dict[str, Any]:
+    """A service template for people: identity and `template`, the body as it is stored."""
+    return {**_identity(document), "template": dict(body_of(document))}
+
+
+def service_view(document: Document) -> dict[str, Any]:
+    """A service for people, without its VMs.
+
+    `{id, name, owner, group, permissions, mark, state, state_id, ready_gate, roles: {name: {cardinality, min_vms, max_vms,
+    state, state_id, cooldown, vms: [ids], template_id}}, user_inputs_values, networks_values, log: [{timestamp, severity,
+    message}], start_time}`
+    """
+    body = body_of(document)
+    state_id = int(body.get("state", 0))
+    return {
+        **_identity(document),
+        "state": service_state(state_id),
+        "state_id": state_id,
+        "ready_gate": bool(body.get("ready_status_gate")),
+        "deployment": body.get("deployment", "none"),
+        "roles": {str(role["name"]): _role_view(role) for role in body.get("roles") or []},
+        "user_inputs_values": masked_inputs(body),
+        "networks_values": merged_networks(body.get("networks_values")),
+        "log": list(body.get("log") or []),
+        "start_time": body.get("start_time"),
+    }
+
+
+#: Roles share the numbers of services, except for this one.
+_ROLE_HOLD = 11
+
+
+def _role_view(role: Mapping[str, Any]) -> dict[str, Any]:
+    state_id = int(role.get("state", 0))
+    return {
+        "cardinality": int(role.get("cardinality", 0)),
+        "min_vms": _integer(role.get("min_vms")),
+        "max_vms": _integer(role.get("max_vms")),
+        "state": "HOLD" if state_id == _ROLE_HOLD else service_state(state_id),
+        "state_id": state_id,
+        "cooldown": _integer(role.get("cooldown")),
+        "template_id": _integer(role.get("template_id")),
+        "vms": [int(node["deploy_id"]) for node in role.get("nodes") or [] if node.get("deploy_id") is not None],
+    }
+
+
+def _integer(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def merged_networks(values: Any) -> dict[str, Any]:
+    """OneFlow's list of one-key mappings as one mapping, network name → choice."""
+    if isinstance(values, dict):
+        return dict(values)
+    merged: dict[str, Any] = {}
+    for item in values or []:
+        if isinstance(item, dict):
+            merged.update(item)
+    return merged
+
+
+def masked_inputs(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the user inputs, those of type `password` hidden."""
+    inputs = body.get("user_inputs") or {}
+    return {
+        name: MASK if is_secret_input(inputs.get(name)) else value
+        for name, value in (body.get("user_inputs_values") or {}).items()
+    }
+
+
+def is_secret_input(definition: Any) -> bool:
+    """Whether the definition of a user input (`M|password|text|options|default`) says that it is a secret."""
+    parts = str(definition or "").split("|")
+    return len(parts) > 1 and parts[1].strip() == "password"
+
+
+def vm_ids(service: Mapping[str, Any], roles: Sequence[str] | None = None) -> list[int]:
+    """The ids of the VMs of a service view, of all its roles or of some."""
+    wanted = service["roles"] if roles is None else roles
+    return sorted(number for name in wanted for number in service["roles"][name]["vms"])
+
+
+def last_messages(service: Mapping[str, Any], count: int = 3) -> str:
+    """The last messages of the service's own log that say more than the state, errors first; "" where there are none."""
+    log = [entry for entry in service.get("log", []) if isinstance(entry, dict)]
+    told = [entry for entry in log if not str(entry.get("message", "")).startswith("New state: ")]
+    errors = [entry for entry in told if entry.get("severity") == "E"]
+    chosen = (errors or told)[-count:]
+    return "; ".join(str(entry.get("message", "")).strip() for entry in chosen)
+
+
+def check_cardinalities(name: str, roles: Mapping[str, Mapping[str, Any]], asked: Mapping[str, int]) -> None:
+    """Raise OneUsageError for roles that do not exist or numbers outside a role's bounds, all of them in one sentence."""
+    wrong: list[str] = []
+    for role, number in asked.items():
+        known = roles.get(role)
+        if known is None:
+            wrong.append(f"it has no role {role} (it has {', '.join(roles) or 'none'})")
+            continue
+        low, high = known.get("min_vms"), known.get("max_vms")
+        if number < 0 or (low is not None and number < low):
+            wrong.append(f"role {role} needs at least {low or 0} VMs, not {number}")
+        elif high is not None and number > high:
+            wrong.append(f"role {role} takes at most {high} VMs, not {number}")
+    if wrong:
+        raise OneUsageError(
+            f"service {name}: {'; '.join(wrong)}", hint="change cardinality, or the bounds in the service template"
+        )
+
+
+def input_drift(body: Mapping[str, Any], asked: Mapping[str, Any], name: str) -> list[str]:
+    """A warning for every user input that the service was started with differently; they are fixed from its start."""
+    stored = body.get("user_inputs_values") or {}
+    differing = [
+        key for key, value in asked.items() if key in stored and scalar(value) != scalar(stored[key])
+    ]
+    if not differing:
+        return []
+    return [
+        f"service {name} was started with other values of {', '.join(sorted(differing))}; user inputs are fixed from the "
+        "start of a service, so they stay as they are until it is removed and started again"
+    ]
+
+
+def select_documents(
+    read_pool: Callable[[], Sequence[Document]],
+    read_one: Callable[[int], Document],
+    params: Mapping[str, Any],
+) -> list[Document]:
+    """The documents that an info module asks for by `id`, `name` and `mark`, lowest id first; none is no error."""
+    if params.get("id") is not None:
+        try:
+            documents: Sequence[Document] = [read_one(int(params["id"]))]
+        except OneNotFoundError:
+            documents = []
+    else:
+        documents = read_pool()
+    name, mark = params.get("name"), params.get("mark")
+    return sorted(
+        (
+            document
+            for document in documents
+            if name in (None, str(document.get("NAME"))) and mark in (None, mark_of(document))
+        ),
+        key=lambda document: int(document["ID"]),
+    )
