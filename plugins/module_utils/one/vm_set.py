@@ -97,10 +97,7 @@ class VmResource(Resource[list[State]]):
 
     def plan(self, before: list[State]) -> Plan[list[State]]:
         plan: Plan[list[State]] = Plan(after=[])
-        if self.wanted == "absent":
-            keep, surplus, missing = [], before, []
-        else:
-            keep, surplus, missing = self._split(before)
+        keep, surplus, missing = self._split(before)
         for vm in surplus:
             self._plan_action(plan, vm, "absent")
         for vm in keep:
@@ -111,6 +108,8 @@ class VmResource(Resource[list[State]]):
 
     def _split(self, before: list[State]) -> tuple[list[State], list[State], list[str]]:
         count = self.params["count"]
+        if self.wanted == "absent":
+            return [], before, []
         if count is None:
             missing = [] if before else [self.params["new_name"] or self.params["name"]]
             return before, [], missing

@@ -1,0 +1,137 @@
+#!/usr/bin/python
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: one_template
+short_description: Manage VM templates of OpenNebula
+version_added: 0.1.0
+description:
+  - Creates, clones, changes, renames and deletes VM templates.
+  - Attributes are compared with what the cloud has; only what differs is written, and nothing if nothing differs.
+author:
+  - opennebula.flower contributors (@opennebula)
+extends_documentation_fragment:
+  - opennebula.flower.auth
+  - opennebula.flower.object
+  - opennebula.flower.mark
+  - opennebula.flower.attributes
+  - opennebula.flower.attributes.full
+  - opennebula.flower.attributes.actiongroup
+options:
+  template:
+    description:
+      - The attributes, as a dictionary or as text in OpenNebula's template language.
+      - A vector such as C(CONTEXT) is a dictionary, a repeated one such as C(DISK) or C(NIC) a list of dictionaries. A null value
+        leaves the attribute out.
+    type: raw
+  update:
+    description:
+      - What happens to attributes of an existing template that O(template) does not mention.
+      - V(merge) keeps them; a dictionary such as C(CONTEXT) is merged key by key, while C(DISK), C(NIC) and C(PCI) are complete
+        lists whose order does not matter.
+      - V(replace) removes them, except for labels and the ownership mark.
+    type: str
+    choices: [merge, replace]
+    default: merge
+seealso:
+  - module: opennebula.flower.one_template_info
+"""
+
+EXAMPLES = r"""
+- name: Have a VM template
+  opennebula.flower.one_template:
+    name: web
+    template:
+      CPU: 1
+      MEMORY: 1024
+      DISK:
+        - IMAGE: debian-12
+      NIC:
+        - NETWORK: private
+      CONTEXT:
+        NETWORK: true
+        TOKEN: true
+        SSH_PUBLIC_KEY: "$USER[SSH_PUBLIC_KEY]"
+
+- name: Change the memory only
+  opennebula.flower.one_template:
+    name: web
+    template:
+      MEMORY: 2048
+
+- name: Let the group use it and label it
+  opennebula.flower.one_template:
+    name: web
+    permissions: "640"
+    labels: [web, production]
+
+- name: Delete it
+  opennebula.flower.one_template:
+    name: web
+    state: absent
+"""
+
+RETURN = r"""
+template:
+  description: The VM template after the run; in check mode as far as it can be known. Empty if it is absent.
+  returned: success
+  type: dict
+  contains:
+    id:
+      description: Id of the template.
+      type: int
+    name:
+      description: Name of the template.
+      type: str
+    owner:
+      description: C(id) and C(name) of the owner.
+      type: dict
+    group:
+      description: C(id) and C(name) of the group.
+      type: dict
+    permissions:
+      description: Permissions as three octal digits.
+      type: str
+      sample: "600"
+    labels:
+      description: Its labels, sorted.
+      type: list
+      elements: str
+    registered:
+      description: When it was created, in seconds since 1970.
+      type: int
+    attributes:
+      description: All attributes, with upper-case names and text values; secrets are masked.
+      type: dict
+steps:
+  description: The writes that were made, or would be made, in words.
+  returned: success
+  type: list
+  elements: str
+  sample: ["update attributes of VM template web"]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.runner import run
+from ansible_collections.opennebula.flower.plugins.module_utils.one.vm_template import TemplateResource, argument_spec
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec=argument_spec(),
+        mutually_exclusive=[("id", "name")],
+        required_one_of=[("id", "name")],
+        supports_check_mode=True,
+    )
+    run(module, lambda: TemplateResource(Connection(Settings.from_params(module.params)), module.params))
+
+
+if __name__ == "__main__":
+    main()
