@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from ..oned.errors import OnedError
-from ..oned.template import xml_to_dict
 from .errors import FlowError
-from .ruby import deep_merge, ruby_string, to_int, to_raw
+from .ruby import deep_merge, ruby_string, to_int, to_raw, xml_to_hash
 from .states import RECOVER_DEPLOY, RECOVER_SCALE, RECOVER_UNDEPLOY, ROLE, ROLE_STATES
 from .vms import read_vm, state_of, stored_info
 
@@ -144,7 +143,7 @@ class Role:
                 raise FlowError(
                     f"Error fetching Info to instantiate template {template_id} in Role {self.name}: {error.message}"
                 ) from None
-            template = xml_to_dict(answer)["VMTEMPLATE"]["TEMPLATE"]
+            template = xml_to_hash(answer)["VMTEMPLATE"]["TEMPLATE"]
             contents = deep_merge(template if isinstance(template, dict) else {}, contents, merge_lists=False)
         extra = to_raw({**contents, "SERVICE_ID": self.service.id, "ROLE_NAME": self.name})
         return _REFERENCE.sub(lambda match: self._evaluate(match.group(1)), extra)

@@ -10,6 +10,11 @@ import json
 import re
 from typing import Any
 
+from ..oned.template import xml_to_dict
+
+# Stands for an empty CDATA section while XML is read; a private use character that no answer holds.
+_EMPTY = "\ue000"
+
 
 def pretty(value: Any, indent: str = "") -> str:
     """JSON as `JSON.pretty_generate` lays it out (an empty object or array takes two or three lines)."""
@@ -43,6 +48,19 @@ def load_json(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         raise JsonError(f"unexpected token at '{text}'") from None
+
+
+def xml_to_hash(xml: str) -> dict[str, Any]:
+    """An XML answer as `to_hash` makes it: an element without anything is {}, one with an empty CDATA section is ""."""
+    return {key: _hash(value) for key, value in xml_to_dict(xml.replace("<![CDATA[]]>", _EMPTY)).items()}
+
+
+def _hash(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _hash(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_hash(item) for item in value]
+    return {"": {}, _EMPTY: ""}.get(value, value)
 
 
 def to_int(value: Any) -> int:
