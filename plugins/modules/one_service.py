@@ -10,12 +10,12 @@ module: one_service
 short_description: Start, scale, recover and remove services of OpenNebula's OneFlow
 version_added: 0.1.0
 author:
-  - opennebula.flower contributors
+  - opennebula.flower contributors (@opennebula)
 description:
   - Starts a service from a service template unless it lives already, brings its roles to the asked number of VMs, waits
     for it, recovers it after a failure, and removes it.
-  - Returns the VMs of the service, and hosts for M(ansible.builtin.add_host) with the names, groups and variables that the
-    inventory plugin P(opennebula.flower.opennebula#inventory) gives to the same VMs.
+  - Returns the VMs of the service, and hosts for M(ansible.builtin.add_host) with the names, groups and variables
+    that the inventory plugin P(opennebula.flower.opennebula#inventory) gives to the same VMs.
   - A failure state ends a wait at once, with the log of the service and what OpenNebula says about the VMs. A time-out
     names what is still missing, and what the scheduler says about VMs that found no host.
 options:
@@ -49,7 +49,8 @@ options:
         required: true
       cardinality:
         description:
-          - Number of VMs. A living service is scaled to it, which must be within the bounds of the role unless O(force).
+          - Number of VMs. A living service is scaled to it, which must be within the bounds of the role unless
+            O(force).
           - A service can only be scaled while it is RUNNING. One that cools down, or is being changed, is waited for.
         type: int
       template_contents:
@@ -76,19 +77,14 @@ options:
     description: Scale beyond the bounds of a role too.
     type: bool
     default: false
-  mark:
-    description:
-      - Ownership mark, the name of the federation that the service belongs to.
-      - A service of that name without this mark is neither changed nor deleted; the task fails instead.
-    type: str
   network:
     description: Name or id of the network whose address is used for C(ansible_host). Without it, that of the first NIC.
     type: str
   wait_for:
     description:
       - V(running) waits until OneFlow calls the service RUNNING; after a scaling, COOLDOWN is enough.
-      - V(vms) waits until the VMs of O(wait_roles) are there, run and have an address. They are judged by their own state,
-        so this ends while the service is still DEPLOYING because its VMs have not said C(READY=YES).
+      - V(vms) waits until the VMs of O(wait_roles) are there, run and have an address. They are judged by their own
+        state, so this ends while the service is still DEPLOYING because its VMs have not said C(READY=YES).
       - V(none) does not wait.
     type: str
     choices: [running, vms, none]
@@ -103,18 +99,17 @@ options:
     elements: str
     default: []
   wait_timeout:
+    description:
+      - How long to wait for what was asked, in seconds. Each scaling and each removal has this time of its own.
+    type: int
     default: 600
 extends_documentation_fragment:
   - opennebula.flower.auth
+  - opennebula.flower.mark
   - opennebula.flower.wait
   - opennebula.flower.attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
+  - opennebula.flower.attributes.full
+  - opennebula.flower.attributes.actiongroup
 seealso:
   - module: opennebula.flower.one_service_info
   - module: opennebula.flower.one_service_template
@@ -219,11 +214,14 @@ service:
       type: str
       sample: straight
     roles:
-      description: Its roles by name, with C(cardinality), C(min_vms), C(max_vms), C(state), C(cooldown), C(template_id) and the ids of C(vms).
+      description:
+        - Its roles by name, with C(cardinality), C(min_vms), C(max_vms), C(state), C(cooldown), C(template_id) and
+          the ids of C(vms).
       type: dict
       sample: {"superlink": {"cardinality": 1, "min_vms": 1, "max_vms": 1, "state": "RUNNING", "vms": [5]}}
     vms:
-      description: Its VMs with C(id), C(name), C(role), C(state), C(ip), C(nics), C(host) and C(attributes) (USER_TEMPLATE).
+      description:
+        - Its VMs with C(id), C(name), C(role), C(state), C(ip), C(nics), C(host) and C(attributes) (USER_TEMPLATE).
       type: list
       elements: dict
       sample: [{"id": 5, "name": "superlink_0_(service_7)", "role": "superlink", "state": "RUNNING", "ip": "10.0.0.10"}]

@@ -10,10 +10,10 @@ module: one_service_info
 short_description: Read services of OpenNebula's OneFlow with their VMs
 version_added: 0.1.0
 author:
-  - opennebula.flower contributors
+  - opennebula.flower contributors (@opennebula)
 description:
-  - Returns the services that the user may see, all of them or those of a name, an id or a federation, each with its VMs and
-    with hosts for M(ansible.builtin.add_host).
+  - Returns the services that the user may see, all of them or those of a name, an id or a federation, each with its
+    VMs and with hosts for M(ansible.builtin.add_host).
   - Takes one request to OneFlow and one to OpenNebula, however many services and VMs there are.
 options:
   id:
@@ -31,14 +31,8 @@ options:
 extends_documentation_fragment:
   - opennebula.flower.auth
   - opennebula.flower.attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: N/A
-    details: It changes nothing.
-  idempotent:
-    support: full
+  - opennebula.flower.attributes.info_module
+  - opennebula.flower.attributes.actiongroup
 seealso:
   - module: opennebula.flower.one_service
 """

@@ -10,7 +10,7 @@ module: one_service_template
 short_description: Manage service templates of OpenNebula's OneFlow
 version_added: 0.1.0
 author:
-  - opennebula.flower contributors
+  - opennebula.flower contributors (@opennebula)
 description:
   - Creates, updates, renames and deletes service templates, the descriptions of groups of VMs that OneFlow starts.
   - What is asked and what is stored are compared after both were brought into the form of OpenNebula 7, with the
@@ -40,31 +40,21 @@ options:
         is stored; only the ownership mark and the time of registration are kept.
       - In C(roles), the VM template of a role is given as C(template_id), or by name or id as
         C(template). C(type) may be left out and is then V(vm).
-      - The value of a network in C(networks) is OneFlow's own text (C(M|network|text||id:0)), the name of a virtual network,
-        or a dictionary with one of C(name), C(id), C(template_id) and C(reserve_from), and optionally C(description) and
-        C(mandatory).
+      - The value of a network in C(networks) is OneFlow's own text (C(M|network|text||id:0)), the name of a virtual
+        network, or a dictionary with one of C(name), C(id), C(template_id) and C(reserve_from), and optionally
+        C(description) and C(mandatory).
       - Booleans and numbers in C(template_contents) and values of user inputs become text; V(true) becomes V(YES).
       - Without it, an existing service template keeps its content.
     type: dict
   permissions:
     description: Permissions as three octal digits for owner, group and others; 4 is use, 2 manage, 1 administrate.
     type: str
-  mark:
-    description:
-      - Ownership mark, the name of the federation that the service template belongs to. It is stored in the template and
-        inherited by services.
-      - A service template of that name without this mark is neither changed nor deleted; the task fails instead.
-    type: str
 extends_documentation_fragment:
   - opennebula.flower.auth
+  - opennebula.flower.mark
   - opennebula.flower.attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
+  - opennebula.flower.attributes.full
+  - opennebula.flower.attributes.actiongroup
 seealso:
   - module: opennebula.flower.one_service_template_info
   - module: opennebula.flower.one_service

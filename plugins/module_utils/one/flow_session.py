@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Mapping
+from typing import Any
+from collections.abc import Mapping
 
 from .connection import Connection
 from .lookups import Lookups

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Callable
+from typing import Any
+from collections.abc import Callable
 
 from .connection import Connection
 from .pools import read_pool, resolve

@@ -50,7 +50,7 @@ class OneFlow:
 
     def templates(self) -> list[Document]:
         """All service templates that the user may see, as OneFlow's documents."""
-        return self._pool("GET /service_template")
+        return self._pool("/service_template")
 
     def template(self, template_id: int) -> Document:
         return self._fetch("GET", f"/service_template/{int(template_id)}")
@@ -78,7 +78,7 @@ class OneFlow:
 
     def services(self) -> list[Document]:
         """All services that the user may see."""
-        return self._pool("GET /service")
+        return self._pool("/service")
 
     def service(self, service_id: int) -> Document:
         return self._fetch("GET", f"/service/{int(service_id)}")
@@ -165,15 +165,15 @@ class OneFlow:
             hint="check oneflow_url",
         )
 
-    def _pool(self, call: str) -> list[Document]:
+    def _pool(self, path: str) -> list[Document]:
         """The documents of a pool; OneFlow leaves the key DOCUMENT out where there is none."""
-        answer = self._request(*call.split(" ", 1))
+        answer = self._request("GET", path)
         pool = answer.get("DOCUMENT_POOL") if isinstance(answer, dict) else answer
         documents = pool.get("DOCUMENT", []) if isinstance(pool, dict) else pool
         if isinstance(documents, dict):
             documents = [documents]
         if not isinstance(documents, list):
-            raise self._not_oneflow(call, json.dumps(answer))
+            raise self._not_oneflow(f"GET {path}", json.dumps(answer))
         return [item.get("DOCUMENT", item) for item in documents if isinstance(item, dict)]
 
 

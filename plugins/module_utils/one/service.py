@@ -8,7 +8,8 @@ Nothing in this file talks to a server.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from .compare import MASK
 from .errors import OneNotFoundError, OneUsageError
@@ -66,9 +67,9 @@ def template_view(document: Document) -> dict[str, Any]:
 def service_view(document: Document) -> dict[str, Any]:
     """A service for people, without its VMs.
 
-    `{id, name, owner, group, permissions, mark, state, state_id, ready_gate, roles: {name: {cardinality, min_vms, max_vms,
-    state, state_id, cooldown, vms: [ids], template_id}}, user_inputs_values, networks_values, log: [{timestamp, severity,
-    message}], start_time}`
+    `{id, name, owner, group, permissions, mark, state, state_id, ready_gate, deployment, roles: {name: {cardinality,
+    min_vms, max_vms, state, state_id, cooldown, template_id, vms: [ids]}}, user_inputs_values, networks_values,
+    log: [{timestamp, severity, message}], start_time}`
     """
     body = body_of(document)
     state_id = int(body.get("state", 0))
@@ -141,7 +142,7 @@ def vm_ids(service: Mapping[str, Any], roles: Sequence[str] | None = None) -> li
 
 
 def last_messages(service: Mapping[str, Any], count: int = 3) -> str:
-    """The last messages of the service's own log that say more than the state, errors first; "" where there are none."""
+    """The last messages of the service's own log that say more than the state, errors if any; "" where none are."""
     log = [entry for entry in service.get("log", []) if isinstance(entry, dict)]
     told = [entry for entry in log if not str(entry.get("message", "")).startswith("New state: ")]
     errors = [entry for entry in told if entry.get("severity") == "E"]
@@ -150,7 +151,7 @@ def last_messages(service: Mapping[str, Any], count: int = 3) -> str:
 
 
 def check_cardinalities(name: str, roles: Mapping[str, Mapping[str, Any]], asked: Mapping[str, int]) -> None:
-    """Raise OneUsageError for roles that do not exist or numbers outside a role's bounds, all of them in one sentence."""
+    """Raise OneUsageError naming every role that does not exist and every number outside its role's bounds."""
     wrong: list[str] = []
     for role, number in asked.items():
         known = roles.get(role)
@@ -177,8 +178,8 @@ def input_drift(body: Mapping[str, Any], asked: Mapping[str, Any], name: str) ->
     if not differing:
         return []
     return [
-        f"service {name} was started with other values of {', '.join(sorted(differing))}; user inputs are fixed from the "
-        "start of a service, so they stay as they are until it is removed and started again"
+        f"service {name} was started with other values of {', '.join(sorted(differing))}; user inputs are fixed from "
+        "the start of a service, so they stay as they are until it is removed and started again"
     ]
 
 

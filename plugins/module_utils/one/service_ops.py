@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Sequence
+from typing import Any
+from collections.abc import Callable, Sequence
 
 from .connection import Connection
 from .errors import OneActionError, OneError, OneNotFoundError, OneUsageError
@@ -81,7 +82,8 @@ class ServiceOps:
     ) -> ServiceState:
         """Wait as asked and return the service with its VMs.
 
-        known: the service as just read, to save a call. known_failure: the service as it was before `recover`. OneFlow leaves a failed state standing while it tries
+        known: the service as just read, to save a call.
+        known_failure: the service as it was before `recover`. OneFlow leaves a failed state standing while it tries
         again, so only a failure that its log tells anew ends the wait.
         """
         waiting = self._waiting
@@ -163,11 +165,12 @@ class ServiceOps:
             told += self._missing(state)
         vms = state.vms or self.vms(vm_ids(service))
         unready = [vm for vm in vms if vm["state"] == "RUNNING" and not self._vm_is_up(vm)]
-        told += [f"VM {vm['id']} runs but lacks an address or {', '.join(self._waiting.attributes) or 'a network'}"
-                 for vm in unready if self._waiting.target == "vms"]
-        if service.get("ready_gate") and service.get("state") in ("DEPLOYING", "SCALING"):
-            told += [f"VM {vm['id']} has not said READY=YES"
-                     for vm in vms if vm["state"] == "RUNNING" and vm["attributes"].get("READY") != "YES"]
+        if self._waiting.target == "vms":
+            lacking = " or ".join(["an address", *self._waiting.attributes])
+            told += [f"VM {vm['id']} runs but lacks {lacking}" for vm in unready]
+        elif service.get("ready_gate"):
+            silent = [vm for vm in vms if vm["state"] == "RUNNING" and vm["attributes"].get("READY") != "YES"]
+            told += [f"VM {vm['id']} has not said READY=YES" for vm in silent]
         words = waiting_words(vms)
         return "; ".join([*told, words] if words else told)
 

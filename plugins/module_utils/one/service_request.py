@@ -9,7 +9,8 @@ it does not know; both are settled here, before anything is sent.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from .errors import OneUsageError
 from .marks import MARK_KEY
@@ -61,7 +62,7 @@ def _role_overrides(
             problems.append(f"the template has no role {name} (it has {', '.join(known) or 'none'})")
     overrides = []
     for name, role in known.items():
-        override = normalise_role_override(asked.get(name, {"name": name}))
+        override = normalise_role_override(dict(asked.get(name, {"name": name})))
         values = _input_values(
             role.get("user_inputs"),
             override.pop("user_inputs_values", None) or {},

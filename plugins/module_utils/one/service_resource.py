@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any
+from collections.abc import Mapping
 
 from .errors import OneAuthorizationError, OneFailedStateError, OneNotFoundError
 from .hosts import service_hosts
@@ -14,7 +15,16 @@ from .marks import require_mark
 from .objects import checked_permissions
 from .oneflow import OneFlow
 from .runner import Plan, Resource, reject
-from .service import GOING_STATES, body_of, check_cardinalities, input_drift, mark_of, pick_document, service_view, vm_ids
+from .service import (
+    GOING_STATES,
+    body_of,
+    check_cardinalities,
+    input_drift,
+    mark_of,
+    pick_document,
+    service_view,
+    vm_ids,
+)
 from .service_ops import ServiceOps, ServiceState, Waiting
 from .service_request import merge_template, network_values
 from .states import SERVICE_FAILURES
@@ -255,7 +265,9 @@ class ServiceResource(Resource[ServiceState]):
         self._flow.service_action(number, "chmod", {"octet": self._permissions})
         found = permissions(dict(self._flow.service(number)))
         if found != self._permissions:
-            raise OneAuthorizationError(f"the permissions of service {number} stayed {found} instead of {self._permissions}")
+            raise OneAuthorizationError(
+                f"the permissions of service {number} stayed {found} instead of {self._permissions}"
+            )
 
 
 def service_facts(state: ServiceState, network: str | None = None) -> dict[str, Any]:

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any
+from collections.abc import Mapping
 
 from .errors import OneAuthorizationError, OneError, OneNotFoundError
 from .lookups import Lookups
@@ -113,16 +114,17 @@ class ServiceTemplateResource(Resource["View | None"]):
             body = self._desired(name, before["template"])
         # A rename moves only the document's name; services take the one inside the body.
         body["name"] = name
-        after: View = {**before, "name": name, "permissions": self._permissions or before["permissions"], "template": body}
+        permissions_after = self._permissions or before["permissions"]
+        after: View = {**before, "name": name, "permissions": permissions_after, "template": body}
         plan: Plan[View | None] = Plan(after=after)
         if before["name"] != name:
             plan.add(f"rename {KIND} {number} to {name}", lambda: self._rename(number, name))
         if comparable(body) != comparable(before["template"]):
             plan.add(f"update {KIND} {name} (id {number})", lambda: self._flow.replace_template(number, body))
-        if after["permissions"] != before["permissions"]:
+        if permissions_after != before["permissions"]:
             plan.add(
                 f"set permissions of {KIND} {name} (id {number}) to {self._permissions}",
-                lambda: self._chmod(number, after["permissions"]),
+                lambda: self._chmod(number, permissions_after),
             )
         return plan
 
@@ -149,5 +151,6 @@ class ServiceTemplateResource(Resource["View | None"]):
         found = str(self._flow.template(number)["NAME"])
         if found != name:
             raise OneError(
-                f"{KIND} {number} is still named {found}", hint=f"check that this user may manage it and that {name} is valid"
+                f"{KIND} {number} is still named {found}",
+                hint=f"check that this user may manage it and that {name} is valid",
             )

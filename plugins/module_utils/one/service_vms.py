@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 from .connection import Connection
+from .pools import read_pool
 from .states import VM_FAILURES, vm_failure, vm_state_name
 from .xml import common_fields, number, pool_to_dicts, template_of, text, vectors
 
@@ -16,8 +18,11 @@ PARKED = frozenset({"STOPPED", "SUSPENDED", "POWEROFF", "UNDEPLOYED", "DONE"})
 
 
 def vm_view(body: Mapping[str, Any]) -> dict[str, Any]:
-    """A VM for people: `{id, name, owner, group, permissions, state, nics: [{network, network_id, ip, ip6, mac}], ip, host,
-    attributes: {…}}`; `state` is one word, the life-cycle state while the VM is active."""
+    """A VM for people.
+
+    `{id, name, owner, group, permissions, state, nics: [{network, network_id, ip, ip6, mac}], ip, host, attributes}`;
+    `state` is one word, the life-cycle state while the VM is active, `attributes` its USER_TEMPLATE.
+    """
     found = dict(body)
     template = template_of(found)
     nics = [
@@ -41,12 +46,23 @@ def vm_view(body: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+#: VMs per call: the ids travel in one string, and the answer is built in memory on both sides.
+PAGE = 500
+_NOT_DONE = -1
+
+
 def read_vms(connection: Connection, ids: Sequence[int]) -> list[dict[str, Any]]:
-    """The VMs with these ids, in one call; ids that no longer exist are left out of the answer."""
-    if not ids:
-        return []
-    answer = connection.call("one.vmpool.infoset", ",".join(str(item) for item in ids), True)
-    return [vm_view(body) for body in sorted(pool_to_dicts(answer, "VM"), key=lambda body: number(body, "ID"))]
+    """The VMs with these ids, in one call for every 500; ids that no longer exist are left out of the answer."""
+    bodies: list[dict[str, Any]] = []
+    for start in range(0, len(ids), PAGE):
+        part = ",".join(str(item) for item in ids[start:start + PAGE])
+        bodies += pool_to_dicts(connection.call("one.vmpool.infoset", part, True), "VM")
+    return [vm_view(body) for body in sorted(bodies, key=lambda body: number(body, "ID"))]
+
+
+def read_all_vms(connection: Connection) -> list[dict[str, Any]]:
+    """All VMs that the user may see and that are not done, in one call for every 500."""
+    return [vm_view(body) for body in read_pool(connection, "one.vmpool.infoextended", "VM", _NOT_DONE, "")]
 
 
 def failures(vms: Iterable[Mapping[str, Any]]) -> str:
