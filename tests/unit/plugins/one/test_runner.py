@@ -1,0 +1,177 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Waiting and the runner: what is written when, what is reported, and that failures end a wait at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import (
+    OneActionError,
+    OneFailedStateError,
+    OneTimeoutError,
+)
+from ansible_collections.opennebula.flower.plugins.module_utils.one.runner import (
+    PartlyDoneError,
+    Plan,
+    Resource,
+    execute,
+    run,
+)
+from ansible_collections.opennebula.flower.plugins.module_utils.one.wait import wait_for
+
+
+class Clock:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.sleeps: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        self.now += seconds
+
+
+def waiting(states: list[str], timeout: float = 60, **more: Any) -> tuple[str, Clock]:
+    clock = Clock()
+    left = iter(states)
+    last = [states[-1]]
+    result = wait_for(
+        lambda: next(left, last[0]),
+        lambda state: state == "READY",
+        lambda state: "no space" if state == "ERROR" else None,
+        what="image x becoming READY",
+        timeout=timeout,
+        interval=2,
+        describe=lambda state: f"state {state}",
+        sleep=clock.sleep,
+        clock=clock,
+        **more,
+    )
+    return result, clock
+
+
+def test_polls_are_quick_first_and_slow_down_to_the_interval() -> None:
+    _state, clock = waiting(["LOCKED"] * 12 + ["READY"])
+    assert clock.sleeps[0] == 0.2
+    assert clock.sleeps == sorted(clock.sleeps)
+    assert clock.sleeps[-1] == 2
+
+
+def test_a_failure_state_ends_the_wait_at_once() -> None:
+    with pytest.raises(OneFailedStateError, match="image x becoming READY failed: no space") as caught:
+        waiting(["LOCKED", "ERROR", "READY"])
+    assert caught.value.last == "ERROR"
+
+
+def test_a_timeout_names_the_last_state() -> None:
+    with pytest.raises(OneTimeoutError, match=r"longer than 5 s \(state LOCKED\)") as caught:
+        waiting(["LOCKED"], timeout=5)
+    assert caught.value.last == "LOCKED"
+
+
+def test_a_known_state_needs_no_poll() -> None:
+    state, clock = waiting(["never"], known="READY")
+    assert (state, clock.sleeps) == ("READY", [])
+
+
+class Lamp(Resource[str]):
+    """A resource with one bit."""
+
+    def __init__(self, state: str, wanted: str, broken: bool = False) -> None:
+        self.state, self.wanted, self.broken = state, wanted, broken
+        self.log: list[str] = []
+
+    def read(self) -> str:
+        self.log.append("read")
+        return self.state
+
+    def plan(self, before: str) -> Plan[str]:
+        plan = Plan(after=self.wanted, warnings=["hot"] if before == "on" else [])
+        if before != self.wanted:
+            plan.add("unlock", lambda: self.log.append("unlock"))
+            plan.add(f"switch {self.wanted}", self.switch)
+        return plan
+
+    def switch(self) -> None:
+        if self.broken:
+            raise OneActionError("the switch is stuck")
+        self.log.append("switch")
+        self.state = self.wanted
+
+    def settle(self, known: str | None, changed: bool) -> str:
+        self.log.append("settle")
+        return known if known is not None else self.state
+
+    def facts(self, state: str) -> dict[str, Any]:
+        return {"lamp": {"state": state, "password": "hidden"}}
+
+    def view(self, state: str) -> Any:
+        return {"state": state}
+
+
+def test_check_mode_writes_nothing_and_predicts_the_real_run() -> None:
+    dry, real = Lamp("off", "on"), Lamp("off", "on")
+    predicted, result = execute(dry, check_mode=True), execute(real, check_mode=False)
+    assert dry.log == ["read"]
+    assert real.log == ["read", "unlock", "switch", "settle"]
+    assert predicted == result
+    assert result["diff"] == {"before": {"state": "off"}, "after": {"state": "on"}}
+    assert result["lamp"] == {"state": "on", "password": "********"}
+
+
+def test_no_change_is_no_write() -> None:
+    lamp = Lamp("on", "on")
+    result = execute(lamp, check_mode=False)
+    assert lamp.log == ["read", "settle"]
+    assert (result["changed"], result["steps"], result["warnings"]) == (False, [], ["hot"])
+
+
+def test_a_failure_half_way_tells_what_was_done() -> None:
+    with pytest.raises(PartlyDoneError) as caught:
+        execute(Lamp("off", "on", broken=True), check_mode=False)
+    assert caught.value.done == ["unlock"]
+
+
+class FakeModule:
+    """What the runner needs of AnsibleModule."""
+
+    check_mode = False
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.result: dict[str, Any] = {}
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+    def exit_json(self, **result: Any) -> None:
+        self.result = result
+        raise SystemExit(0)
+
+    def fail_json(self, **result: Any) -> None:
+        self.result = result
+        raise SystemExit(1)
+
+
+def test_the_module_ends_with_one_sentence_and_the_steps_done() -> None:
+    module = FakeModule()
+    with pytest.raises(SystemExit):
+        run(module, lambda: Lamp("off", "on", broken=True))
+    assert module.result["msg"] == "the switch is stuck (already done: unlock)"
+    assert module.result["changed"] is True
+    assert module.result["error"]["kind"] == "action"
+
+
+def test_warnings_reach_the_user() -> None:
+    module = FakeModule()
+    with pytest.raises(SystemExit):
+        run(module, lambda: Lamp("on", "off"))
+    assert module.warnings == ["hot"]
+    assert module.result["changed"] is True

@@ -1,0 +1,125 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The template language: what is rendered reads back the same, and errors say where."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import OneUsageError
+from ansible_collections.opennebula.flower.plugins.module_utils.one.template import (
+    Template,
+    TemplateSyntaxError,
+    normalise,
+    parse,
+    render,
+    scalar,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+names = st.from_regex(r"[A-Z_][A-Z0-9_]{0,12}", fullmatch=True)
+# Everything that OpenNebula can store: no control characters, no "]]>", no backslash at the end.
+texts = (
+    st.text(st.characters(exclude_categories=("Cs", "Cc", "Cn")) | st.sampled_from('\n\t"\\=#,[] $'), max_size=40)
+    .map(scalar)
+    .filter(lambda text: "]]>" not in text and not text.endswith("\\"))
+)
+vectors = st.dictionaries(names, texts, min_size=1, max_size=4)
+values = texts | vectors | st.lists(texts, min_size=2, max_size=3) | st.lists(vectors, min_size=2, max_size=3)
+
+
+@given(st.dictionaries(names, values, max_size=6))
+def test_rendered_template_reads_back_the_same(template: dict) -> None:
+    assert parse(render(template)) == template
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_parsed_or_refused_with_a_position(text: str) -> None:
+    try:
+        parsed = parse(text)
+    except TemplateSyntaxError as error:
+        assert 1 <= error.line <= text.count("\n") + 1
+        assert error.column >= 1
+    else:
+        assert isinstance(parsed, Template)
+
+
+def test_parse_reads_what_oned_reads() -> None:
+    text = """
+    # a comment
+    NAME = web   # another one
+    CPU=0.5
+    EMPTY=
+    note="say \\"hi\\" [now], a=b # no comment"
+    NIC = [ network = "a",
+            ip = 10.0.0.1 ]
+    NIC=[NETWORK=b]
+    OS = [ ]
+    """
+    assert parse(text) == {
+        "NAME": "web",
+        "CPU": "0.5",
+        "EMPTY": "",
+        "NOTE": 'say "hi" [now], a=b # no comment',
+        "NIC": [{"NETWORK": "a", "IP": "10.0.0.1"}, {"NETWORK": "b"}],
+        "OS": {},
+    }
+
+
+def test_values_over_several_lines_keep_their_lines() -> None:
+    script = '#!/bin/sh\necho "one"\necho $TWO'
+    assert parse(render({"CONTEXT": {"START_SCRIPT": script}})) == {"CONTEXT": {"START_SCRIPT": script}}
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "line", "column"),
+    [
+        ("CPU", "'=' after CPU", 1, 4),
+        ("A=1\nCPU=[", "an attribute name", 2, 6),
+        ('A=1\nB="x', "the quotes of B are not closed", 2, 3),
+        ("A=[B=1", "',' or ']'", 1, 7),
+        ("A=]", "a value for A", 1, 3),
+        ("=1", "an attribute name", 1, 1),
+    ],
+)
+def test_errors_say_what_and_where(text: str, words: str, line: int, column: int) -> None:
+    with pytest.raises(TemplateSyntaxError) as caught:
+        parse(text)
+    assert words in str(caught.value)
+    assert (caught.value.line, caught.value.column) == (line, column)
+
+
+def test_normalise_takes_yaml_values() -> None:
+    assert normalise({"cpu": 1.0, "memory": 64, "context": {"token": True, "report": False}, "gone": None}) == {
+        "CPU": "1",
+        "MEMORY": "64",
+        "CONTEXT": {"TOKEN": "YES", "REPORT": "NO"},
+    }
+    assert normalise("cpu=2") == {"CPU": "2"}
+
+
+def test_values_are_stored_as_oned_stores_them() -> None:
+    assert scalar("  a\r\nb \n") == "a\nb"
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ({"A": {"B": {"C": 1}}}, "no deeper levels"),
+        ({"A": [["b"]]}, "list of lists"),
+        ({"a b": 1}, "no attribute name"),
+        ({"a": 1, "A": 2}, "twice"),
+        ({"A": "x]]>y"}, "cannot store"),
+        ({"A": "x\x01"}, "cannot store"),
+        ({"A": "a b\\"}, "ends in a backslash"),
+    ],
+)
+def test_what_opennebula_cannot_store_is_refused(template: dict, words: str) -> None:
+    with pytest.raises(OneUsageError, match=words):
+        render(template)
+
+
+def test_a_backslash_at_the_end_is_sent_without_quotes() -> None:
+    text = render({"A": "C:\\", "B": "x"})
+    assert parse(text) == {"A": "C:\\", "B": "x"}
