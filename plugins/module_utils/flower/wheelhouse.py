@@ -110,7 +110,7 @@ class Wheelhouse:
             return found, False
         try:
             self.cache.mkdir(parents=True, exist_ok=True)
-            with self._locked(target):
+            with self._locked():
                 found = self.find(target)
                 if found is not None:
                     return found, False
@@ -189,8 +189,8 @@ class Wheelhouse:
                     old.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def _locked(self, target: Target) -> Iterator[None]:
-        with (self.cache / f".{target.name}.lock").open("w") as lock:
+    def _locked(self) -> Iterator[None]:
+        with (self.cache / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -208,17 +208,18 @@ def platform_options(architecture: str) -> list[str]:
 def explain(what: str, output: str) -> str:
     """pip's many lines as one sentence with something to do; credentials in addresses are not repeated."""
     text = re.sub(r"://[^/\s@]+@", "://", output)
-    errors = [line[7:].strip() for line in text.splitlines() if line.startswith("ERROR: ")]
-    offline = re.search(r"NewConnectionError|NameResolutionError|ConnectTimeout|Failed to establish|ProxyError", text)
-    if offline:
-        advice = (
-            "the package index cannot be reached; connect the control machine (or set pip's index or proxy) once, "
-            "or copy cache_dir from a machine that has built this wheelhouse"
+    errors = [e for e in re.findall(r"^\s*ERROR: (.*[^\s.])", text, re.M) if not e.startswith("ResolutionImpossible")]
+    nothing = re.search(r"requirement (\S+) \(from versions: none\)", text)
+    if nothing or re.search(r"NewConnectionError|NameResolutionError|ConnectTimeoutError|ProxyError|SSLError", text):
+        missing = f" offers no {nothing[1]}" if nothing else " cannot be reached"
+        return (
+            f"Cannot {what}: the package index of the control machine{missing}; check its network and pip's index, "
+            "proxy and certificate settings, or copy cache_dir from a machine that has built this wheelhouse."
         )
-        return f"Cannot {what}: {advice}."
-    # The last line names the consequence, the one before it what was looked for.
-    reason = "; ".join(errors[-2:]) or (text.strip().splitlines() or ["pip said nothing"])[-1].strip()
-    return f"Cannot {what}: {reason}"
+    wanted = re.search(r"requirement (\S+) \(from versions: .*?([^\s,]+)\)", text)
+    if wanted:
+        return f"Cannot {what}: there is no {wanted[1]} for this target; the newest one is {wanted[2]}."
+    return f"Cannot {what}: {'; '.join(errors[-2:]) or (text.strip().splitlines() or ['pip said nothing'])[-1].strip()}."
 
 
 _ENVIRONMENT: Mapping[str, str] = {
