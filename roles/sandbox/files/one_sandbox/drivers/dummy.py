@@ -19,6 +19,7 @@ class DummyDriver:
     """
 
     name = "dummy"
+    hotplug = True
 
     def __init__(self) -> None:
         self._states: dict[str, DeployState] = {}

@@ -20,6 +20,7 @@ from typing import Any
 from ..drivers import Driver
 from . import errors, methods
 from .calls import CallCounter
+from .capacity import HostUsage
 from .errors import OnedError
 from .records import KINDS, MANAGE, RIGHT_NAMES, USE, Record, Session, User, allowed, lock_blocks
 from .store import Store
@@ -80,6 +81,10 @@ class Oned:
             self.meta["secret"] = secrets.token_hex(32)
             self._meta_dirty = True
         self.tokens = Tokens(self.meta["secret"])
+        self.usage = HostUsage()
+        self.pending: set[int] = set()
+        self.scheduling = False
+        self.retrying = False
 
     def start(self) -> None:
         """Take up work where an earlier process left it."""
@@ -234,7 +239,21 @@ class Oned:
         record = self.pools["group"].get(gid)
         return record.name if record else ""
 
+    def image_settled(self, image: Record, ready: bool) -> None:
+        """An image left LOCKED; VMs that wait for it go on or fail."""
+        from . import lifecycle
+
+        for vm_id in list(image.data["vms"]):
+            vm = self.find("vm", vm_id)
+            if vm is not None:
+                lifecycle.image_settled(self, vm, ready)
+
     @staticmethod
     def now() -> int:
         """Seconds since the epoch."""
         return int(time.time())
+
+    @staticmethod
+    def clock() -> str:
+        """The time as it stands in error attributes."""
+        return time.ctime()

@@ -12,7 +12,7 @@ from typing import Any
 from .errors import RpcFault
 
 _REQUIRED = object()
-_NAMES = {int: "integer", str: "a string", bool: "boolean"}
+_NAMES = {int: "integer", str: "a string", bool: "boolean", list: "an array"}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,199 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Virtual networks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import common, errors, leases, xml
+from . import template as tpl
+from .errors import OnedError
+from .methods import BOOL, INT, STR, method, opt
+from .records import MANAGE, USE, Record, User
+
+if TYPE_CHECKING:
+    from .core import Oned
+
+INIT, READY = 0, 1
+
+
+def add(oned: Oned, user: User, name: str, template: tpl.Template) -> Record:
+    """A network whose AR sections become its address ranges."""
+    if not tpl.scalar(template, "VN_MAD"):
+        raise OnedError(errors.INTERNAL, "No VN_MAD in template for Virtual Network.")
+    ranges = [leases.make_range(vector, index) for index, vector in enumerate(tpl.sections(template, "AR"))]
+    kept = {key: value for key, value in template.items() if key not in ("AR", "NAME")}
+    for key, default in (("BRIDGE_TYPE", "linux"), ("PHYDEV", ""), ("SECURITY_GROUPS", "0")):
+        kept.setdefault(key, default)
+    record = oned.create("vn", user, name, kept, ranges=ranges, next_ar=len(ranges), parent=-1, state=READY)
+    kept.setdefault("BRIDGE", f"onebr{record.oid}")
+    return record
+
+
+def render(oned: Oned, record: Record, leases_too: bool = False) -> str:
+    """VNET; with the leases themselves in `info`, without them in the pool."""
+    template = record.template
+    parent = record.data["parent"]
+    vms = sorted({lease["vm"] for ar in record.data["ranges"] for lease in ar["leases"].values() if "vm" in lease})
+    return (
+        f"<VNET>{xml.owner(oned, record)}{xml.lock(record)}{xml.permissions(record)}<CLUSTERS><ID>0</ID></CLUSTERS>"
+        f"{xml.raw('BRIDGE', template.get('BRIDGE', ''))}{xml.raw('BRIDGE_TYPE', template.get('BRIDGE_TYPE', ''))}"
+        f"{xml.raw('STATE', record.data['state'])}{xml.raw('PREV_STATE', record.data['state'])}"
+        + (f"<PARENT_NETWORK_ID>{parent}</PARENT_NETWORK_ID>" if parent >= 0 else "<PARENT_NETWORK_ID/>")
+        + f"<TEMPLATE_ID/>{xml.raw('VN_MAD', template.get('VN_MAD', ''))}<PHYDEV/><VLAN_ID/><OUTER_VLAN_ID/>"
+        "<VLAN_ID_AUTOMATIC>0</VLAN_ID_AUTOMATIC><OUTER_VLAN_ID_AUTOMATIC>0</OUTER_VLAN_ID_AUTOMATIC>"
+        f"<USED_LEASES>{leases.used(record)}</USED_LEASES><VROUTERS></VROUTERS>{xml.ids('UPDATED_VMS', vms)}"
+        "<OUTDATED_VMS></OUTDATED_VMS><UPDATING_VMS></UPDATING_VMS><ERROR_VMS></ERROR_VMS>"
+        f"{tpl.to_xml(template)}<AR_POOL>{''.join(_range(ar, leases_too) for ar in record.data['ranges'])}</AR_POOL></VNET>"
+    )
+
+
+def _range(ar: leases.Range, leases_too: bool) -> str:
+    given = sorted(ar["leases"].items(), key=lambda item: int(item[0]))
+    allocated = "".join(f" {offset} {_packed(holder)}" for offset, holder in given)
+    parts = [
+        f"<AR>{xml.raw('ALLOCATED', allocated) if allocated and not leases_too else ''}{xml.raw('AR_ID', ar['id'])}"
+        f"{xml.raw('IP', ar['ip'])}{xml.raw('MAC', ar['mac'])}{xml.raw('NEXT_INDEX', ar['next'])}"
+        + (xml.raw("PARENT_NETWORK_AR_ID", ar["parent"]) if "parent" in ar else "")
+        + f"{xml.raw('SHARED', ar['shared'])}{xml.raw('SIZE', ar['size'])}{xml.raw('TYPE', ar['type'])}"
+    ]
+    if leases_too:
+        last = leases.ip_at(ar, ar["size"] - 1)
+        parts.append(f"{xml.raw('MAC_END', leases.mac_of(last))}{xml.raw('IP_END', last)}")
+        parts.append(f"<USED_LEASES>{len(given)}</USED_LEASES><LEASES>")
+        for offset, holder in given:
+            ip = leases.ip_at(ar, int(offset))
+            (kind, oid), *_ = holder.items()
+            tag = {"vm": "VM", "vnet": "VNET", "hold": "VM"}[kind]
+            parts.append(f"<LEASE>{xml.raw('IP', ip)}{xml.raw('MAC', leases.mac_of(ip))}{xml.raw(tag, oid)}</LEASE>")
+        parts.append("</LEASES>")
+    parts.append("</AR>")
+    return "".join(parts)
+
+
+def _packed(holder: dict[str, int]) -> int:
+    # The server keeps the kind of the holder in the upper half of one number.
+    (kind, oid), *_ = holder.items()
+    return {"vm": 1 << 36, "vnet": 1 << 38, "hold": 1 << 36}[kind] + max(oid, 0)
+
+
+@method("vn.allocate", STR, opt(INT, -1))
+def allocate(oned: Oned, user: User, text: str, cluster: int) -> int:
+    """A new network."""
+    template = common.parse(text)
+    name = tpl.scalar(template, "NAME")
+    common.check_name(name, errors.INTERNAL)
+    common.check_free(oned, "vn", name, user.uid, errors.INTERNAL)
+    record = add(oned, user, name, template)
+    return record.oid
+
+
+@method("vn.info", INT, opt(BOOL, False))
+def info(oned: Oned, user: User, oid: int, decrypt: bool) -> str:
+    """VNET with leases."""
+    return render(oned, oned.access(user, "vn", oid, USE), leases_too=True)
+
+
+@method("vnpool.info", opt(INT, -2), opt(INT, -1), opt(INT, -1))
+def pool(oned: Oned, user: User, flag: int, start: int, end: int) -> str:
+    """VNET_POOL, newest first."""
+    return common.pool_xml(oned, "VNET_POOL", common.visible(oned, user, "vn", flag, start, end), render)
+
+
+@method("vn.update", INT, STR, opt(INT, 0))
+def update(oned: Oned, user: User, oid: int, text: str, how: int) -> int:
+    """Change attributes; what the network is made of stays."""
+    record = oned.access(user, "vn", oid, MANAGE)
+    fixed = {key: record.template[key] for key in ("VN_MAD", "BRIDGE", "BRIDGE_TYPE") if key in record.template}
+    common.change_template(oned, record, text, how, user)
+    record.template.update({key: value for key, value in fixed.items() if key not in record.template})
+    record.template.pop("AR", None)
+    return oid
+
+
+@method("vn.delete", INT)
+def delete(oned: Oned, user: User, oid: int) -> int:
+    """Remove a network without leases."""
+    record = oned.access(user, "vn", oid, MANAGE)
+    if leases.used(record):
+        raise OnedError(
+            errors.ACTION, "Cannot delete virtual network. Can not remove a virtual network with leases in use"
+        )
+    oned.remove(record)
+    return oid
+
+
+@method("vn.add_ar", INT, STR)
+def add_ar(oned: Oned, user: User, oid: int, text: str) -> int:
+    """One more address range."""
+    record = oned.access(user, "vn", oid, MANAGE)
+    for vector in _sections(text, "AR"):
+        record.data["ranges"].append(leases.make_range(vector, record.data["next_ar"]))
+        record.data["next_ar"] += 1
+    oned.touch(record)
+    return oid
+
+
+def _sections(text: str, name: str) -> list[tpl.Vector]:
+    found = tpl.sections(common.parse(text), name)
+    if not found:
+        raise OnedError(errors.INTERNAL, f"Wrong format for template of vnet: no {name} section.")
+    return found
+
+
+def _find_range(record: Record, ar_id: str) -> leases.Range:
+    ar: leases.Range
+    for ar in record.data["ranges"]:
+        if str(ar["id"]) == ar_id:
+            return ar
+    raise OnedError(errors.ACTION, "Address Range does not exist")
+
+
+
+
+@method("vn.rm_ar", INT, INT, opt(BOOL, False))
+def rm_ar(oned: Oned, user: User, oid: int, ar_id: int, force: bool) -> int:
+    """Remove an address range without leases."""
+    record = oned.access(user, "vn", oid, MANAGE)
+    ar = _find_range(record, str(ar_id))
+    if ar["leases"] and not force:
+        raise OnedError(errors.ACTION, "Address Range has leases in use")
+    record.data["ranges"].remove(ar)
+    oned.touch(record)
+    return oid
+
+
+@method("vn.update_ar", INT, STR)
+def update_ar(oned: Oned, user: User, oid: int, text: str) -> int:
+    """Change the SIZE of an address range."""
+    record = oned.access(user, "vn", oid, MANAGE)
+    for vector in _sections(text, "AR"):
+        ar = _find_range(record, vector.get("AR_ID", ""))
+        size = vector.get("SIZE", str(ar["size"]))
+        if not size.isdigit() or any(int(offset) >= int(size) for offset in ar["leases"]):
+            raise OnedError(errors.ACTION, "Wrong SIZE for address range")
+        ar["size"] = int(size)
+    oned.touch(record)
+    return oid
+
+
+@method("vn.hold", INT, STR)
+def hold(oned: Oned, user: User, oid: int, text: str) -> int:
+    """Keep an address from being given out."""
+    record = oned.access(user, "vn", oid, MANAGE)
+    for vector in _sections(text, "LEASES"):
+        if not leases.allocate(oned, record, {"hold": -1}, vector.get("IP", "-")):
+            raise OnedError(errors.ACTION, "Address is not part of the address range or in use.")
+    return oid
+
+
+@method("vn.release", INT, STR)
+def release(oned: Oned, user: User, oid: int, text: str) -> int:
+    """End a hold."""
+    record = oned.access(user, "vn", oid, MANAGE)
+    for vector in _sections(text, "LEASES"):
+        if not leases.free(oned, record, vector.get("IP", "-"), {"hold": -1}):
+            raise OnedError(errors.ACTION, "Address is not part of the address range or not on hold.")
+    return oid
