@@ -27,7 +27,8 @@ LABEL = "one-sandbox"
 _CONTENT_LABEL = "one-sandbox-content"
 _DEFAULT_NETWORK = "one-sandbox"
 _MEGABYTE = 1024 * 1024
-_STOP_SECONDS = 30
+# Long enough for a clean halt; a VM that is just booting ignores the signal and is killed afterwards.
+_STOP_SECONDS = 10
 _ENGINE_TIMEOUT = 180
 _TUN = "/dev/net/tun"
 # systemd's own signal for a clean halt; it ignores SIGTERM.

@@ -285,7 +285,8 @@ class Lifecycle(Reactions):
     def _tick(self) -> None:
         with self.lock:
             ids = {*self.waits.vm_ids(), *self.watchdog.vm_ids()}
-            states = {vm_id: state_of(vm) for vm_id, vm in read_vms(self.oned, ids).items()}
+            found = read_vms(self.oned, ids)
+            states = {vm_id: state_of(found.get(vm_id)) for vm_id in ids}
             self.look(states)
         self._apply_policies()
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from .states import VM_HOLD, VM_PARKED
-from .vms import GONE, VmState
+from .vms import VmState
 
 Key = tuple[int, "str | None"]
 """Service id and role name; None for a wait of the whole service."""
@@ -39,7 +39,9 @@ class Wait:
         if self.kind == "cooldown":
             return True if time.monotonic() >= self.until else None
         for vm_id in sorted(self.nodes):
-            state = states.get(vm_id, GONE)
+            state = states.get(vm_id)
+            if state is None:
+                continue  # waited for since this look began
             if self._reached(state):
                 self.nodes.discard(vm_id)
                 self.ended.add(vm_id)

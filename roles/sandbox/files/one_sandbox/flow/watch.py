@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from .service import Service
 from .states import LCM_UNKNOWN, VM_POWEROFF
-from .vms import GONE, VmState
+from .vms import VmState
 
 Event = tuple[str, str, int]
 """What happened ("error", "done", "running"), role name, VM id."""
@@ -48,8 +48,9 @@ class Watchdog:
         """Call `react(service id, event)` for every change."""
         for service_id, watched in list(self._services.items()):
             for vm_id, role in list(watched.roles.items()):
-                state = states.get(vm_id, GONE)
-                if watched.seen.get(vm_id) == state:
+                state = states.get(vm_id)
+                # None: watched since this look began.
+                if state is None or watched.seen.get(vm_id) == state:
                     continue
                 watched.seen[vm_id] = state
                 what = _event(state)
