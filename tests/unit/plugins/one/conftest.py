@@ -1,0 +1,135 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A sandbox cloud for the tests of the modules, and a way to run a module in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from ansible.module_utils import basic
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
+from one_sandbox import Sandbox
+
+MODULES = "ansible_collections.opennebula.flower.plugins.modules"
+
+
+class ModuleResult(dict):
+    """The JSON that a module printed; `ok` is False when it failed."""
+
+    @property
+    def ok(self) -> bool:
+        return not self.get("failed", False)
+
+
+def run_module(name: str, params: dict[str, Any], check: bool = False) -> ModuleResult:
+    """Run main() of a module as Ansible would, arguments and no_log handling included, and return what it printed."""
+    arguments = {**params, "_ansible_check_mode": check, "_ansible_diff": True, "_ansible_remote_tmp": "/tmp"}
+    module = importlib.import_module(f"{MODULES}.{name}")
+    printed = io.StringIO()
+    # A module process has one set of parameters; here many run in turn, so their shared memory is cleared.
+    with (
+        patch_module_args(arguments),
+        mock.patch.object(basic.AnsibleModule, "_log_invocation"),
+        contextlib.redirect_stdout(printed),
+        pytest.raises(SystemExit),
+    ):
+        module.main()
+    return ModuleResult(json.loads(printed.getvalue().strip().splitlines()[-1]))
+
+
+class Cloud:
+    """A running sandbox with its administrator, and whoever else a test needs."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.calls = sandbox.calls
+        self.api = {
+            "api_url": sandbox.endpoints.xmlrpc,
+            "oneflow_url": sandbox.endpoints.oneflow,
+            "api_username": sandbox.username,
+            "api_password": sandbox.password,
+        }
+        self.admin = Connection(Settings.from_params(self.api))
+        self.users: dict[str, dict[str, str]] = {}
+
+    def user(self, name: str) -> dict[str, str]:
+        """Return the connection options of a user of the group users, who is made when asked for first."""
+        if name not in self.users:
+            self.admin.call("one.user.allocate", name, f"{name}-password", "core", [])
+            self.users[name] = {**self.api, "api_username": name, "api_password": f"{name}-password"}
+        return self.users[name]
+
+    def run(self, module: str, check: bool = False, api: dict[str, str] | None = None, **params: Any) -> ModuleResult:
+        """Run a module; the calls that it makes are counted from zero."""
+        quick = {"wait_interval": 0.1} if module in ("one_image", "one_vm") else {}
+        self.calls.reset()
+        return run_module(module, {**(api or self.api), **quick, **params}, check)
+
+    def converge(self, module: str, **params: Any) -> ModuleResult:
+        """Run a module in check mode, for real, and again; assert that prediction, change and idempotence are right."""
+        predicted = self.run(module, check=True, **params)
+        assert predicted.ok, predicted
+        assert self.calls.writes == 0, self.calls.by_method
+        real = self.run(module, **params)
+        assert real.ok, real
+        assert predicted["changed"] == real["changed"]
+        assert predicted["diff"] == real["diff"]
+        assert predicted["steps"] == real["steps"]
+        again = self.run(module, **params)
+        assert again.ok and not again["changed"], again
+        assert self.calls.writes == 0, self.calls.by_method
+        assert self.calls.total <= 2, self.calls.by_method
+        return real
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """One sandbox for all tests; each uses names of its own."""
+    home: Path = tmp_path_factory.mktemp("cloud")
+    with Sandbox(home=home, driver="dummy", boot_delay=0.05, image_delay=0.05, flow_interval=0.1) as sandbox:
+        yield Cloud(sandbox)
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A name that no other test uses."""
+    return f"t{next(_numbers)}-{request.node.originalname.removeprefix('test_')[:40]}"
+
+
+@pytest.fixture
+def image(cloud: Cloud, name: str) -> str:
+    """The name of a small image."""
+    result = cloud.run("one_image", name=f"{name}-image", size=1)
+    assert result.ok, result
+    return f"{name}-image"
+
+
+@pytest.fixture
+def vm_template(cloud: Cloud, name: str) -> str:
+    """The name of a VM template with TOKEN, NETWORK, START_SCRIPT and a NIC, without VCPU."""
+    template = {
+        "CPU": 0.1,
+        "MEMORY": 64,
+        "NIC": [{"NETWORK": "private"}],
+        "CONTEXT": {"NETWORK": True, "TOKEN": True, "START_SCRIPT": 'echo "hi"', "FOO": "a b"},
+        "STAGE": "test",
+    }
+    result = cloud.run("one_template", name=f"{name}-template", template=template)
+    assert result.ok, result
+    return f"{name}-template"
+
+
