@@ -54,6 +54,7 @@ class Cloud:
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self.calls = sandbox.calls
+        self.driver = sandbox.drivers["dummy"]
         self.api = {
             "api_url": sandbox.endpoints.xmlrpc,
             "oneflow_url": sandbox.endpoints.oneflow,

@@ -147,11 +147,14 @@ def test_foreign_images_are_left_alone(cloud, image) -> None:
 
 
 def test_error_state_fails_at_once_with_the_reason(cloud, name) -> None:
+    cloud.driver.fail_image["/broken.tar"] = "Error copying image: no such file"
     start = time.monotonic()
-    result = cloud.run("one_image", name=name, path="/nonexistent/root.tar", wait_timeout=60)
-    assert not result.ok, result
-    assert time.monotonic() - start < 10
-    assert "state=absent" in result["msg"] or "/nonexistent/root.tar" in result["msg"]
+    result = cloud.run("one_image", name=name, path="/broken.tar", wait_timeout=60)
+    assert not result.ok and time.monotonic() - start < 10
+    assert "no such file" in result["msg"] and "state=absent" in result["msg"]
+    assert result["steps"] == [f"create image {name}"] and result["changed"]
+    again = cloud.run("one_image", name=name, path="/broken.tar", wait_timeout=60)
+    assert "no such file" in again["msg"] and not again["changed"]
     assert cloud.run("one_image", name=name, state="absent").ok
 
 
