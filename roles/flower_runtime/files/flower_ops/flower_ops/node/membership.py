@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from flower_ops.node.files import Files
+from flower_ops.node.files import Change, Files
 from flower_ops.node.flwr_cli import FlwrCli, FlwrCliError
 from flower_ops.node.paths import Paths
 
@@ -24,6 +24,10 @@ _GONE = ("unregistered",)
 
 class MembershipError(Exception):
     """A member cannot be admitted or removed; one sentence for the operator."""
+
+
+class KeyRetiredError(MembershipError):
+    """Flower has removed this key once and never takes it again; the node needs a new pair."""
 
 
 class NodeRegistry(Protocol):
@@ -134,7 +138,12 @@ class Membership:
                 raise
             # Registered by a run that was cut off before it could note the id: it is the one nobody claims.
             unclaimed = self._known() - {member.node_id for member in members}
-            if len(unclaimed) != 1:
+            if not unclaimed:
+                raise KeyRetiredError(
+                    "The key of this node was registered and removed before, and Flower takes a key only once; run "
+                    "flower-ops configure on the node again after deleting /opt/flower/certs/supernode.key there."
+                ) from error
+            if len(unclaimed) > 1:
                 raise MembershipError(
                     "The key is registered already under an unknown node id; find it with flwr supernode list and "
                     "remove it with flwr supernode unregister."
@@ -196,11 +205,16 @@ def command(
             return 0, answer
         if not name:
             raise MembershipError(f"flower-ops member {action} needs --name.")
+        before = next((asdict(item) for item in membership.members() if (item.site, item.name) == (site, name)), None)
+        after = None
         if action == "add":
             member, answer["changed"] = membership.admit(site, name, _read_key(keys) if auth else "", check=check)
-            answer["member"] = {**asdict(member), "num_partitions": answer["num_partitions"]}
+            after = asdict(member)
+            answer["member"] = {**after, "num_partitions": answer["num_partitions"]}
         else:
             answer["changed"] = membership.remove(site, name, check)
+        if answer["changed"]:
+            answer["diff"] = [Change(f"member {site}/{name}", _text(before), _text(after)).as_dict()]
     except (MembershipError, FlwrCliError) as error:
         answer["message"] = str(error)
         return 1, answer
@@ -208,6 +222,10 @@ def command(
         answer["message"] = f"{error.filename} cannot be read; run this as root on the SuperLink."
         return 1, answer
     return 0, answer
+
+
+def _text(member: dict[str, Any] | None) -> str:
+    return "" if member is None else json.dumps(member, indent=1) + "\n"
 
 
 def _read_key(keys: TextIO) -> str:

@@ -100,6 +100,8 @@ class Node:
         if not state.loaded and not self.check:
             raise NodeError(f"There is no unit {unit} on this VM; apply the role {self.role} first.", "service_start_failed")
         stale = (self.files.read(record) or b"").decode().strip() != digest or state.needs_reload
+        # In check mode a changed input is only recorded, not written.
+        stale = stale or any(change.header in inputs for change in self.files.changes)
         if not state.enabled:
             self.files.record(unit, "not enabled\n", "enabled\n")
         if stale or not state.active:

@@ -14,7 +14,7 @@ from flower_ops import context as variables
 from flower_ops.node import keys
 from flower_ops.node.errors import OneGateError
 from flower_ops.node.flwr_cli import FlwrCli, FlwrCliError
-from flower_ops.node.membership import LOCAL, Membership, MembershipError
+from flower_ops.node.membership import LOCAL, KeyRetiredError, Membership, MembershipError
 from flower_ops.node.onegate import OneGate, Peer
 from flower_ops.node.paths import Paths
 
@@ -67,6 +67,10 @@ class Registrar:
         except ValueError as error:
             self._refuse(peer, f"Its FL_NODE_PUBKEY is {error}.")
             return
+        except KeyRetiredError as error:
+            # The node makes a new pair as soon as it reads this, at its next configuration run.
+            self._refuse(peer, str(error), {"FL_RETIRED_KEY": published})
+            return
         except MembershipError as error:
             self._refuse(peer, str(error))
             return
@@ -80,11 +84,11 @@ class Registrar:
             answer["FL_ADMISSION_ERROR"] = ""
         self._tell(peer, answer)
 
-    def _refuse(self, peer: Peer, reason: str) -> None:
+    def _refuse(self, peer: Peer, reason: str, more: dict[str, str] | None = None) -> None:
         if self._told.get(peer.vm_id) != reason:
             self._told[peer.vm_id] = reason
             self._say(f"vm-{peer.vm_id} not admitted: {reason}")
-        self._tell(peer, {"FL_ADMISSION_ERROR": reason})
+        self._tell(peer, {"FL_ADMISSION_ERROR": reason, **(more or {})})
 
     def _tell(self, peer: Peer, values: dict[str, str]) -> None:
         differing = {key: value for key, value in values.items() if peer.attributes.get(key) != value}

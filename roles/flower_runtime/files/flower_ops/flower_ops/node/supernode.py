@@ -36,6 +36,8 @@ def identity(node: Node) -> None:
             public = keys.public_of(private)
         except ValueError:
             private = None
+    if public is not None and node.own_attributes().get("FL_RETIRED_KEY", "").strip() == public.decode().strip():
+        private = None
     if private is None:
         if node.check:
             node.files.record(node.paths.node_key, "", "new key pair\n")

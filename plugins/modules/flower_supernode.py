@@ -1,0 +1,113 @@
+#!/usr/bin/python
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: flower_supernode
+short_description: Admit SuperNodes to a Flower federation, or remove them
+version_added: 0.1.0
+description:
+  - Runs on the host of the SuperLink. Registers the public key of a SuperNode with Flower and allots a data partition.
+  - SuperNodes of the SuperLink's own OneFlow service are admitted by themselves and need no task; this module is for
+    those that OneGate does not know, on other sites or on plain virtual machines.
+requirements:
+  - The target host has been configured with M(opennebula.flower.flower_node) as SuperLink.
+attributes:
+  check_mode:
+    description: Can run in check mode and predict what a real run would change.
+    support: full
+  diff_mode:
+    description: Shows the member before and after.
+    support: full
+author:
+  - opennebula.flower contributors
+options:
+  state:
+    description:
+      - V(present) admits the SuperNode, V(absent) removes it and frees its partition.
+      - V(list) only returns all members.
+    type: str
+    choices: [present, absent, list]
+    default: present
+  name:
+    description: Name of the SuperNode, unique on its site. Needed unless O(state=list).
+    type: str
+  site:
+    description: Site that the SuperNode is on.
+    type: str
+    default: local
+  public_key:
+    description:
+      - Public key of the SuperNode in OpenSSH form, as RV(opennebula.flower.flower_node#module:node.node_pubkey) returns it.
+      - Needed with O(state=present) when the federation authenticates its SuperNodes.
+    type: str
+  binary:
+    description: Path of the agent on the target host.
+    type: path
+    default: /opt/flower/venv/bin/flower-ops
+seealso:
+  - module: opennebula.flower.flower_node
+"""
+
+EXAMPLES = r"""
+- name: Admit a SuperNode of another site
+  opennebula.flower.flower_supernode:
+    site: hospital-b
+    name: node-1
+    public_key: "{{ hostvars['node-1'].supernode_identity.node.node_pubkey }}"
+  delegate_to: superlink
+"""
+
+RETURN = r"""
+member:
+  description: The SuperNode with its C(site), C(name), C(partition_id), C(num_partitions), C(node_id) and C(public_key).
+  returned: when O(state=present)
+  type: dict
+members:
+  description: All members of the federation.
+  returned: when O(state=list)
+  type: list
+  elements: dict
+num_partitions:
+  description: Number of data partitions of the federation.
+  returned: success
+  type: int
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.opennebula.flower.plugins.module_utils.flower.ops import BINARY, call, finish
+
+ACTIONS = {"present": "add", "absent": "remove", "list": "list"}
+
+
+def main() -> None:
+    """Ansible's entry point."""
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": list(ACTIONS), "default": "present"},
+            "name": {"type": "str"},
+            "site": {"type": "str", "default": "local"},
+            # A public key is no secret, whatever its name makes Ansible think.
+            "public_key": {"type": "str", "no_log": False},
+            "binary": {"type": "path", "default": BINARY},
+        },
+        required_if=[("state", "present", ["name"]), ("state", "absent", ["name"])],
+        supports_check_mode=True,
+    )
+    parameters = module.params
+    arguments = ["member", ACTIONS[parameters["state"]], "--json", "--site", parameters["site"]]
+    if parameters["name"]:
+        arguments += ["--name", parameters["name"]]
+    if module.check_mode:
+        arguments.append("--check")
+    code, answer = call(module, parameters["binary"], arguments, parameters["public_key"] or "")
+    kept = {key: answer[key] for key in ("member", "members", "num_partitions") if key in answer}
+    finish(module, code, answer, **kept)
+
+
+if __name__ == "__main__":
+    main()
