@@ -1,0 +1,139 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A sandbox cloud without containers, and modules run against it in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection
+from ansible_collections.opennebula.flower.plugins.module_utils.one.oneflow import OneFlow
+from ansible_collections.opennebula.flower.plugins.module_utils.one.settings import Settings
+from one_sandbox.sandbox import Sandbox
+
+MODULES = "ansible_collections.opennebula.flower.plugins.modules"
+
+
+class Cloud:
+    """The sandbox, with what tests do beside the modules: VM templates, READY, faults."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.settings = Settings(
+            sandbox.endpoints.xmlrpc, sandbox.username, sandbox.password, oneflow_url=sandbox.endpoints.oneflow
+        )
+        self.connection = Connection(self.settings)
+        self.flow = OneFlow(self.settings)
+        self._numbers = iter(range(1, 10_000))
+
+    @property
+    def api(self) -> dict[str, Any]:
+        """The options that every module needs."""
+        return {
+            "api_url": self.settings.api_url,
+            "oneflow_url": self.settings.oneflow_url,
+            "api_username": self.settings.username,
+            "api_password": self.settings.password,
+        }
+
+    def name(self, prefix: str = "s") -> str:
+        """A name that no other test uses: the sandbox is shared."""
+        return f"{prefix}{next(self._numbers)}"
+
+    def run(self, module: str, *, check: bool = False, **params: Any) -> dict[str, Any]:
+        """Run a module to its end and return its result, `failed` included."""
+        arguments = {"wait_interval": 0.05} if module == "one_service" else {}
+        arguments.update({**self.api, **params, "_ansible_check_mode": check, "_ansible_diff": True})
+        main = importlib.import_module(f"{MODULES}.{module}").main
+        output = io.StringIO()
+        with patch_module_args(arguments), contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
+            main()
+        result: dict[str, Any] = json.loads(output.getvalue().strip().splitlines()[-1])
+        assert self.settings.password not in json.dumps({**result, "invocation": None})
+        return result
+
+    def ok(self, module: str, *, check: bool = False, **params: Any) -> dict[str, Any]:
+        result = self.run(module, check=check, **params)
+        assert not result.get("failed"), result["msg"]
+        return result
+
+    def fails(self, module: str, *, check: bool = False, **params: Any) -> str:
+        """The sentence with which the module failed."""
+        result = self.run(module, check=check, **params)
+        assert result.get("failed"), result
+        return str(result["msg"])
+
+    def writes(self, module: str, *, check: bool = False, **params: Any) -> tuple[dict[str, Any], int]:
+        """The result, and the number of writing requests that it took."""
+        self.sandbox.calls.reset()
+        result = self.ok(module, check=check, **params)
+        return result, int(self.sandbox.calls.writes)
+
+    # -- objects that the modules under test only use ---------------------------------------------------------------
+
+    def vm_template(self, name: str, **attributes: Any) -> int:
+        return int(self.connection.call("one.template.allocate", {
+            "NAME": name, "CPU": "0.1", "MEMORY": "64", "NIC": [{"NETWORK": "private"}],
+            "CONTEXT": {"NETWORK": "YES", "TOKEN": "YES"}, **attributes,
+        }))
+
+    def ready(self, *vm_ids: int) -> None:
+        for vm_id in vm_ids:
+            self.update_vm(vm_id, READY="YES")
+
+    def update_vm(self, vm_id: int, **attributes: str) -> None:
+        self.connection.call("one.vm.update", vm_id, attributes, 1)
+
+    def federation(self, name: str, *, gate: bool = True, nodes: int = 2, **changes: Any) -> str:
+        """A service template of one superlink and some supernodes; returns its name."""
+        self.vm_template(f"{name}-vm")
+        roles = [
+            {"name": "superlink", "template": f"{name}-vm", "cardinality": 1, "min_vms": 1, "max_vms": 1},
+            {"name": "supernode", "template": f"{name}-vm", "cardinality": nodes, "min_vms": 1, "max_vms": 4,
+             "parents": ["superlink"], "cooldown": 1},
+        ]
+        template = {"deployment": "straight", "ready_status_gate": gate, "roles": roles, **changes}
+        self.ok("one_service_template", name=name, template=template)
+        return name
+
+    def wait(self, condition: Callable[[], Any], what: str, seconds: float = 15) -> Any:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            found = condition()
+            if found:
+                return found
+            time.sleep(0.05)
+        raise AssertionError(f"{what} did not happen within {seconds} s")
+
+    def service(self, name: str) -> dict[str, Any]:
+        found = self.ok("one_service_info", name=name)["services"]
+        assert len(found) == 1, found
+        return dict(found[0])
+
+    def in_state(self, name: str, *states: str) -> dict[str, Any]:
+        """Wait until the service is in one of the states."""
+        return dict(self.wait(
+            lambda: next((item for item in [self.service(name)] if item["state"] in states), None),
+            f"{name} in {states}",
+        ))
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """One cloud for all tests: they keep apart by their names."""
+    home: Path = tmp_path_factory.mktemp("cloud")
+    sandbox = Sandbox(
+        home, driver="dummy", boot_delay=0.05, image_delay=0.05, flow_interval=0.1, monitor_interval=0.5
+    )
+    with sandbox:
+        yield Cloud(sandbox)

@@ -1,0 +1,176 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is sent to start a service, the bounds of roles, and a service's own words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import OneMarkError, OneUsageError
+from ansible_collections.opennebula.flower.plugins.module_utils.one.service import (
+    check_cardinalities,
+    input_drift,
+    last_messages,
+    pick_document,
+    service_view,
+)
+from ansible_collections.opennebula.flower.plugins.module_utils.one.service_request import (
+    merge_template,
+    network_values,
+)
+
+BODY: dict[str, Any] = {
+    "name": "t",
+    "user_inputs": {
+        "MUST": "M|text|needed| |",
+        "PRESET": "M|number|with a default||7",
+        "MAY": "O|text|optional||",
+        "SECRET": "O|password|a secret||",
+    },
+    "networks": {"Private": "M|network|net||id:0", "Public": "M|network|net||"},
+    "roles": [
+        {"name": "sl", "cardinality": 1, "min_vms": 1, "max_vms": 1},
+        {"name": "sn", "cardinality": 2, "user_inputs": {"SITE": "M|text|site||here"}},
+    ],
+}
+
+
+def merge(**changes: Any) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "name": "s",
+        "mark": None,
+        "inputs": {"MUST": "x"},
+        "networks": {"Public": {"id": "4"}},
+        "roles": [],
+        **changes,
+    }
+    return merge_template(BODY, **arguments)
+
+
+def test_every_input_and_network_gets_a_value() -> None:
+    assert merge(mark="fed") == {
+        "name": "s",
+        "flower_federation": "fed",
+        "user_inputs_values": {"MUST": "x", "PRESET": "7", "MAY": "", "SECRET": ""},
+        "networks_values": [{"Private": {"id": "0"}}, {"Public": {"id": "4"}}],
+        "roles": [{"name": "sn", "user_inputs_values": {"SITE": "here"}}],
+    }
+
+
+def test_what_is_wrong_is_said_in_one_sentence() -> None:
+    with pytest.raises(OneUsageError) as error:
+        merge(inputs={}, networks={"Nowhere": {"id": "1"}}, roles=[{"name": "ghost", "cardinality": 1}])
+    text = str(error.value)
+    for part in ("user input MUST needs a value", "network Public needs a value", "no network Nowhere", "no role ghost"):
+        assert part in text
+
+
+def test_overrides_of_a_role_are_sent_as_the_server_wants_them() -> None:
+    roles = [
+        {"name": "sn", "cardinality": "3", "template_contents": {"memory": 512}, "user_inputs_values": {"SITE": True}},
+        {"name": "sl", "cardinality": None},
+    ]
+    assert merge(roles=roles)["roles"] == [
+        {
+            "name": "sn",
+            "cardinality": 3,
+            "template_contents": {"MEMORY": "512"},
+            "user_inputs_values": {"SITE": "YES"},
+        }
+    ]
+
+
+def test_networks_by_name_id_or_as_the_servers_own_list() -> None:
+    ids = {"private": 3}
+    given = {"A": "private", "B": 0, "C": "12", "D": {"template_id": 4}, "E": {"name": "private"}}
+    assert network_values(given, ids.__getitem__) == {
+        "A": {"id": "3"},
+        "B": {"id": "0"},
+        "C": {"id": "12"},
+        "D": {"template_id": "4"},
+        "E": {"id": "3"},
+    }
+    assert network_values([{"A": "private"}, {"B": {"id": 1}}], ids.__getitem__) == {"A": {"id": "3"}, "B": {"id": "1"}}
+    assert network_values(None, ids.__getitem__) == {}
+
+
+def test_bounds_of_all_roles_are_checked_at_once() -> None:
+    roles = {"sl": {"min_vms": 1, "max_vms": 1}, "sn": {"min_vms": 2, "max_vms": None}}
+    check_cardinalities("s", roles, {"sl": 1, "sn": 500})
+    with pytest.raises(OneUsageError) as error:
+        check_cardinalities("s", roles, {"sl": 2, "sn": 1, "ghost": 1})
+    assert "role sl takes at most 1 VMs, not 2" in str(error.value)
+    assert "role sn needs at least 2 VMs, not 1" in str(error.value)
+    assert "no role ghost (it has sl, sn)" in str(error.value)
+
+
+def document(number: int, name: str = "s", mark: str | None = None, **body: Any) -> dict[str, Any]:
+    if mark:
+        body["flower_federation"] = mark
+    return {
+        "ID": str(number),
+        "NAME": name,
+        "UID": "0",
+        "GID": "0",
+        "UNAME": f"user{number}",
+        "GNAME": "g",
+        "PERMISSIONS": {"OWNER_U": "1", "OWNER_M": "1", "GROUP_U": "1", "OTHER_A": "1"},
+        "TEMPLATE": {"BODY": {"name": name, **body}},
+    }
+
+
+def test_names_that_mean_several_are_refused_and_marks_decide() -> None:
+    several = [document(0), document(4), document(5, mark="fed"), document(6, name="other")]
+    with pytest.raises(OneUsageError, match="id 0 of user0, id 4 of user4, id 5 of user5"):
+        pick_document("service", several, "s", None)
+    found = pick_document("service", several, "s", "fed")
+    assert found is not None and found["ID"] == "5"
+    assert pick_document("service", several, "absent", "fed") is None
+    with pytest.raises(OneMarkError, match="not marked as belonging to federation fed"):
+        pick_document("service", several, "other", "fed")
+
+
+def test_a_service_document_becomes_a_view() -> None:
+    found = service_view(
+        document(
+            7,
+            state=10,
+            ready_status_gate=True,
+            roles=[
+                {"name": "sl", "cardinality": 1, "state": 2, "nodes": [{"deploy_id": 5}], "max_vms": 1},
+                {"name": "sn", "cardinality": 2, "state": 11},
+            ],
+            user_inputs={"S": "M|password|x", "P": "M|text|x"},
+            user_inputs_values={"S": "hidden", "P": "shown"},
+            networks_values=[{"N": {"id": "0"}}],
+        )
+    )
+    assert (found["id"], found["state"], found["permissions"], found["ready_gate"]) == (7, "COOLDOWN", "641", True)
+    assert found["roles"]["sl"]["vms"] == [5] and found["roles"]["sl"]["max_vms"] == 1
+    assert found["roles"]["sn"]["vms"] == [] and found["roles"]["sn"]["state"] == "HOLD"
+    assert found["user_inputs_values"] == {"S": "********", "P": "shown"}
+    assert found["networks_values"] == {"N": {"id": "0"}}
+
+
+def test_states_that_nobody_knows_are_numbers_and_not_a_crash() -> None:
+    assert service_view(document(1, state=99))["state"] == "UNKNOWN(99)"
+
+
+def test_the_log_is_told_without_the_states_and_errors_come_first() -> None:
+    log = [
+        {"severity": "I", "message": "New state: DEPLOYING"},
+        {"severity": "I", "message": "some news"},
+        {"severity": "E", "message": "Instantiate failed for template 3; no such image"},
+        {"severity": "I", "message": "New state: FAILED_DEPLOYING"},
+    ]
+    assert last_messages({"log": log}) == "Instantiate failed for template 3; no such image"
+    assert last_messages({"log": log[:2]}) == "some news"
+    assert last_messages({"log": log[:1]}) == ""
+
+
+def test_inputs_that_no_longer_fit_are_a_warning() -> None:
+    body = {"user_inputs_values": {"A": "1", "B": "YES", "C": "x"}}
+    assert input_drift(body, {"A": 1, "B": True}, "s") == []
+    assert "values of A, C;" in input_drift(body, {"A": 2, "C": "y"}, "s")[0]
