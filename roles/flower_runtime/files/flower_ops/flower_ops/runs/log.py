@@ -27,7 +27,9 @@ CENTRAL = re.compile(r"└──> MetricRecord: (\{.*\})$")
 REPLY_ERROR = re.compile(r"> Received error in reply from node (\d+): (.*)$")
 WAITING = re.compile(r"Waiting for nodes to connect: (\d+) connected \(minimum required: (\d+)\)\.?$")
 FINISHED = re.compile(r"Strategy execution finished in ([0-9.]+)s$")
-EXCEPTION = re.compile(r"^(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning)\b.*")
+TRACEBACK = "Traceback (most recent call last):"
+# How Flower prints the exception of a node.
+NODE_EXCEPTION = re.compile(r"^<class '(?:builtins\.)?([\w.]+)'>:<(['\"])(.*)\2>$")
 TAIL_LINES = 40
 MAX_TEXT = 500
 NOT_FINITE = re.compile(r"(?<![\w'\"])(nan|inf)(?![\w'\"])")
@@ -50,6 +52,8 @@ class RunLog:
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._phase = "train"
         self._begun = 0.0
+        self._traceback = False
+        self._exception = False
 
     def feed(self, line: str, now: float) -> bool:
         """Take in one line; True when it told something new about the run (not for every line of the log)."""
@@ -59,12 +63,19 @@ class RunLog:
             self.tail.append(text[:MAX_TEXT])
         # Without the prefix it is a continuation or something that the app printed.
         if body == text:
-            if EXCEPTION.match(text):
-                self.error = text[:MAX_TEXT]
+            self._continuation(text)
             return False
-        if LEVEL_ERROR.match(text) and body.strip():
+        self._traceback = False
+        if LEVEL_ERROR.match(text) and body.strip() and not self._exception:
             self.error = body.strip()[:MAX_TEXT]
         return self._stock_line(body.strip(), now)
+
+    def _continuation(self, text: str) -> None:
+        """The exception that ends a traceback says more than the error lines around it."""
+        if text == TRACEBACK:
+            self._traceback = True
+        elif self._traceback and text and not text[0].isspace():
+            self.error, self._exception, self._traceback = text[:MAX_TEXT], True, False
 
     def _stock_line(self, body: str, now: float) -> bool:
         if found := ROUND.fullmatch(body):
@@ -104,7 +115,8 @@ class RunLog:
         elif found := CENTRAL.fullmatch(body):
             current["central"] = metrics(found[1])
         elif found := REPLY_ERROR.fullmatch(body):
-            current["errors"].append(f"node {found[1]}: {found[2]}"[:MAX_TEXT])
+            text = NODE_EXCEPTION.sub(r"\1: \3", found[2])
+            current["errors"].append(f"node {found[1]}: {text}"[:MAX_TEXT])
         else:
             return False
         current["seconds"] = round(now - self._begun, 1)
