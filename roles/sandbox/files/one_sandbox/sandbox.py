@@ -44,9 +44,9 @@ class Sandbox:
     """
 
     def __init__(
-        self, home: Path, driver: str = "dummy", *, host: str = "127.0.0.1", xmlrpc_port: int = 0, oneflow_port: int = 0,
-        onegate_port: int = 0, subnet: str = SUBNET, network: str = NETWORK, boot_delay: float = 0.3,
-        image_delay: float = 0.2, flow_interval: float = 1.0, monitor_interval: float = 3.0,
+        self, home: Path, driver: str = "dummy", *, host: str = "127.0.0.1", xmlrpc_port: int = 0,
+        oneflow_port: int = 0, onegate_port: int = 0, subnet: str = SUBNET, network: str = NETWORK,
+        boot_delay: float = 0.3, image_delay: float = 0.2, flow_interval: float = 1.0, monitor_interval: float = 3.0,
     ) -> None:  # fmt: skip
         self.home = Home(Path(home))
         self.driver, self.host, self.subnet, self.network = driver, host, subnet, network

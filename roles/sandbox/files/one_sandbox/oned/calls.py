@@ -17,7 +17,7 @@ def is_write(method: str) -> bool:
 
 
 class CallCounter:
-    """Calls over the network by name: "one.vm.info", "POST /service/:id/scale". Calls inside the process do not count."""
+    """Calls over the network by name: "one.vm.info", "POST /service/:id/scale"; not those inside the process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -16,7 +16,9 @@ from .records import Record
 if TYPE_CHECKING:
     from .core import Oned
 
-_VARIABLE = re.compile(r"\\\$|\$([A-Za-z0-9_]+)(?:\[\s*([A-Za-z0-9_]+)\s*(?:,\s*([A-Za-z0-9_]+)\s*=\s*\"?([^\"\]]*)\"?\s*)?\])?")
+_VARIABLE = re.compile(
+    r"\\\$|\$([A-Za-z0-9_]+)(?:\[\s*([A-Za-z0-9_]+)\s*(?:,\s*([A-Za-z0-9_]+)\s*=\s*\"?([^\"\]]*)\"?\s*)?\])?"
+)
 _ETH = re.compile(r"ETH\d+_\w+$")
 _ETH_EMPTY = (
     "EXTERNAL IP6 IP6_GATEWAY IP6_METHOD IP6_METRIC IP6_PREFIX_LENGTH IP6_ULA METHOD METRIC MTU ROUTES SEARCH_DOMAIN "

@@ -25,8 +25,8 @@ def open_record(oned: Oned, vm: Record, hid: int, hostname: str, driver: str, fi
     now = oned.now()
     vm.data["history"].append({
         "seq": len(vm.data["history"]), "hid": hid, "hostname": hostname, "vm_mad": driver, "stime": now, "etime": 0,
-        "pstime": now if first else 0, "petime": 0, "rstime": 0 if first else now, "retime": 0, "estime": 0, "eetime": 0,
-        "action": 0, "uid": -1, "gid": -1,
+        "pstime": now if first else 0, "petime": 0, "rstime": 0 if first else now, "retime": 0, "estime": 0,
+        "eetime": 0, "action": 0, "uid": -1, "gid": -1,
     })  # fmt: skip
 
 

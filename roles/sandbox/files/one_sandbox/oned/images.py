@@ -85,7 +85,8 @@ def allocate(oned: Oned, user: User, text: str, datastore: int, no_check: bool) 
     kept = {key: value for key, value in template.items() if key not in _NOT_IN_TEMPLATE}
     kept.setdefault("DEV_PREFIX", "sd")
     record = oned.create(
-        "image", user, name, kept, type=TYPES.index(kind), persistent=tpl.scalar(template, "PERSISTENT").upper() == "YES",
+        "image", user, name, kept, type=TYPES.index(kind),
+        persistent=tpl.scalar(template, "PERSISTENT").upper() == "YES",
         source=tpl.scalar(template, "SOURCE"), path=path, format=tpl.scalar(template, "FORMAT", "raw"),
         fs=tpl.scalar(template, "FS"), size=size, state=LOCKED, datastore=datastore, vms=[], modtime=oned.now(),
     )  # fmt: skip

@@ -35,7 +35,8 @@ def render_host(oned: Oned, record: Record) -> str:
     cpu, memory = oned.usage.used(record.oid)
     return (
         f"<HOST><ID>{record.oid}</ID>{xml.leaf('NAME', record.name)}<STATE>{data['state']}</STATE>"
-        f"<PREV_STATE>{data['state']}</PREV_STATE>{xml.raw('IM_MAD', data['im_mad'])}{xml.raw('VM_MAD', data['vm_mad'])}"
+        f"<PREV_STATE>{data['state']}</PREV_STATE>{xml.raw('IM_MAD', data['im_mad'])}"
+        f"{xml.raw('VM_MAD', data['vm_mad'])}"
         f"<CLUSTER_ID>{data['cluster']}</CLUSTER_ID>{xml.leaf('CLUSTER', _cluster_name(oned, data['cluster']))}"
         f"<HOST_SHARE><MEM_USAGE>{memory}</MEM_USAGE><CPU_USAGE>{cpu}</CPU_USAGE><TOTAL_MEM>{data['memory']}</TOTAL_MEM>"
         f"<TOTAL_CPU>{data['cpu']}</TOTAL_CPU><MAX_MEM>{data['memory']}</MAX_MEM><MAX_CPU>{data['cpu']}</MAX_CPU>"
@@ -233,7 +234,8 @@ def zone_pool(oned: Oned, user: User) -> str:
     """The one zone."""
     return (
         "<ZONE_POOL><ZONE><ID>0</ID><NAME>OpenNebula</NAME><STATE>0</STATE>"
-        f"<TEMPLATE>{xml.raw('ENDPOINT', oned.options.zone_endpoint)}</TEMPLATE><SERVER_POOL></SERVER_POOL></ZONE></ZONE_POOL>"
+        f"<TEMPLATE>{xml.raw('ENDPOINT', oned.options.zone_endpoint)}</TEMPLATE><SERVER_POOL></SERVER_POOL>"
+        "</ZONE></ZONE_POOL>"
     )
 
 

@@ -93,8 +93,8 @@ def disk_from(oned: Oned, image: Record, wanted: tpl.Vector, disk_id: int) -> tp
     disk.update(
         CLONE="NO" if persistent else "YES", DATASTORE=datastore.name, DATASTORE_ID=str(datastore.oid),
         DISK_ID=str(disk_id), DRIVER=data["format"], FORMAT=data["format"], IMAGE=image.name, IMAGE_ID=str(image.oid),
-        IMAGE_STATE=str(data["state"]), ORIGINAL_SIZE=str(data["size"]), READONLY="NO", SAVE="YES" if persistent else "NO",
-        SOURCE=data["source"],
+        IMAGE_STATE=str(data["state"]), ORIGINAL_SIZE=str(data["size"]), READONLY="NO",
+        SAVE="YES" if persistent else "NO", SOURCE=data["source"],
     )  # fmt: skip
     disk.setdefault("DEV_PREFIX", tpl.scalar(image.template, "DEV_PREFIX", "sd"))
     disk.setdefault("SIZE", str(data["size"]))
@@ -165,6 +165,18 @@ def release_all(oned: Oned, template: tpl.Template, vm_id: int) -> None:
     for nic in tpl.sections(template, "NIC"):
         if nic.get("NETWORK_ID") and nic.get("IP"):
             leases.free(oned, oned.find("vn", int(nic["NETWORK_ID"])), nic["IP"], {"vm": vm_id})
+
+
+def take_again(oned: Oned, vm: Record) -> None:
+    """After a restart: what the VM holds, which images and networks do not store."""
+    for disk in tpl.sections(vm.template, "DISK"):
+        image = oned.find("image", int(disk["IMAGE_ID"])) if disk.get("IMAGE_ID") else None
+        if image is not None:
+            image.data["vms"].append(vm.oid)
+    for nic in tpl.sections(vm.template, "NIC"):
+        vnet = oned.find("vn", int(nic["NETWORK_ID"]))
+        if vnet is not None:
+            leases.restore(vnet, int(nic["AR_ID"]), nic["IP"], vm.oid)
 
 
 def _check_numbers(template: tpl.Template) -> None:

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Addresses of virtual networks: ranges and leases.
 
-An address range is a dict: id, ip, size, type, mac (strings and ints), next (where to look first for a free address) and
-leases, a dict from the offset (as text) to who has it: {"vm": id}, {"vnet": id} or {"hold": -1}.
+An address range is a dict: id, ip, size, type, mac, next (where to look first for a free address) and leases, a dict
+from the offset (as text) to who has it: {"vm": id}, {"vnet": id} or {"hold": -1}.
 """
 
 from __future__ import annotations
@@ -70,6 +70,14 @@ def allocate(oned: Oned, vnet: Record, holder: dict[str, int], wanted_ip: str = 
     return None
 
 
+def restore(vnet: Record, ar_id: int, ip: str, vm_id: int) -> None:
+    """Note again that a VM has an address."""
+    for ar in vnet.data["ranges"]:
+        offset = _offset_of(ar, ip) if ar["id"] == ar_id else None
+        if offset is not None:
+            ar["leases"][str(offset)] = {"vm": vm_id}
+
+
 def _offset_of(ar: Range, ip: str) -> int | None:
     try:
         offset = int(ipaddress.IPv4Address(ip)) - int(ipaddress.IPv4Address(ar["ip"]))
@@ -110,7 +118,8 @@ def nic_from(vnet: Record, ar: Range, offset: int, nic_id: int, vm_id: int, want
     template = vnet.template
     nic = dict(wanted)
     nic.update(
-        AR_ID=str(ar["id"]), BRIDGE=str(template.get("BRIDGE", "")), BRIDGE_TYPE=str(template.get("BRIDGE_TYPE", "linux")),
+        AR_ID=str(ar["id"]), BRIDGE=str(template.get("BRIDGE", "")),
+        BRIDGE_TYPE=str(template.get("BRIDGE_TYPE", "linux")),
         CLUSTER_ID="0", IP=ip, MAC=mac_of(ip), NETWORK=vnet.name, NETWORK_ID=str(vnet.oid), NIC_ID=str(nic_id),
         SECURITY_GROUPS=str(template.get("SECURITY_GROUPS", "0")), TARGET=f"one-{vm_id}-{nic_id}",
         VN_MAD=str(template.get("VN_MAD", "")),

@@ -237,7 +237,8 @@ def spec(oned: Oned, vm: Record) -> VmSpec:
         vnet = oned.find("vn", int(nic["NETWORK_ID"]))
         network = vnet.template if vnet else {}
         nics.append({
-            **nic, "MASK": tpl.scalar(network, "NETWORK_MASK"), "NETWORK_ADDRESS": tpl.scalar(network, "NETWORK_ADDRESS"),
+            **nic, "MASK": tpl.scalar(network, "NETWORK_MASK"),
+            "NETWORK_ADDRESS": tpl.scalar(network, "NETWORK_ADDRESS"),
             "GATEWAY": nic.get("GATEWAY", tpl.scalar(network, "GATEWAY")),
         })  # fmt: skip
     section = vm.template.get("CONTEXT")
@@ -268,6 +269,8 @@ def recover_after_restart(oned: Oned) -> None:
     for vm in oned.pools["vm"].values():
         state, lcm = vm.data["state"], vm.data["lcm"]
         count_usage(oned, vm)
+        if state != st.DONE:
+            instantiate.take_again(oned, vm)
         if state == st.PENDING:
             oned.pending.add(vm.oid)
         elif state == st.ACTIVE and lcm in STEPS:

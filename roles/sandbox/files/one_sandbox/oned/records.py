@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from .template import Template
@@ -95,8 +95,17 @@ class Record:
         return KINDS[self.kind]
 
     def as_dict(self) -> dict[str, Any]:
-        """For the store."""
-        return asdict(self)
+        """For the store, without what VMs hold: that follows from the VMs, and grows with each of them."""
+        result = dict(self.__dict__)
+        if self.kind == "image":
+            result["data"] = {**self.data, "vms": []}
+        elif self.kind == "vn":
+            result["data"] = {**self.data, "ranges": [_without_vms(ar) for ar in self.data["ranges"]]}
+        return result
+
+
+def _without_vms(ar: dict[str, Any]) -> dict[str, Any]:
+    return {**ar, "leases": {offset: holder for offset, holder in ar["leases"].items() if "vm" not in holder}}
 
 
 def allowed(user: User, record: Record, right: int) -> bool:

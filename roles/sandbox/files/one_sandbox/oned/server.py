@@ -15,7 +15,7 @@ from xml.parsers.expat import ExpatError
 from .calls import is_write
 from .core import Oned
 from .errors import OnedError, RpcFault
-from .methods import METHODS
+from .methods import METHODS, find
 
 _LOG = logging.getLogger(__name__)
 _LIMIT = 64 * 1024 * 1024
@@ -32,8 +32,9 @@ def answer(oned: Oned, body: bytes) -> bytes:
         oned.calls.count(name, is_write(name))
     try:
         if not params or not isinstance(params[0], str):
-            text = "Not enough parameters" if not params else "Parameter that is supposed to be a string is not"
-            raise RpcFault(-501 if name in METHODS else -506, text if name in METHODS else f"Method '{name}' not defined")
+            find(name)
+            text = "Parameter that is supposed to be a string is not" if params else "Not enough parameters"
+            raise RpcFault(-501, text)
         result: tuple[Any, ...] = (True, oned.call(params[0], name, *params[1:]), 0)
     except RpcFault as fault:
         return _fault(fault.code, fault.text)

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 Vector = dict[str, str]
-Value = Union[str, Vector, "list[Union[str, Vector]]"]
 Template = dict[str, Any]
 
 _BLANKS = re.compile(r"[ \t\n]+")

@@ -161,9 +161,7 @@ def recover(oned: Oned, user: User, oid: int, operation: int) -> int:
     if operation in (0, 1, 2):
         if vm.data["state"] != st.ACTIVE:
             what = "retry" if operation == 2 else "recover operation"
-            raise OnedError(
-                errors.ACTION, f"Could not perform a {what} on VM {oid}, wrong state {st.STATE_NAMES[vm.data['state']]}."
-            )
+            raise OnedError(errors.ACTION, f"Could not perform a {what} on VM {oid}, wrong state {st.name_of(vm)}.")
         _recover_active(oned, vm, operation)
     elif operation == 4:
         _resubmit(oned, user, vm)

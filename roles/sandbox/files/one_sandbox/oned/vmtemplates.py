@@ -21,7 +21,8 @@ def render(oned: Oned, record: Record, template: tpl.Template | None = None) -> 
     """VMTEMPLATE, or the same with another template (extended)."""
     return (
         f"<VMTEMPLATE>{xml.owner(oned, record)}{xml.lock(record)}{xml.permissions(record)}"
-        f"<REGTIME>{record.regtime}</REGTIME>{tpl.to_xml(record.template if template is None else template)}</VMTEMPLATE>"
+        f"<REGTIME>{record.regtime}</REGTIME>{tpl.to_xml(record.template if template is None else template)}"
+        "</VMTEMPLATE>"
     )
 
 

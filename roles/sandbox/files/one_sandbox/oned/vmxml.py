@@ -35,8 +35,9 @@ def full(oned: Oned, vm: Record, all_history: bool = False) -> str:
         f"<VM>{xml.owner(oned, vm)}{xml.permissions(vm)}<LAST_POLL>0</LAST_POLL><STATE>{data['state']}</STATE>"
         f"<LCM_STATE>{data['lcm']}</LCM_STATE><PREV_STATE>{data['state']}</PREV_STATE>"
         f"<PREV_LCM_STATE>{data['lcm']}</PREV_LCM_STATE><RESCHED>0</RESCHED><STIME>{data['stime']}</STIME>"
-        f"<ETIME>{data['etime']}</ETIME>{xml.leaf('DEPLOY_ID', data['deploy_id'])}{xml.lock(vm)}<MONITORING></MONITORING>"
-        f"<SCHED_ACTIONS></SCHED_ACTIONS>{tpl.to_xml(vm.template)}{tpl.to_xml(data['user_template'], 'USER_TEMPLATE')}"
+        f"<ETIME>{data['etime']}</ETIME>{xml.leaf('DEPLOY_ID', data['deploy_id'])}{xml.lock(vm)}"
+        f"<MONITORING></MONITORING><SCHED_ACTIONS></SCHED_ACTIONS>{tpl.to_xml(vm.template)}"
+        f"{tpl.to_xml(data['user_template'], 'USER_TEMPLATE')}"
         f"{history.render(vm, all_history)}"
         "<BACKUPS><BACKUP_CONFIG/><BACKUP_IDS></BACKUP_IDS></BACKUPS></VM>"
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..drivers import DriverError
 from . import common, errors, leases, xml
 from . import template as tpl
 from .errors import OnedError
@@ -16,7 +17,7 @@ from .records import MANAGE, USE, Record, User
 if TYPE_CHECKING:
     from .core import Oned
 
-INIT, READY = 0, 1
+READY, LOCK_CREATE, ERROR = 1, 2, 5
 
 
 def add(oned: Oned, user: User, name: str, template: tpl.Template) -> Record:
@@ -46,7 +47,8 @@ def render(oned: Oned, record: Record, leases_too: bool = False) -> str:
         "<VLAN_ID_AUTOMATIC>0</VLAN_ID_AUTOMATIC><OUTER_VLAN_ID_AUTOMATIC>0</OUTER_VLAN_ID_AUTOMATIC>"
         f"<USED_LEASES>{leases.used(record)}</USED_LEASES><VROUTERS></VROUTERS>{xml.ids('UPDATED_VMS', vms)}"
         "<OUTDATED_VMS></OUTDATED_VMS><UPDATING_VMS></UPDATING_VMS><ERROR_VMS></ERROR_VMS>"
-        f"{tpl.to_xml(template)}<AR_POOL>{''.join(_range(ar, leases_too) for ar in record.data['ranges'])}</AR_POOL></VNET>"
+        f"{tpl.to_xml(template)}<AR_POOL>{''.join(_range(ar, leases_too) for ar in record.data['ranges'])}</AR_POOL>"
+        "</VNET>"
     )
 
 
@@ -87,7 +89,34 @@ def allocate(oned: Oned, user: User, text: str, cluster: int) -> int:
     common.check_name(name, errors.INTERNAL)
     common.check_free(oned, "vn", name, user.uid, errors.INTERNAL)
     record = add(oned, user, name, template)
+    prepare(oned, record)
     return record.oid
+
+
+def prepare(oned: Oned, record: Record) -> None:
+    """Let the network's driver make it; until then it is locked, as on a real server."""
+    record.data["state"] = LOCK_CREATE
+    oid = record.oid
+    view = {**record.template, "ID": oid, "NAME": record.name}
+    driver = oned.drivers.get(tpl.scalar(record.template, "VN_MAD"))
+
+    def job() -> None:
+        problem = ""
+        try:
+            if driver is not None:
+                driver.prepare_network(view)
+        except DriverError as error:
+            problem = str(error)
+        with oned.transaction():
+            found = oned.find("vn", oid)
+            if found is None:
+                return
+            found.data["state"] = ERROR if problem else READY
+            if problem:
+                found.template["ERROR"] = f"{oned.clock()} : {problem}"
+            oned.touch(found)
+
+    oned.worker.submit(("vn", oid), job)
 
 
 @method("vn.info", INT, opt(BOOL, False))
