@@ -147,6 +147,27 @@ def test_a_retired_key_is_replaced(supernode: FakeNode, gate: FakeOneGate) -> No
     assert supernode.configure()[1]["changed"] is False
 
 
+def test_a_key_retired_while_waiting_is_replaced_in_the_same_run(supernode: FakeNode, gate: FakeOneGate) -> None:
+    superlink_is_up(gate)
+    first: list[str] = []
+
+    class Registrar(dict[str, str]):
+        """Attributes of the VM; answers to a public key as the registrar would."""
+
+        def __setitem__(self, key: str, value: str) -> None:
+            super().__setitem__(key, value)
+            if key == "FL_NODE_PUBKEY" and not first:
+                first.append(value)
+                self.update(FL_RETIRED_KEY=value, FL_ADMISSION_ERROR="Flower takes a key only once.")
+            elif key == "FL_NODE_PUBKEY":
+                self.update(FL_PARTITION_ID="0", FL_NUM_PARTITIONS="2", FL_NODE_ID="9")
+
+    gate.vms["5"] = ("supernode", Registrar(gate.of("5")))
+    code, answer = supernode.configure()
+    assert (code, answer["message"]) == (0, "") and answer["facts"]["node_pubkey"] != first[0]
+    assert answer["facts"]["node_id"] == "9" and gate.of("5")["READY"] == "YES"
+
+
 def test_a_service_without_connection_is_never_ready(supernode: FakeNode, gate: FakeOneGate) -> None:
     superlink_is_up(gate)
     admitted(gate)

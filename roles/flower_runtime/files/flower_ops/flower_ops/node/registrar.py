@@ -59,7 +59,7 @@ class Registrar:
         auth, count = self._membership.settings()
         name = f"vm-{peer.vm_id}"
         published = peer.attributes.get("FL_NODE_PUBKEY", "")
-        if auth and not published:
+        if auth and (not published or peer.attributes.get("FL_RETIRED_KEY") == published):
             return
         try:
             key = keys.check_public(published) if auth else ""
@@ -68,7 +68,7 @@ class Registrar:
             self._refuse(peer, f"Its FL_NODE_PUBKEY is {error}.")
             return
         except KeyRetiredError as error:
-            # The node makes a new pair as soon as it reads this, at its next configuration run.
+            # The node makes a new pair when it reads this; until then it is not tried again.
             self._refuse(peer, str(error), {"FL_RETIRED_KEY": published})
             return
         except MembershipError as error:

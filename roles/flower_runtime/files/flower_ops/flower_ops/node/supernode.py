@@ -36,7 +36,7 @@ def identity(node: Node) -> None:
             public = keys.public_of(private)
         except ValueError:
             private = None
-    if public is not None and node.own_attributes().get("FL_RETIRED_KEY", "").strip() == public.decode().strip():
+    if public is not None and _retired(node, public.decode()):
         private = None
     if private is None:
         if node.check:
@@ -47,6 +47,11 @@ def identity(node: Node) -> None:
     node.files.write(node.paths.node_key, private, 0o600, "flower:flower", secret=True)
     node.files.write(node.paths.node_pub, public, 0o644, "flower:flower")
     node.facts["node_pubkey"] = public.decode().strip()
+
+
+def _retired(node: Node, public: str) -> bool:
+    """Whether the registrar said that Flower will never take this key (again)."""
+    return node.own_attributes().get("FL_RETIRED_KEY") == public.strip()
 
 
 def introduce(node: Node) -> None:
@@ -95,6 +100,11 @@ def admission(node: Node) -> None:
         def probe() -> str:
             seen = answer if all(answer.get(name) for name in wanted) else node.own_attributes(fresh=True)
             answer.update(seen)
+            if node.facts.get("node_pubkey") and _retired(node, node.facts["node_pubkey"]):
+                node.publish({"FL_ADMISSION_ERROR": ""})
+                identity(node)
+                introduce(node)
+                return "its key had to be replaced"
             if seen.get("FL_ADMISSION_ERROR") and not all(seen.get(name) for name in wanted):
                 raise NodeError(f"The SuperLink did not admit this node: {seen['FL_ADMISSION_ERROR']}", "not_admitted")
             missing = [name for name in wanted if not seen.get(name)]
