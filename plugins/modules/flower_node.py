@@ -164,7 +164,9 @@ def main() -> None:
         module.fail_json(msg=f"Give {', '.join(misplaced)} in secrets, not in variables, so that it is never shown.")
     if module.check_mode and not os.path.exists(parameters["binary"]):
         module.exit_json(
-            changed=True, node={"role": parameters["role"], "ready": False, "vm_id": ""}, msg="This node will be configured."
+            changed=True,
+            node={"role": parameters["role"], "ready": False, "vm_id": ""},
+            msg="This node will be configured.",
         )
     arguments = ["configure", "--json", "--role", parameters["role"], "--timeout", str(parameters["timeout"])]
     if module.check_mode:

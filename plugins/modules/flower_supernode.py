@@ -41,7 +41,8 @@ options:
     default: local
   public_key:
     description:
-      - Public key of the SuperNode in OpenSSH form, as RV(opennebula.flower.flower_node#module:node.node_pubkey) returns it.
+      - Public key of the SuperNode in OpenSSH form,
+        as RV(opennebula.flower.flower_node#module:node.node_pubkey) returns it.
       - Needed with O(state=present) when the federation authenticates its SuperNodes.
     type: str
   binary:
@@ -63,7 +64,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 member:
-  description: The SuperNode with its C(site), C(name), C(partition_id), C(num_partitions), C(node_id) and C(public_key).
+  description:
+    - The SuperNode with its C(site), C(name), C(partition_id), C(num_partitions), C(node_id) and C(public_key).
   returned: when O(state=present)
   type: dict
 members:

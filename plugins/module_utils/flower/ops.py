@@ -20,10 +20,13 @@ def call(module: AnsibleModule, binary: str, arguments: list[str], data: str = "
     Ends the module with one sentence when the command is missing or answers no JSON. Input never shows up in output.
     """
     try:
-        code, output, errors = module.run_command([binary, *arguments], data=data, binary_data=False, handle_exceptions=False)
+        code, output, errors = module.run_command(
+            [binary, *arguments], data=data, binary_data=False, handle_exceptions=False
+        )
     except OSError as error:
         module.fail_json(
-            msg=f"Cannot start {binary} on this host ({error.strerror}); apply the role opennebula.flower.flower_runtime first."
+            msg=f"Cannot start {binary} on this host ({error.strerror}); "
+            "apply the role opennebula.flower.flower_runtime first."
         )
     try:
         answer = json.loads(output)

@@ -46,7 +46,10 @@ def binary(tmp_path: Path) -> Path:
 
 def run(module: Any, capsys: pytest.CaptureFixture[str], check: bool = False, **arguments: Any) -> dict[str, Any]:
     """Result of a module; whatever it prints is its result."""
-    with patch_module_args({**arguments, "_ansible_check_mode": check, "_ansible_diff": True}), pytest.raises(SystemExit):
+    with (
+        patch_module_args({**arguments, "_ansible_check_mode": check, "_ansible_diff": True}),
+        pytest.raises(SystemExit),
+    ):
         module.main()
     result: dict[str, Any] = json.loads(capsys.readouterr().out)
     return result
@@ -54,7 +57,8 @@ def run(module: Any, capsys: pytest.CaptureFixture[str], check: bool = False, **
 
 def test_module_configures_once(binary: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wanted: dict[str, Any] = {
-        "role": "superlink", "binary": str(binary),
+        "role": "superlink",
+        "binary": str(binary),
         "variables": {"ONEAPP_FL_NUM_PARTITIONS": 3, "ONEAPP_FL_TLS_ENABLED": True},
     }
     predicted = run(flower_node, capsys, check=True, **wanted)
@@ -70,10 +74,16 @@ def test_module_configures_once(binary: Path, capsys: pytest.CaptureFixture[str]
 
 def test_module_lists_all_faults_and_shows_no_secret(binary: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = run(
-        flower_node, capsys, role="superlink", binary=str(binary), variables={"ONEAPP_FL_LOG_LEVEL": "x"},
+        flower_node,
+        capsys,
+        role="superlink",
+        binary=str(binary),
+        variables={"ONEAPP_FL_LOG_LEVEL": "x"},
         secrets={"ONEAPP_FL_SSL_KEYFILE": "hunter2hunter2"},
     )
-    assert result["failed"] and {"ONEAPP_FL_LOG_LEVEL", "ONEAPP_FL_SSL_KEYFILE"} <= {e["name"] for e in result["errors"]}
+    assert result["failed"] and {"ONEAPP_FL_LOG_LEVEL", "ONEAPP_FL_SSL_KEYFILE"} <= {
+        e["name"] for e in result["errors"]
+    }
     assert "hunter2" not in json.dumps(result)
     result = run(flower_node, capsys, role="superlink", binary=str(binary), variables={"ONEAPP_FL_SSL_KEYFILE": "x"})
     assert result["failed"] and "in secrets" in result["msg"]
@@ -86,7 +96,9 @@ def test_module_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixtu
     odd = tmp_path / "odd"
     odd.write_text("#!/bin/sh\necho broken >&2\nexit 3\n")
     odd.chmod(0o755)
-    assert "no usable answer (exit code 3): broken" in run(flower_node, capsys, role="superlink", binary=str(odd))["msg"]
+    assert (
+        "no usable answer (exit code 3): broken" in run(flower_node, capsys, role="superlink", binary=str(odd))["msg"]
+    )
 
 
 def test_module_admits_and_removes_a_supernode(binary: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,7 +152,10 @@ def test_a_run_without_changes_leaves_cryptography_out_on_a_supernode(tmp_path: 
     (tmp_path / "opt/flower/venv/lib/python3.11/site-packages/flwr-1.34.0.dist-info").mkdir(parents=True)
     answers = [
         subprocess.run(
-            [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(PACKAGE)}, capture_output=True, text=True,
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONPATH": str(PACKAGE)},
+            capture_output=True,
+            text=True,
             check=True,
         ).stdout.strip()
         for _ in range(2)
@@ -149,7 +164,13 @@ def test_a_run_without_changes_leaves_cryptography_out_on_a_supernode(tmp_path: 
 
 
 def test_profiles_know_what_differs() -> None:
-    shared: dict[str, Any] = {"fleet": "0.0.0.0:9092", "control": "127.0.0.1:9093", "database": "/d", "certs": "/c", "auth": True}
+    shared: dict[str, Any] = {
+        "fleet": "0.0.0.0:9092",
+        "control": "127.0.0.1:9093",
+        "database": "/d",
+        "certs": "/c",
+        "auth": True,
+    }
     new, old = (profiles.profile(version).superlink(**shared) for version in ("1.34.0", "1.25.0"))
     assert set(new) - set(old) == {"--disable-runtime-dependency-installation"}
     node = profiles.profile("1.34.0").supernode(superlink="h:1", ca=None, key=None, max_retries=3, max_wait_time=0)

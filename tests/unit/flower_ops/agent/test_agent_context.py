@@ -49,16 +49,20 @@ def test_the_parser_survives_any_text(text: str) -> None:
 
 
 def test_a_shell_reads_the_same(tmp_path: Path) -> None:
-    text = r'''export A="two words"
+    text = r"""export A="two words"
 export B="l1
 l2 \"q\" \$HOME \`x\` back\\slash"
 export C='it'\''s'
 export D=""
 export E=bare
-'''
+"""
     (tmp_path / "one_env").write_text(text)
     told = subprocess.run(
-        ["sh", "-c", ". ./one_env; env -0"], cwd=tmp_path, env={"PATH": "/usr/bin:/bin"}, capture_output=True, check=True
+        ["sh", "-c", ". ./one_env; env -0"],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        check=True,
     ).stdout
     shell = dict(entry.split("=", 1) for entry in told.decode().split("\0") if entry)
     assert context.parse_one_env(text) == {name: shell[name] for name in "ABCDE"}
@@ -125,17 +129,27 @@ def test_a_secret_is_not_shown() -> None:
 
 
 def test_a_misspelt_name_is_a_fault() -> None:
-    assert [fault.name for fault in context.unknown({"ONEAPP_FL_LOGLEVEL": "INFO", "OTHER": "1"})] == ["ONEAPP_FL_LOGLEVEL"]
+    assert [fault.name for fault in context.unknown({"ONEAPP_FL_LOGLEVEL": "INFO", "OTHER": "1"})] == [
+        "ONEAPP_FL_LOGLEVEL"
+    ]
 
 
 @pytest.mark.parametrize(
     ("rule", "good", "bad"),
     [
         ("version", ["1.34.0"], ["1.34", "v1.34.0", "1.34.0; id", "1.34.0\n"]),
-        ("address", ["10.0.0.1:9092", "[fd00::1]:1", "a.b-c:65535"], ["10.0.0.1", "h:0", "h:65536", "300.0.0.1:1", "-h:1", "a b:1"]),
+        (
+            "address",
+            ["10.0.0.1:9092", "[fd00::1]:1", "a.b-c:65535"],
+            ["10.0.0.1", "h:0", "h:65536", "300.0.0.1:1", "-h:1", "a b:1"],
+        ),
         ("database", ["state/state.db", "state/a/b.db"], ["state.db", "/state/x", "state/../x", "state/", "state/a b"]),
         ("san", ["IP:10.0.0.1,DNS:a.b", "IP:fd00::1", "DNS:*.a.b"], ["10.0.0.1", "IP:a.b", "DNS:", "DNS:a b"]),
-        ("node_config", ["partition-id=0 a=\"x y\" b=true c=1.5 d='z'"], ["a", "a=b", "a=1 a=2", "a=1,b=2", "a=$(id)", 'a="\\"', "a=01"]),
+        (
+            "node_config",
+            ["partition-id=0 a=\"x y\" b=true c=1.5 d='z'"],
+            ["a", "a=b", "a=1 a=2", "a=1,b=2", "a=$(id)", 'a="\\"', "a=01"],
+        ),
         ("cuda_devices", ["all", "0,1"], ["ALL", "0,", "0 1"]),
         ("int >=1024 <=65535", ["1024", "65535"], ["1023", "65536", "1e4", "2000.5", ""]),
         ("float >0 <0.5", ["0.2"], ["0", "0.5", "nan", "inf", ".2"]),

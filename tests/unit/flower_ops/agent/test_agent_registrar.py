@@ -100,7 +100,11 @@ def test_a_new_key_replaces_the_old_one_and_keeps_the_partition(tmp_path: Path, 
 def test_limits_are_explained(tmp_path: Path, flower: FakeFlower) -> None:
     members = federation(tmp_path, flower, 1)
     members.admit("a", "x", KEYS[0])
-    for name, key, reason in (("y", KEYS[1], "All 1 partitions"), ("y", KEYS[0], "another node"), ("y", "", "no public key")):
+    for name, key, reason in (
+        ("y", KEYS[1], "All 1 partitions"),
+        ("y", KEYS[0], "another node"),
+        ("y", "", "no public key"),
+    ):
         with pytest.raises(MembershipError, match=reason):
             members.admit("a", name, key)
     with pytest.raises(MembershipError, match="not fixed"):
@@ -142,7 +146,9 @@ def test_members_survive_the_loss_of_the_database(tmp_path: Path, flower: FakeFl
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), max_size=30))
-def test_partitions_are_never_shared_or_out_of_range(tmp_path_factory: pytest.TempPathFactory, steps: list[Any]) -> None:
+def test_partitions_are_never_shared_or_out_of_range(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[Any]
+) -> None:
     members = federation(tmp_path_factory.mktemp("f"), FakeFlower(), 4, auth=False)
     held: dict[str, int] = {}
     for add, number in steps:
@@ -263,7 +269,10 @@ def test_the_loop_says_a_fault_once_waits_longer_and_recovers(
 
     registrar.loop(service, Stop(), said.append)
     assert pauses == [6, 12, 24, 48, 60, 60, 60, 3]
-    assert said[0].startswith("cannot go on: Connection") and said[1:] == ["vm-5 admitted with partition 0 of 2", "working again"]
+    assert said[0].startswith("cannot go on: Connection") and said[1:] == [
+        "vm-5 admitted with partition 0 of 2",
+        "working again",
+    ]
 
 
 def test_member_command(tmp_path: Path, flower: FakeFlower) -> None:

@@ -69,9 +69,15 @@ def test_ready_is_the_last_word(superlink: FakeNode, gate: FakeOneGate) -> None:
 def test_files_have_their_owners_and_modes(superlink: FakeNode) -> None:
     superlink.configure()
     expected = {
-        "/etc/flower-ops": 0o700, "/etc/flower-ops/ca.key": 0o600, "/opt/flower/config": 0o750,
-        "/opt/flower/config/superlink.env": 0o640, "/opt/flower/certs": 0o700, "/opt/flower/certs/ca.crt": 0o644,
-        "/opt/flower/certs/server.pem": 0o644, "/opt/flower/certs/server.key": 0o600, "/opt/flower/cli/config.toml": 0o600,
+        "/etc/flower-ops": 0o700,
+        "/etc/flower-ops/ca.key": 0o600,
+        "/opt/flower/config": 0o750,
+        "/opt/flower/config/superlink.env": 0o640,
+        "/opt/flower/certs": 0o700,
+        "/opt/flower/certs/ca.crt": 0o644,
+        "/opt/flower/certs/server.pem": 0o644,
+        "/opt/flower/certs/server.key": 0o600,
+        "/opt/flower/cli/config.toml": 0o600,
     }
     assert {name: mode(superlink, name) for name in expected} == expected
     assert not superlink.path("/opt/flower/certs/ca.key").exists()

@@ -23,8 +23,12 @@ def superlink_is_up(gate: FakeOneGate, **changes: str) -> None:
     """What a SuperLink publishes."""
     gate.of("4").update(
         {
-            "FL_READY": "YES", "FL_ENDPOINT": "10.0.0.4:9092", "FL_VERSION": "1.34.0", "FL_TLS": "YES",
-            "FL_CA_CERT": base64.b64encode(CA).decode(), **changes,
+            "FL_READY": "YES",
+            "FL_ENDPOINT": "10.0.0.4:9092",
+            "FL_VERSION": "1.34.0",
+            "FL_TLS": "YES",
+            "FL_CA_CERT": base64.b64encode(CA).decode(),
+            **changes,
         }
     )
 
@@ -120,7 +124,7 @@ def test_a_given_address_needs_no_onegate(tmp_path: Path, supernode: FakeNode) -
     code, answer = node.configure()
     assert code == 1 and "ONEAPP_FL_SUPERLINK_ADDRESS" in answer["message"]
     given = {"SUPERLINK_ADDRESS": "192.0.2.1:9092", "SSL_CA_CERTFILE": base64.b64encode(CA).decode()}
-    code, answer = node.configure(**given, NODE_CONFIG="partition-id=2 num-partitions=4 site=\"a b\"", MAX_RETRIES="5")
+    code, answer = node.configure(**given, NODE_CONFIG='partition-id=2 num-partitions=4 site="a b"', MAX_RETRIES="5")
     node.close()
     assert code == 0, answer["message"]
     assert answer["facts"]["partition_id"] == 2 and answer["facts"]["num_partitions"] == 4

@@ -88,7 +88,9 @@ def test_a_certificate_stays_only_with_exactly_its_names(authority: tuple[bytes,
     assert not tls.server_is_usable(key, cert, ca, [*LOOPBACK, "IP:10.0.0.1"])
     assert not tls.server_is_usable(key, cert, ca, [*LOOPBACK, "IP:10.0.0.12", "DNS:more"])
     assert not tls.server_is_usable(key, cert, tls.new_ca()[1], [*LOOPBACK, "IP:10.0.0.12"])
-    assert not tls.server_is_usable(tls.new_server_cert(ca_key, ca, "x", LOOPBACK)[0], cert, ca, [*LOOPBACK, "IP:10.0.0.12"])
+    assert not tls.server_is_usable(
+        tls.new_server_cert(ca_key, ca, "x", LOOPBACK)[0], cert, ca, [*LOOPBACK, "IP:10.0.0.12"]
+    )
     assert not tls.server_is_usable(b"junk", cert, ca, LOOPBACK)
 
 

@@ -90,7 +90,9 @@ def _answer(options: argparse.Namespace, code: int, answer: dict[str, Any]) -> i
 def _member(options: argparse.Namespace) -> int:
     from flower_ops.node import membership
 
-    code, answer = membership.command(options.action, options.site, options.name, options.root, options.check, sys.stdin)
+    code, answer = membership.command(
+        options.action, options.site, options.name, options.root, options.check, sys.stdin
+    )
     if options.action == "list" and not options.json:
         for member in answer.get("members", []):
             print(f"{member['site']}/{member['name']} partition {member['partition_id']} node {member['node_id']}")

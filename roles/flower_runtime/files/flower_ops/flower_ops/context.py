@@ -68,7 +68,7 @@ def parse_one_env(text: str) -> dict[str, str]:
     starts = list(_EXPORT.finditer(text))
     for index, match in enumerate(starts):
         end = starts[index + 1].start() if index + 1 < len(starts) else len(text)
-        raw = text[match.end():end].rstrip("\r\n")
+        raw = text[match.end() : end].rstrip("\r\n")
         quote = raw[:1]
         if quote in ('"', "'"):
             # The last quote of the chunk closes the value, so an unescaped quote inside does no harm.
@@ -134,10 +134,14 @@ def _together(role: str, values: Mapping[str, str]) -> list[Fault]:
         pki = ["ONEAPP_FL_SSL_CA_CERTFILE", "ONEAPP_FL_SSL_CERTFILE", "ONEAPP_FL_SSL_KEYFILE"]
         if any(values[name] for name in pki):
             faults += [
-                Fault(name, "", "own certificates need " + ", ".join(pki) + " together") for name in pki if not values[name]
+                Fault(name, "", "own certificates need " + ", ".join(pki) + " together")
+                for name in pki
+                if not values[name]
             ]
     elif tls and values["ONEAPP_FL_SUPERLINK_ADDRESS"] and not values["ONEAPP_FL_SSL_CA_CERTFILE"]:
         faults.append(
-            Fault("ONEAPP_FL_SSL_CA_CERTFILE", "", "needed with ONEAPP_FL_SUPERLINK_ADDRESS and TLS: the SuperLink's CA")
+            Fault(
+                "ONEAPP_FL_SSL_CA_CERTFILE", "", "needed with ONEAPP_FL_SUPERLINK_ADDRESS and TLS: the SuperLink's CA"
+            )
         )
     return faults

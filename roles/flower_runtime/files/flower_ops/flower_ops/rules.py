@@ -60,7 +60,7 @@ def split_node_config(text: str) -> dict[str, str]:
     pairs: dict[str, str] = {}
     position = 0
     for match in _PAIR.finditer(text):
-        if text[position:match.start()].strip(" ") or (position and match.start() == position):
+        if text[position : match.start()].strip(" ") or (position and match.start() == position):
             raise ValueError("stray text")
         key, value = match.group(1), match.group(2)
         if value[0] not in "'\"" and value not in ("true", "false") and not _NUMBER.fullmatch(value):
@@ -139,7 +139,7 @@ def _number(rule: str, text: str) -> bool:
         return False
     for bound in bounds:
         sign = bound[: 2 if bound[1] == "=" else 1]
-        if not _BOUNDS[sign](number, float(bound[len(sign):])):
+        if not _BOUNDS[sign](number, float(bound[len(sign) :])):
             return False
     return True
 

@@ -56,7 +56,11 @@ def configure(
     values = variables.merge(request.role, context, request.overrides)
     gate = OneGate.from_context(context, sleep=sleep)
     answer: dict[str, Any] = {
-        "changed": False, "diff": [], "errors": [], "warnings": [], "message": "",
+        "changed": False,
+        "diff": [],
+        "errors": [],
+        "warnings": [],
+        "message": "",
         "facts": {"role": request.role, "vm_id": context.get("VMID", ""), "ready": False},
     }
     faults = variables.unknown({**context, **request.overrides}) + variables.validate(request.role, values)
@@ -77,7 +81,18 @@ def configure(
     if systemd is None:
         systemd = Systemd() if request.root == Path("/") else NoServices()
     node = Node(
-        request.role, values, context, profile, paths, files, systemd, gate, request.timeout, sleep, clock, answer["facts"]
+        request.role,
+        values,
+        context,
+        profile,
+        paths,
+        files,
+        systemd,
+        gate,
+        request.timeout,
+        sleep,
+        clock,
+        answer["facts"],
     )
     answer["warnings"] = node.warnings
     code = OK

@@ -64,7 +64,8 @@ def _superlink(node: Node) -> Peer:
             break
         node.sleep(pause)
     raise NodeError(
-        f"The SuperLink was not found through OneGate ({reason}); configure it first or set ONEAPP_FL_SUPERLINK_ADDRESS.",
+        f"The SuperLink was not found through OneGate ({reason}); configure it first or set "
+        "ONEAPP_FL_SUPERLINK_ADDRESS.",
         "discovery_failed",
     )
 
@@ -101,7 +102,8 @@ def _trusted(node: Node, attributes: dict[str, str]) -> bytes | None:
     published = attributes.get("FL_CA_CERT", "")
     if not rules.fits("certificate", [], published):
         raise NodeError(
-            "The SuperLink published no usable FL_CA_CERT; give ONEAPP_FL_SSL_CA_CERTFILE to this node.", "tls_setup_failed"
+            "The SuperLink published no usable FL_CA_CERT; give ONEAPP_FL_SSL_CA_CERTFILE to this node.",
+            "tls_setup_failed",
         )
     try:
         return base64.b64decode(published)

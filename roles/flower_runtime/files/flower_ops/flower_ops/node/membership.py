@@ -67,7 +67,9 @@ class Membership:
         """(authentication is on, number of partitions), as the agent fixed them."""
         text = self._files.read(self._paths.federation)
         if text is None:
-            raise MembershipError("This VM is not a configured SuperLink; run flower-ops configure --role superlink first.")
+            raise MembershipError(
+                "This VM is not a configured SuperLink; run flower-ops configure --role superlink first."
+            )
         found = json.loads(text)
         return bool(found["auth"]), int(found["num_partitions"])
 
@@ -76,17 +78,23 @@ class Membership:
         found = json.loads(self._files.read(self._paths.members) or b'{"members": []}')
         return sorted((Member(**row) for row in found["members"]), key=lambda member: member.partition_id)
 
-    def admit(self, site: str, name: str, public_key: str = "", vm_id: str = "", check: bool = False) -> tuple[Member, bool]:
+    def admit(
+        self, site: str, name: str, public_key: str = "", vm_id: str = "", check: bool = False
+    ) -> tuple[Member, bool]:
         """Make a SuperNode a member. Returns it, and whether anything changed. Its partition never changes."""
         with self._locked():
             auth, count = self.settings()
             if auth and not public_key:
-                raise MembershipError(f"{site}/{name} gave no public key, but this federation admits registered keys only.")
+                raise MembershipError(
+                    f"{site}/{name} gave no public key, but this federation admits registered keys only."
+                )
             members = self.members()
             member = next((item for item in members if (item.site, item.name) == (site, name)), None)
             others = [item for item in members if item is not member]
             if auth and any(item.public_key == public_key for item in others):
-                raise MembershipError(f"The key of {site}/{name} already belongs to another node; make a new one there.")
+                raise MembershipError(
+                    f"The key of {site}/{name} already belongs to another node; make a new one there."
+                )
             if member is None:
                 member = Member(site, name, _lowest_free(others, count), vm_id=vm_id)
             elif member.vm_id == vm_id and (not auth or (member.public_key == public_key and member.node_id)):

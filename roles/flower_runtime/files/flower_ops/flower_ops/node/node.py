@@ -67,11 +67,7 @@ class Node:
 
     def addresses(self) -> list[str]:
         """Addresses of this VM, the one others reach it by first: from CONTEXT, else that of the default route."""
-        found = [
-            value
-            for key, value in sorted(self.context.items())
-            if re.fullmatch(r"ETH[0-9]+_IP6?", key) and value
-        ]
+        found = [value for key, value in sorted(self.context.items()) if re.fullmatch(r"ETH[0-9]+_IP6?", key) and value]
         found.sort(key=lambda address: ":" in address)
         if not found:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -98,7 +94,9 @@ class Node:
         record = self.paths.applied(unit.removesuffix(".service"))
         digest = self._digest([*inputs, f"{self.paths.units}/{unit}"])
         if not state.loaded and not self.check:
-            raise NodeError(f"There is no unit {unit} on this VM; apply the role {self.role} first.", "service_start_failed")
+            raise NodeError(
+                f"There is no unit {unit} on this VM; apply the role {self.role} first.", "service_start_failed"
+            )
         stale = (self.files.read(record) or b"").decode().strip() != digest or state.needs_reload
         # In check mode a changed input is only recorded, not written.
         stale = stale or any(change.header in inputs for change in self.files.changes)
@@ -148,7 +146,9 @@ class Node:
             try:
                 self._own = self.gate.own()
             except OneGateError as error:
-                raise NodeError(f"{error}. Check ONEGATE_ENDPOINT and the token of this VM.", "onegate_failed") from error
+                raise NodeError(
+                    f"{error}. Check ONEGATE_ENDPOINT and the token of this VM.", "onegate_failed"
+                ) from error
         return self._own
 
     def publish(self, wanted: Mapping[str, str]) -> bool:

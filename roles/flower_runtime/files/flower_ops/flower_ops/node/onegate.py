@@ -31,7 +31,9 @@ class Peer:
 
 def _attributes(vm: Mapping[str, Any]) -> dict[str, str]:
     template = vm.get("USER_TEMPLATE")
-    return {key: value for key, value in template.items() if isinstance(value, str)} if isinstance(template, dict) else {}
+    return (
+        {key: value for key, value in template.items() if isinstance(value, str)} if isinstance(template, dict) else {}
+    )
 
 
 def template_text(values: Mapping[str, str]) -> str:
@@ -105,7 +107,9 @@ class OneGate:
         try:
             answer = json.loads(body)
         except ValueError as error:
-            raise OneGateError(f"OneGate at {self.endpoint} answered {path} with something that is not JSON.") from error
+            raise OneGateError(
+                f"OneGate at {self.endpoint} answered {path} with something that is not JSON."
+            ) from error
         return answer if isinstance(answer, dict) else {}
 
     def _request(self, method: str, path: str, body: str | None = None) -> str:

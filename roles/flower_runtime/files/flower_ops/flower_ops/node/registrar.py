@@ -107,7 +107,9 @@ class Registrar:
                 self._say(f"{member.name} removed: its VM is gone, partition {member.partition_id} is free")
 
 
-def loop(registrar: Registrar, stop: threading.Event, say: Callable[[str], None] = _say, interval: float = INTERVAL) -> None:
+def loop(
+    registrar: Registrar, stop: threading.Event, say: Callable[[str], None] = _say, interval: float = INTERVAL
+) -> None:
     """Poll until told to stop; longer and longer pauses while nothing works."""
     pause, last = interval, ""
     while not stop.is_set():

@@ -44,9 +44,7 @@ def certificates(node: Node) -> None:
 
 
 def _operator_pki(node: Node) -> None:
-    ca, cert, key = (
-        rules.decode_pem(node.value(name)) for name in ("SSL_CA_CERTFILE", "SSL_CERTFILE", "SSL_KEYFILE")
-    )
+    ca, cert, key = (rules.decode_pem(node.value(name)) for name in ("SSL_CA_CERTFILE", "SSL_CERTFILE", "SSL_KEYFILE"))
     tls.check_operator_pki(ca, cert, key)
     if node.value("CERT_EXTRA_SAN"):
         node.warnings.append("ONEAPP_FL_CERT_EXTRA_SAN has no effect on the operator's own certificate")

@@ -87,7 +87,11 @@ class Systemd:
         try:
             done = subprocess.run(
                 ["journalctl", "--no-pager", "--quiet", "--output", "cat", "--lines", str(lines), "--unit", unit],
-                capture_output=True, text=True, errors="replace", timeout=10, check=False,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=10,
+                check=False,
             )
         except (OSError, subprocess.TimeoutExpired):
             return ""
