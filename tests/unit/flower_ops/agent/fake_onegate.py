@@ -88,7 +88,7 @@ class FakeOneGate:
         attributes = self.of(vm_id)
         if query == "type=2":
             return (200, "") if attributes.pop(body.strip(), None) is not None else (500, "Internal server error")
-        for line in body.splitlines():
+        for line in body.split("\n"):
             match = LINE.match(line)
             if match is None:
                 return 500, "Internal server error"
