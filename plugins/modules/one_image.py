@@ -168,7 +168,6 @@ steps:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
 from ansible_collections.opennebula.flower.plugins.module_utils.one.image import ImageResource, argument_spec
 from ansible_collections.opennebula.flower.plugins.module_utils.one.runner import run

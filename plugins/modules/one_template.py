@@ -116,7 +116,6 @@ steps:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
 from ansible_collections.opennebula.flower.plugins.module_utils.one.runner import run
 from ansible_collections.opennebula.flower.plugins.module_utils.one.vm_template import TemplateResource, argument_spec

@@ -65,7 +65,6 @@ templates:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
 from ansible_collections.opennebula.flower.plugins.module_utils.one.info import info_argument_spec, read_templates
 from ansible_collections.opennebula.flower.plugins.module_utils.one.runner import run_info

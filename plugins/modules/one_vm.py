@@ -251,7 +251,6 @@ steps:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
 from ansible_collections.opennebula.flower.plugins.module_utils.one.runner import run
 from ansible_collections.opennebula.flower.plugins.module_utils.one.settings import api_argument_spec
@@ -293,7 +292,10 @@ def main() -> None:
         required_one_of=[("id", "name")],
         supports_check_mode=True,
     )
-    run(module, lambda: VmResource(Connection(Settings.from_params(module.params)), module.params))
+    run(
+        module,
+        lambda: VmResource(Connection(Settings.from_params(module.params)), module.params, module.check_mode),
+    )
 
 
 if __name__ == "__main__":

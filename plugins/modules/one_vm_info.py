@@ -119,7 +119,6 @@ vms:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
 from ansible_collections.opennebula.flower.plugins.module_utils.one.info import info_argument_spec, read_vm_info
 from ansible_collections.opennebula.flower.plugins.module_utils.one.runner import run_info

@@ -230,10 +230,9 @@ class ObjectResource(Resource["State | None"]):
     def view(self, state: State | None) -> Any:
         if state is None:
             return {}
-        shown = {key: value for key, value in state.items() if key not in self.volatile}
-        for who in ("owner", "group"):
-            shown[who] = state[who]["name"]
-        return shown
+        shown = {**state, "owner": state["owner"]["name"], "group": state["group"]["name"]}
+        # What is not known before an object exists is None in its prediction and no part of the difference.
+        return {key: value for key, value in shown.items() if key not in self.volatile and value is not None}
 
     # Fields that no option of the module sets, left out of differences.
     volatile: frozenset[str] = frozenset({"id"})

@@ -44,14 +44,14 @@ VOLATILE = frozenset(
 class VmResource(Resource[list[State]]):
     """The VMs selected by id, by name, or by name and count ("name-0" … "name-<count - 1>")."""
 
-    def __init__(self, connection: Connection, params: Mapping[str, Any]) -> None:
+    def __init__(self, connection: Connection, params: Mapping[str, Any], check_mode: bool = False) -> None:
         self.connection = connection
         self.params = params
         self.wanted: str = params["state"]
         self.attributes = wanted_attributes(params["attributes"], RESERVED)
         context = normalise({"CONTEXT": params["context"]}).get("CONTEXT") if params["context"] else {}
         self.context: dict[str, str] = context if isinstance(context, dict) else {}
-        self.creation = Creation(connection, params, self.attributes, self.context)
+        self.creation = Creation(connection, params, self.attributes, self.context, check_mode)
         # Ids of all VMs that were read or made, which is what the final read asks for.
         self.ids: list[int] = []
         checked_permissions(params["permissions"])
@@ -104,6 +104,7 @@ class VmResource(Resource[list[State]]):
             plan.after.append(self._plan_change(plan, vm))
         for name in missing:
             plan.after.append(self._plan_create(plan, name))
+        plan.warnings.extend(self.creation.warnings)
         return plan
 
     def _split(self, before: list[State]) -> tuple[list[State], list[State], list[str]]:
@@ -314,7 +315,9 @@ class VmResource(Resource[list[State]]):
     def view(self, state: list[State]) -> Any:
         shown: dict[str, Any] = {}
         for vm in state:
-            fields = {key: value for key, value in vm.items() if key not in VOLATILE}
-            fields.update(owner=vm["owner"]["name"], group=vm["group"]["name"])
-            shown[vm["name"]] = fields
+            fields = {**vm, "owner": vm["owner"]["name"], "group": vm["group"]["name"]}
+            # What is not known before a VM exists is None in its prediction and no part of the difference.
+            shown[vm["name"]] = {
+                key: value for key, value in fields.items() if key not in VOLATILE and value is not None
+            }
         return shown

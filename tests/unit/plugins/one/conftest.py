@@ -94,12 +94,25 @@ class Cloud:
         return real
 
 
+@contextlib.contextmanager
+def running_cloud(home: Path) -> Iterator[Cloud]:
+    """Start a sandbox with the dummy driver in this process."""
+    with Sandbox(home=home, driver="dummy", boot_delay=0.05, image_delay=0.05, flow_interval=0.1) as sandbox:
+        yield Cloud(sandbox)
+
+
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """One sandbox for all tests; each uses names of its own."""
-    home: Path = tmp_path_factory.mktemp("cloud")
-    with Sandbox(home=home, driver="dummy", boot_delay=0.05, image_delay=0.05, flow_interval=0.1) as sandbox:
-        yield Cloud(sandbox)
+    with running_cloud(tmp_path_factory.mktemp("cloud")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def empty_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A sandbox of a test file's own, empty but for its seeds."""
+    with running_cloud(tmp_path_factory.mktemp("empty")) as started:
+        yield started
 
 
 _numbers = itertools.count()
@@ -132,5 +145,3 @@ def vm_template(cloud: Cloud, name: str) -> str:
     result = cloud.run("one_template", name=f"{name}-template", template=template)
     assert result.ok, result
     return f"{name}-template"
-
-

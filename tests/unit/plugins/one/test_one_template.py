@@ -23,9 +23,7 @@ def attributes(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_create_from_a_dictionary_d08_d09(cloud, name) -> None:
-    result = cloud.converge(
-        "one_template", name=name, template=TEMPLATE, labels=["x"], permissions="640", mark="fed"
-    )
+    result = cloud.converge("one_template", name=name, template=TEMPLATE, labels=["x"], permissions="640", mark="fed")
     assert result["changed"] and result["template"]["permissions"] == "640"
     assert attributes(result)["CONTEXT"]["START_SCRIPT"] == TEMPLATE["CONTEXT"]["START_SCRIPT"]
     assert attributes(result)["CONTEXT"]["TOKEN"] == "YES"

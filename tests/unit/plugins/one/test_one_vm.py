@@ -214,3 +214,11 @@ def test_refusals_name_the_option(cloud, name, params, words) -> None:
 def test_template_zero_is_a_template(cloud, name) -> None:
     cloud.run("one_template", name=name, template={"CPU": 0.1, "MEMORY": 16})
     assert cloud.run("one_vm", name=name, template="0", check=True).ok
+
+
+def test_check_mode_of_a_whole_play_goes_on_without_the_template(cloud, name) -> None:
+    result = cloud.run("one_vm", check=True, name=name, count=2, template=f"{name}-template", context={"A": "b"})
+    assert result.ok and result["changed"] and len(result["vms"]) == 2
+    assert "unless an earlier task makes it" in str(result["warnings"])
+    real = cloud.run("one_vm", name=name, template=f"{name}-template")
+    assert not real.ok and "does not exist" in real["msg"] and cloud.calls.writes == 0

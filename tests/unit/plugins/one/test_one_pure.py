@@ -124,7 +124,14 @@ def test_tables_are_complete_and_open_ended(table: tuple[str, ...], last: tuple[
 
 @pytest.mark.parametrize(
     ("number", "name"),
-    [(3, "RUNNING"), (36, "BOOT_FAILURE"), (39, "PROLOG_FAILURE"), (47, "BOOT_UNDEPLOY_FAILURE"), (61, None), (65, None)],
+    [
+        (3, "RUNNING"),
+        (36, "BOOT_FAILURE"),
+        (39, "PROLOG_FAILURE"),
+        (47, "BOOT_UNDEPLOY_FAILURE"),
+        (61, None),
+        (65, None),
+    ],
 )
 def test_numbers_of_lcm_states(number: int, name: str | None) -> None:
     expected = {61: "PROLOG_MIGRATE_UNKNOWN_FAILURE", 65: "HOTPLUG_NIC_POWEROFF"}.get(number, name)

@@ -96,18 +96,24 @@ def test_an_empty_value_and_numbers_come_back_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("answer", "expected", "words"),
     [
-        ((200, response(False, "[one.x] NAME is already taken by IMAGE 0.", 16384, -1, -1)), errors.OneAllocateError, "taken"),
+        (
+            (200, response(False, "[one.x] NAME is already taken by IMAGE 0.", 16384, -1, -1)),
+            errors.OneAllocateError,
+            "taken",
+        ),
         ((200, response(False, "[one.x] nope", 256, -1, -1)), errors.OneAuthenticationError, "check api_username"),
-        ((200, xmlrpc.client.dumps(xmlrpc.client.Fault(-506, "Method 'x' not defined")).encode()), errors.OneApiError, "not def"),
+        (
+            (200, xmlrpc.client.dumps(xmlrpc.client.Fault(-506, "Method 'x' not defined")).encode()),
+            errors.OneApiError,
+            "not def",
+        ),
         ((404, b"not here"), errors.OneConnectionError, "HTTP 404"),
         ((301, b""), errors.OneConnectionError, "HTTP 301"),
         ((200, b"<html>hello</html>"), errors.OneInternalError, "not XML-RPC"),
         ((200, b"hello"), errors.OneInternalError, "not XML-RPC"),
     ],
 )
-def test_failures_become_one_sentence(
-    answer: tuple[int, bytes], expected: type[errors.OneError], words: str
-) -> None:
+def test_failures_become_one_sentence(answer: tuple[int, bytes], expected: type[errors.OneError], words: str) -> None:
     with serving(lambda body: answer) as server:
         with pytest.raises(expected) as caught:
             connect(url_of(server)).call("one.image.info", 0)
@@ -161,9 +167,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     path = tmp_path_factory.mktemp("tls") / "server.pem"
     path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         + made.public_bytes(serialization.Encoding.PEM)
     )
     return path
@@ -205,7 +209,11 @@ def test_importing_the_client_does_not_load_the_bindings_but_leaves_them_usable(
         "assert pyone.bindings.__file__\n"
     )
     result = subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode == 0, result.stderr
 
