@@ -189,7 +189,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return found
 
     def _read(self) -> dict[str, Any]:
-        params = {name: self.get_option(name) for name in _API_OPTIONS}
+        # As templates, so that a password can come from a lookup and need not stand in the file.
+        params = {name: self.templar.template(self.get_option(name)) for name in _API_OPTIONS}
         standalone = bool(self.get_option("include_standalone"))
         try:
             session = FlowSession(params)
@@ -217,9 +218,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 hosts += self._grouped(service, service_hosts(service, cloud["vms"], **chosen))
         if self.get_option("include_standalone"):
             alone = [vm for vm in cloud["vms"] if vm["id"] not in in_service]
-            hosts += standalone_hosts(
-                [vm for vm in alone if not marks or mark_of(vm["attributes"]) in marks], **chosen
-            )
+            others = standalone_hosts(alone, **chosen)
+            hosts += [host for host in others if not marks or mark_of(host["vars"]["one_attributes"]) in marks]
         return unique_names([self._named(host) for host in hosts])
 
     def _grouped(self, service: dict[str, Any], hosts: list[Host]) -> list[Host]:

@@ -111,8 +111,11 @@ def standalone_hosts(
     The ownership mark of a VM puts it into the federation's group, the attribute FLOWER_ROLE into that of the role, so
     that machines made one by one are found like those of a service.
     """
+    machines = sorted(vms, key=lambda item: int(item["id"]))
+    # Counted over all of them, so that no name depends on which machines happen to run or are asked for.
+    count = Counter(host_name(str(vm["name"])) for vm in machines)
     hosts: list[Host] = []
-    for vm in sorted(vms, key=lambda item: int(item["id"])):
+    for vm in machines:
         if not reachable(vm, states, network):
             continue
         variables = _variables(vm, network)
@@ -122,8 +125,11 @@ def standalone_hosts(
         groups += [group_name(f"federation_{mark}")] if mark else []
         if role:
             variables["one_role"] = str(role)
-        hosts.append({"name": host_name(str(vm["name"])), "groups": [*groups, BASE_GROUP], "vars": variables})
-    return unique_names(hosts)
+        name = host_name(str(vm["name"]))
+        if count[name] > 1:
+            name = f"{name}-{vm['id']}"
+        hosts.append({"name": name, "groups": [*groups, BASE_GROUP], "vars": variables})
+    return hosts
 
 
 def unique_names(hosts: list[Host]) -> list[Host]:

@@ -136,4 +136,6 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         home, driver="dummy", boot_delay=0.05, image_delay=0.05, flow_interval=0.1, monitor_interval=0.5
     )
     with sandbox:
-        yield Cloud(sandbox)
+        found = Cloud(sandbox)
+        assert found.flow.create_template({"name": "zero", "roles": []})["ID"] == "0"
+        yield found

@@ -78,6 +78,8 @@ def test_standalone_machines_with_one_name_stay_apart() -> None:
     assert [host["name"] for host in hosts] == ["web-3", "web-4", "db-1"]
     assert hosts[0]["groups"] == ["supernode", "federation_a", "opennebula"]
     assert hosts[1]["groups"] == ["opennebula"]
+    # The name stays when the other machine of that name is off.
+    assert standalone_hosts([vm(3, name="web", state="POWEROFF"), vm(4, name="web")])[0]["name"] == "web-4"
 
 
 def test_names_are_valid_for_ansible() -> None:

@@ -122,12 +122,9 @@ def test_rename_changes_both_names(cloud: Cloud) -> None:
 
 
 def test_id_zero_is_an_id(cloud: Cloud) -> None:
-    """Documents are counted from 0; the first one must not be taken for "no id"."""
-    documents = cloud.flow.templates()
-    number = min((int(item["ID"]) for item in documents), default=None)
-    if number is None:
-        number = cloud.ok(MODULE, name="first", template={"roles": []})["service_template"]["id"]
-    assert cloud.ok(MODULE, id=number)["service_template"]["id"] == number
+    """Documents are counted from 0, and the cloud of the tests begins with this one."""
+    assert cloud.ok(MODULE, id=0)["service_template"]["name"] == "zero"
+    assert cloud.ok(MODULE, id=0, template={"description": "none", "roles": []})["service_template"]["id"] == 0
     assert "9999" in cloud.fails(MODULE, id=9999)
     assert not cloud.ok(MODULE, id=9999, state="absent")["changed"]
 

@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from ansible_collections.opennebula.flower.plugins.module_utils.one.service_vms import read_vms
 from flow_cloud import Cloud
 
 MODULE = "one_service"
-LCM_DONE = "6"
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +26,6 @@ def break_deploys(cloud: Cloud, text: str = "qemu said no") -> None:
 
 
 def vm_states(cloud: Cloud, ids: list[int]) -> set[str]:
-    from ansible_collections.opennebula.flower.plugins.module_utils.one.service_vms import read_vms
-
     return {vm["state"] for vm in read_vms(cloud.connection, ids)}
 
 
