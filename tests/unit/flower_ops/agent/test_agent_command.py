@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.opennebula.flower.plugins.modules import flower_node, flower_supernode
-from conftest import free_port
+from agent_support import free_port
 from fake_onegate import FakeOneGate
 from flower_ops import profiles
 from flower_ops.node import keys

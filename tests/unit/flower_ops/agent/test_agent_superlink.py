@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FakeNode
+from agent_support import FakeNode
 from fake_onegate import FakeOneGate
 from flower_ops.node import tls
 from flower_ops.node.files import Files

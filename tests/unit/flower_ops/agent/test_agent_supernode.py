@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import FakeNode
+from agent_support import FakeNode
 from fake_onegate import FakeOneGate
 from flower_ops.node import keys, tls
 from flower_ops.node.node import env_file

@@ -9,7 +9,7 @@ import datetime
 from pathlib import Path
 
 import pytest
-from conftest import Listener, free_port
+from agent_support import Listener, free_port
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa

@@ -1,0 +1,191 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A node in a folder: its files below a root, a OneGate on a socket, services that really listen."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fake_onegate import FakeOneGate
+from flower_ops.node import agent
+from flower_ops.node.systemd import UnitState
+
+# A process with one child, as a SuperNode is after the SuperLink has accepted it.
+PARENT = "import subprocess,sys; subprocess.Popen(['sleep','60']); print('up',flush=True); sys.stdin.read()"
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Listener:
+    """Accepts on loopback until closed, with TLS when given a certificate."""
+
+    def __init__(self, port: int, cert: Path | None = None, key: Path | None = None) -> None:
+        self._socket = socket.create_server(("127.0.0.1", port))
+        self._context = None
+        if cert is not None:
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.load_cert_chain(cert, key)
+            self._context.set_alpn_protocols(["h2"])
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                plain, _ = self._socket.accept()
+            except OSError:
+                return
+            try:
+                if self._context is not None:
+                    plain = self._context.wrap_socket(plain, server_side=True)
+            except OSError:
+                pass
+            plain.close()
+
+    def close(self) -> None:
+        """Free the port."""
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+
+class FakeSystemd:
+    """Keeps states of units; `on_start` does what the started service would do."""
+
+    available = True
+
+    def __init__(self, units: Path) -> None:
+        self.units = units
+        self.active: dict[str, int] = {}
+        self.enabled: set[str] = set()
+        self.calls: list[str] = []
+        self.on_start: Callable[[str], int] = lambda unit: 1
+
+    def state(self, unit: str) -> UnitState:
+        """See flower_ops.node.systemd."""
+        return UnitState(
+            loaded=(self.units / unit).exists(),
+            active=unit in self.active,
+            enabled=unit in self.enabled,
+            main_pid=self.active.get(unit, 0),
+        )
+
+    def enable(self, unit: str) -> None:
+        """See flower_ops.node.systemd."""
+        self.calls.append(f"enable {unit}")
+        self.enabled.add(unit)
+
+    def restart(self, unit: str) -> None:
+        """See flower_ops.node.systemd."""
+        self.calls.append(f"restart {unit}")
+        self.active[unit] = self.on_start(unit)
+
+    def stop(self, unit: str) -> None:
+        """See flower_ops.node.systemd."""
+        self.active.pop(unit, None)
+
+    def reload(self) -> None:
+        """See flower_ops.node.systemd."""
+
+    def journal(self, unit: str, lines: int = 3) -> str:
+        """See flower_ops.node.systemd."""
+        return "Address already in use"
+
+
+class FakeNode:
+    """One VM in a folder. `configure()` runs the agent on it and returns (exit code, answer)."""
+
+    def __init__(self, root: Path, role: str, vm_id: str, gate: FakeOneGate | None) -> None:
+        self.root = root
+        self.role = role
+        self.gate = gate
+        self.variables: dict[str, str] = {}
+        self.ports = {name: free_port() for name in ("fleet", "control", "health")}
+        self.slept: list[float] = []
+        self._opened: list[Any] = []
+        (root / "run/one-context").mkdir(parents=True)
+        self.install("1.34.0")
+        units = root / "etc/systemd/system"
+        units.mkdir(parents=True)
+        for unit in ("flower-superlink.service", "flower-supernode.service", "flower-registrar.service"):
+            (units / unit).write_text("[Service]\n")
+        self.systemd = FakeSystemd(units)
+        self.systemd.on_start = self._serve
+        context = {"ETH0_IP": "10.0.0.20", "VMID": vm_id}
+        if gate is not None:
+            context |= {"ONEGATE_ENDPOINT": gate.endpoint, "TOKENTXT": f"token-{vm_id}"}
+        self.context(**context)
+
+    def install(self, version: str) -> None:
+        """Pretend that this version of Flower is installed."""
+        (self.root / f"opt/flower/venv/lib/python3.11/site-packages/flwr-{version}.dist-info").mkdir(parents=True)
+
+    def context(self, **values: str) -> None:
+        """Add to what contextualisation left behind."""
+        with (self.root / "run/one-context/one_env").open("a") as stream:
+            stream.writelines(f'export {key}="{value}"\n' for key, value in values.items())
+
+    def path(self, name: str) -> Path:
+        """A file of the node."""
+        return self.root / name.lstrip("/")
+
+    def configure(self, check: bool = False, timeout: float = 5.0, **variables: str) -> tuple[int, dict[str, Any]]:
+        """Run the agent; keyword arguments are variables without ONEAPP_FL_."""
+        own = {}
+        if self.role == "superlink":
+            own = {f"{name}_API_ADDRESS": f"127.0.0.1:{self.ports[name.lower()]}" for name in ("FLEET", "CONTROL")}
+        given = {f"ONEAPP_FL_{name}": value for name, value in {**own, **self.variables, **variables}.items()}
+        now = [0.0]
+
+        def sleep(seconds: float) -> None:
+            self.slept.append(seconds)
+            now[0] += seconds
+            threading.Event().wait(min(seconds, 0.02))
+
+        request = agent.Request(self.role, given, check, self.root, timeout)
+        return agent.configure(request, self.systemd, sleep, lambda: now[0])
+
+    def _serve(self, unit: str) -> int:
+        if unit == "flower-superlink.service":
+            self.close()
+            certs = self.path("/opt/flower/certs")
+            secure = "--insecure" not in self.path("/opt/flower/config/superlink.env").read_text()
+            files = (certs / "server.pem", certs / "server.key") if secure else (None, None)
+            self._opened = [Listener(self.ports[name], *files) for name in ("fleet", "control")]
+        if unit == "flower-supernode.service":
+            self.close()
+            self._opened = [Listener(self.ports["health"]), _Process()]
+            return self._opened[1].pid
+        return 1
+
+    def close(self) -> None:
+        """End what the services started."""
+        for item in self._opened:
+            item.close()
+        self._opened = []
+
+
+class _Process:
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
+        assert self._process.stdout is not None
+        self._process.stdout.readline()
+        self.pid = self._process.pid
+
+    def close(self) -> None:
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        subprocess.run(["kill", *children], check=False)
+        self._process.communicate()
