@@ -137,7 +137,7 @@ class Cloud:
     def clean(self) -> None:
         """Undo everything, the last first."""
         while self._undo:
-            with contextlib.suppress(AssertionError, xmlrpc.client.Error, requests.RequestException, OSError):
+            with contextlib.suppress(AssertionError, ValueError, xmlrpc.client.Error, requests.RequestException, OSError):
                 self._undo.pop()()
 
     def image(self, text: str = "", session: str | None = None) -> int:
@@ -205,6 +205,8 @@ class Cloud:
     def end_service(self, service_id: int) -> None:
         """Delete a service, whatever state it is in, with all its VMs."""
         answer = self.flow("GET", f"/service/{service_id}")
+        if answer.status == 404:
+            return
         nodes = [node["deploy_id"] for role in answer.body["roles"] for node in role.get("nodes", [])]
         if self.flow("DELETE", f"/service/{service_id}").status != 204:
             self.perform(f"/service/{service_id}", "recover", {"delete": True})

@@ -88,12 +88,13 @@ class Oned:
 
     def start(self) -> None:
         """Take up work where an earlier process left it."""
-        from . import lifecycle, monitor, scheduler
+        from . import lifecycle, monitor, sched_actions, scheduler
 
         self.worker.start()
         with self.transaction():
             lifecycle.recover_after_restart(self)
         scheduler.start(self)
+        sched_actions.start(self)
         monitor.start(self)
 
     def stop(self) -> None:
