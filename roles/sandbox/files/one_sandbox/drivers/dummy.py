@@ -15,7 +15,8 @@ class DummyDriver:
     """Keeps VM states in memory.
 
     Faults for tests: put a VM name or image PATH into `fail_deploy`, `fail_image` (value = error text);
-    `set_state(deploy_id, "gone")` makes a VM vanish as if somebody had killed it behind the cloud's back.
+    `set_state(deploy_id, "gone")` makes a VM vanish as if somebody had killed it behind the cloud's back;
+    `imports_go.clear()` lets imports of images hang until `imports_go.set()` (30 s at most).
     """
 
     name = "dummy"
@@ -26,11 +27,14 @@ class DummyDriver:
         self._lock = threading.Lock()
         self.fail_deploy: dict[str, str] = {}
         self.fail_image: dict[str, str] = {}
+        self.imports_go = threading.Event()
+        self.imports_go.set()
 
     def prepare_network(self, vnet: dict[str, Any]) -> None:
         """Nothing to make."""
 
     def import_image(self, image: dict[str, Any]) -> int:
+        self.imports_go.wait(30)
         path = str(image.get("PATH", ""))
         if path in self.fail_image:
             raise DriverError(self.fail_image[path])
