@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,10 +17,15 @@ MASK = "********"
 # A name that ends like this holds a secret. Switches such as TOKEN="YES" are not secret, see _is_secret.
 _SECRET_NAME = re.compile(
     r"(PASS(WORD|WD|PHRASE)?|SECRET|TOKEN|TOKENTXT|CREDENTIALS?|CRYPTED\w*|PRIVATE_?KEY|TLS_?KEY|API_?KEY|"
-    r"ACCESS_?KEY|SECRET_?KEY|AUTH_?KEY|PSK)(_BASE64)?$",
+    r"ACCESS_?KEY|SECRET_?KEY|AUTH_?KEY|KEY_?FILE|PSK)(_BASE64)?$",
     re.IGNORECASE,
 )
 _SECRET_VALUE = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+# "-----BEGIN" in base64, as context variables of several lines are passed.
+_BASE64_PEM = "LS0tLS1CRUdJTi"
+# What is named like a secret but is none: a reference ($TLS_KEY, $USER[TOKEN]), the description of a user input
+# (O|text64|...), the path of a key file.
+_NO_SECRET = re.compile(r"\$[A-Z_][A-Z0-9_]*(\[[^\]]*\])?\Z|[MO]\|[a-z0-9-]+\||/([\w-]+/)*[\w.-]+\.(key|pem)\Z")
 
 
 def merged(current: Mapping[str, Value], wanted: Mapping[str, Value]) -> Template:
@@ -131,10 +137,18 @@ def _masked_pair(before: Any, after: Any, name: str) -> tuple[Any, Any]:
 def _is_secret(name: str, value: Any) -> bool:
     if not isinstance(value, str) or value.upper() in ("", "YES", "NO", "TRUE", "FALSE"):
         return False
-    # "$ONEAPP_FL_TLS_KEY" or "M|password|text" style descriptions name a secret but are none.
-    if value.startswith("$"):
+    if _NO_SECRET.match(value):
         return False
-    return bool(_SECRET_NAME.search(name) or _SECRET_VALUE.search(value))
+    return bool(_SECRET_NAME.search(name) or _SECRET_VALUE.search(value) or _hidden_pem(value))
+
+
+def _hidden_pem(value: str) -> bool:
+    if not value.startswith(_BASE64_PEM):
+        return False
+    try:
+        return b"PRIVATE" in base64.b64decode(value[:64])
+    except ValueError:
+        return False
 
 
 def _canonical(value: Value | None) -> Any:

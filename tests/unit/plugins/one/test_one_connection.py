@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one import errors
+from ansible_collections.opennebula.flower.plugins.module_utils.one import connection, errors
 from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
 
 CREDENTIALS = {"api_username": "alice", "api_password": "a:b%c"}
@@ -246,3 +246,12 @@ def test_d27_credentials_of_one_auth_may_contain_colons(tmp_path: Path) -> None:
     assert "pass" not in repr(settings)
     with pytest.raises(errors.OneUsageError, match="no credentials"):
         Settings.from_params({"api_url": "http://one:2633"}, environ={"ONE_AUTH": str(tmp_path / "none")})
+
+
+def test_without_pyone_the_user_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise ImportError("No module named 'pyone'")
+
+    monkeypatch.setattr(connection, "load_pyone", missing)
+    with pytest.raises(errors.OneError, match=r"pyone.*No module named 'pyone'"):
+        connect("http://127.0.0.1:1")

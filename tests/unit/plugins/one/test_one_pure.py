@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from ansible_collections.opennebula.flower.plugins.module_utils.one import compare, errors, marks, pools, states, xml
 from ansible_collections.opennebula.flower.plugins.module_utils.one.template import Template
@@ -177,3 +179,29 @@ def test_every_error_number_has_its_family(code: int, kind: str) -> None:
     assert error.kind == kind and error.code == code and error.object_id == 7
     assert str(error).startswith("OpenNebula at http://c:2633/RPC2: one.x.y: Some text")
     assert "[one." not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "secret"),
+    [
+        ("ONEAPP_FL_SSL_KEYFILE", "MIIEvQ", True),
+        ("ONEAPP_FL_SSL_KEYFILE", "O|text64|Private key||", False),
+        ("ONEAPP_FL_SSL_KEYFILE", "/opt/flower/certs/server.key", False),
+        ("ANYTHING", base64.b64encode(b"-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEI" + b"x" * 60).decode(), True),
+        (
+            "ONEAPP_FL_SSL_CA_CERTFILE",
+            base64.b64encode(b"-----BEGIN CERTIFICATE-----\nMIIB" + b"x" * 60).decode(),
+            False,
+        ),
+        ("FL_NODE_PUBKEY", "ecdsa-sha2-nistp384 AAAA", False),
+        ("USERNAME_PASSWORD_RESET", "YES", False),
+        ("api_password", "hunter2", True),
+        ("api_password", "$ecret", True),
+        ("api_password", "/slash", True),
+        ("ROOT_PASSWORD", "$USER[PASSWORD]", False),
+        ("TOKEN", "YES", False),
+        ("TOKENTXT", "abc", True),
+    ],
+)
+def test_what_counts_as_a_secret(name: str, value: str, secret: bool) -> None:
+    assert (compare.masked({name: value})[name] == compare.MASK) is secret
