@@ -62,12 +62,13 @@ class Connection:
         self._http.trust_env = False
         if not is_loopback(settings.api_url):
             self._http.proxies.update(requests.utils.get_environ_proxies(settings.api_url))
-        self._server = pyone.OneServer(
-            settings.api_url,
-            session=settings.session,
-            https_verify=settings.verify,
-            protocol="xmlrpc",
-        )
+        options = {"session": settings.session, "https_verify": settings.verify}
+        try:
+            # Otherwise ONEAPI_PROTOCOL of the environment might choose gRPC.
+            self._server = pyone.OneServer(settings.api_url, protocol="xmlrpc", **options)
+        except TypeError:
+            # pyone 6 knows XML-RPC only and has no such option.
+            self._server = pyone.OneServer(settings.api_url, **options)
         # The transport of pyone has neither a time-out nor a connection that is kept; ours replaces its sending half.
         self._transport = self._server("transport")
         self._transport.request = self._post
