@@ -34,11 +34,13 @@ Row = tuple[bytes, int]
 def read_digits(source: Path = SOURCE) -> list[Row]:
     """All images as (64 bytes of darkness 0..16, digit), in the order of the data set."""
     with gzip.open(source, "rt", encoding="ascii", newline="") as stream:
-        return [(bytes(int(float(cell)) for cell in row[:PIXELS]), int(float(row[PIXELS]))) for row in csv.reader(stream)]
+        return [
+            (bytes(int(float(cell)) for cell in row[:PIXELS]), int(float(row[PIXELS]))) for row in csv.reader(stream)
+        ]
 
 
 def split(rows: list[Row], shards: int, test_share: float, seed: int) -> tuple[list[list[Row]], list[Row]]:
-    """(shards, test set): per digit, the first share of a seeded shuffle is held back, the rest is dealt out in turn."""
+    """(shards, test set): of each digit, shuffled, the first part is held back and the rest is dealt out in turn."""
     dealt: list[list[Row]] = [[] for _ in range(shards)]
     test: list[Row] = []
     turn = 0

@@ -23,12 +23,13 @@ MODULE = "opennebula.flower.flower_run"
 # A look that finds the connection broken is tried again: the run goes on without us.
 CONNECTION_TRIES = 5
 RETURNED = (
-    "run_id", "app", "status", "reason", "degraded", "rounds", "initial", "num_rounds", "nodes", "bytes_sent",
-    "bytes_recv", "submitted_at", "started_at", "finished_at", "duration_s", "versions", "files", "output_dir", "log_tail",
-)  # fmt: skip
+    *("run_id", "app", "status", "reason", "degraded", "rounds", "initial", "num_rounds", "nodes"),
+    *("bytes_sent", "bytes_recv", "submitted_at", "started_at", "finished_at", "duration_s"),
+    *("versions", "files", "output_dir", "log_tail"),
+)
 
 
-class ActionModule(ActionBase):
+class ActionModule(ActionBase):  # type: ignore[misc]
     """Several short calls of the module on the SuperLink, one per piece of news."""
 
     TRANSFERS_FILES = True

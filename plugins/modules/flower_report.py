@@ -13,8 +13,8 @@ version_added: 0.1.0
 author:
   - opennebula.flower contributors (@opennebula)
 description:
-  - Turns the result of M(opennebula.flower.flower_run) into one self-contained HTML file with loss and accuracy per round
-    as pictures, a table of rounds, nodes, network traffic, duration and versions.
+  - Turns the result of M(opennebula.flower.flower_run) into one self-contained HTML file with loss and accuracy per
+    round as pictures, a table of rounds, nodes, network traffic, duration and versions.
   - The file needs no network and no script, and follows the reader's light or dark setting.
   - Run it where the file shall lie, usually on the control machine.
 options:
@@ -63,7 +63,6 @@ import os
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.opennebula.flower.plugins.module_utils.flower.report import render
 
 

@@ -148,7 +148,6 @@ log_tail:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.opennebula.flower.plugins.module_utils.flower.run_commands import RunCommands, RunFailed
 
 

@@ -13,8 +13,8 @@ version_added: 0.1.0
 author:
   - opennebula.flower contributors (@opennebula)
 description:
-  - Downloads the wheels of some requirements and of everything they need, for the nodes' Python and architecture, builds
-    local projects as wheels, and puts all of it into one tar archive.
+  - Downloads the wheels of some requirements and of everything they need, for the nodes' Python and architecture,
+    builds local projects as wheels, and puts all of it into one tar archive.
   - Nodes install from the archive alone, so they need neither an index nor a network. C(uv) and C(pip) are in it.
   - Run it on the control machine. It uses pip with the settings of that machine (index, proxy, certificates).
   - With nothing changed a second call returns at once without a network.
@@ -86,7 +86,6 @@ import sys
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.opennebula.flower.plugins.module_utils.flower.wheelhouse import (
     ARCHITECTURES,
     Target,

@@ -57,6 +57,6 @@ def write_results(folder: Path, parameters: list[np.ndarray], curve: list[dict[s
     """The global model as plain NumPy arrays, and its figures per round (round 0 is the untrained start)."""
     folder.mkdir(parents=True, exist_ok=True)
     names = ("hidden_weights", "output_weights", "hidden_biases", "output_biases")
-    np.savez_compressed(folder / "model.npz", **dict(zip(names, parameters)))
+    np.savez_compressed(folder / "model.npz", **dict(zip(names, parameters, strict=True)))
     summary = {"rounds": curve, "test_images": tested, "parameters": sum(array.size for array in parameters)}
     (folder / "metrics.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
+
+from ansible_collections.opennebula.flower.plugins.module_utils.flower.figures import page_text
 
 WIDTH, HEIGHT = 520, 290
 LEFT, RIGHT, TOP, BOTTOM = 56, 20, 16, 44
@@ -52,16 +53,22 @@ def line_chart(
 
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{identity}-t {identity}-d">',
-        f'<title id="{identity}-t">{escape(title)}</title>',
-        f'<desc id="{identity}-d">{escape(description(series, label))}</desc>',
+        f'<title id="{identity}-t">{page_text(title)}</title>',
+        f'<desc id="{identity}-d">{page_text(description(series, label))}</desc>',
     ]
     for tick in ticks:
         y = y_of(tick)
         parts.append(f'<line class="grid" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 9}" y="{y + 4:.1f}" text-anchor="end">{escape(label(tick))}</text>')
+        parts.append(
+            f'<text class="tick" x="{LEFT - 9}" y="{y + 4:.1f}" text-anchor="end">{page_text(label(tick))}</text>'
+        )
     for number in round_ticks(first, last):
-        parts.append(f'<text class="tick" x="{x_of(number):.1f}" y="{HEIGHT - 24}" text-anchor="middle">{number}</text>')
-    parts.append(f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 5}" text-anchor="middle">round</text>')
+        parts.append(
+            f'<text class="tick" x="{x_of(number):.1f}" y="{HEIGHT - 24}" text-anchor="middle">{number}</text>'
+        )
+    parts.append(
+        f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 5}" text-anchor="middle">round</text>'
+    )
     # The first series is the most trustworthy one: drawn last, it lies on top.
     for one in reversed(series):
         parts += _line(one, x_of, y_of, label)
@@ -83,7 +90,7 @@ def _line(
     if len(one.points) <= MANY_POINTS:
         for number, value in one.points:
             if value is not None:
-                tip = f"<title>{escape(one.name)}, round {number}: {escape(label(value))}</title>"
+                tip = f"<title>{page_text(one.name)}, round {number}: {page_text(label(value))}</title>"
                 parts.append(mark(one.style, x_of(number), y_of(value), tip))
     return parts
 
@@ -100,8 +107,8 @@ def mark(style: int, x: float, y: float, inner: str = "") -> str:
 
 def value_ticks(low: float, high: float) -> list[float]:
     """About five round numbers from at most `low` to at least `high`."""
-    span = (high - low) or abs(high) or 1.0
-    rough = span / 4
+    # Below this nobody sees a difference, and the labels would all be the same.
+    rough = max(high - low, 1e-6 * max(abs(low), abs(high)), 1e-9) / 4
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
     start = math.floor(low / step + 1e-9)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 # Where a round's figures come from, best first: held-back data on the SuperLink, then the nodes' own.
@@ -80,3 +81,14 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def page_text(value: Any) -> str:
+    """Text for a page: escaped, and without characters that no page may hold (controls, lone surrogates)."""
+    return escape("".join(character for character in str(value) if _allowed(ord(character))))
+
+
+def _allowed(code: int) -> bool:
+    if code < 0xA0:
+        return code in (0x09, 0x0A) or 0x20 <= code < 0x7F
+    return not 0xD800 <= code <= 0xDFFF and code & 0xFFFE != 0xFFFE

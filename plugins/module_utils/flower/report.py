@@ -10,7 +10,6 @@ counts them per run, and every figure names where it was measured.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from ansible_collections.opennebula.flower.plugins.module_utils.flower.chart import Series, line_chart, mark
@@ -21,6 +20,7 @@ from ansible_collections.opennebula.flower.plugins.module_utils.flower.figures i
     duration,
     figures,
     number,
+    page_text,
     pick,
     size,
 )
@@ -47,8 +47,8 @@ def render(run: Mapping[str, Any], title: str) -> str:
     rounds: list[Mapping[str, Any]] = list(run.get("rounds") or [])
     tone, verdict = judge(run)
     body = [
-        f'<header><p class="over">{escape(name)} · run {escape(str(run.get("run_id", "")))}</p>',
-        f'<h1>{escape(title)}</h1><p><span class="pill {tone}">{escape(verdict)}</span></p></header>',
+        f'<header><p class="over">{page_text(name)} · run {page_text(run.get("run_id", ""))}</p>',
+        f'<h1>{page_text(title)}</h1><p><span class="pill {tone}">{page_text(verdict)}</span></p></header>',
         notice(run, tone),
         tiles(run, rounds),
         charts(run, rounds),
@@ -58,10 +58,11 @@ def render(run: Mapping[str, Any], title: str) -> str:
     ]
     head = (
         '<meta charset="utf-8"/>\n<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
-        f'<meta name="color-scheme" content="light dark"/>\n<title>{escape(title)}</title>\n<style>{STYLE}</style>'
+        f'<meta name="color-scheme" content="light dark"/>\n<title>{page_text(title)}</title>\n<style>{STYLE}</style>'
     )
     content = "\n".join(part for part in body if part)
-    return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n<main>\n{content}\n</main>\n</body>\n</html>\n'
+    body_text = f"<body>\n<main>\n{content}\n</main>\n</body>"
+    return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n{body_text}\n</html>\n'
 
 
 def judge(run: Mapping[str, Any]) -> tuple[str, str]:
@@ -74,7 +75,7 @@ def judge(run: Mapping[str, Any]) -> tuple[str, str]:
 
 def notice(run: Mapping[str, Any], tone: str) -> str:
     """Why the run is not simply good, if it is not."""
-    return f'<p class="notice {tone}" role="note">{escape(str(run["reason"]))}</p>' if run.get("reason") else ""
+    return f'<p class="notice {tone}" role="note">{page_text(run["reason"])}</p>' if run.get("reason") else ""
 
 
 def tiles(run: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]]) -> str:
@@ -101,7 +102,7 @@ def tiles(run: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]]) -> str:
         mean = f"{size((sent + received) / done)} a round on average" if done else "to and from all nodes"
         shown.append(("Network", size(sent + received), mean))
     cells = (
-        f"<div><dt>{escape(label)}</dt><dd>{escape(value)}<small>{escape(note)}</small></dd></div>"
+        f"<div><dt>{page_text(label)}</dt><dd>{page_text(value)}<small>{page_text(note)}</small></dd></div>"
         for label, value, note in shown
     )
     return f'<dl class="tiles">{"".join(cells)}</dl>'
@@ -115,13 +116,17 @@ def charts(run: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]]) -> str:
         values = [value for one in series for _round, value in one.points if value is not None]
         if not values:
             continue
-        share = label == "accuracy" and 0 <= min(values) and max(values) <= 1
+        share = label == "accuracy" and min(values) >= 0 and max(values) <= 1
         drawing = line_chart(
-            label, f"{label.capitalize()} per round", series, 1.0 if share else None, percent_tick if share else number_tick
+            label,
+            f"{label.capitalize()} per round",
+            series,
+            1.0 if share else None,
+            percent_tick if share else number_tick,
         )
         legend = "".join(
             f'<li><svg viewBox="0 0 28 12" aria-hidden="true"><line class="line s{one.style}" x1="0" y1="6" x2="28" '
-            f'y2="6"/>{mark(one.style, 14, 6)}</svg>{escape(one.name)}</li>'
+            f'y2="6"/>{mark(one.style, 14, 6)}</svg>{page_text(one.name)}</li>'
             for one in series
         )
         caption = f"<figcaption><h2>{label.capitalize()}</h2><ul>{legend}</ul></figcaption>"
@@ -129,7 +134,9 @@ def charts(run: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]]) -> str:
     if not found and not rounds:
         return ""
     if not found:
-        return '<p class="notice warn" role="note">The app reported neither loss nor accuracy, so there is no curve.</p>'
+        return (
+            '<p class="notice warn" role="note">The app reported neither loss nor accuracy, so there is no curve.</p>'
+        )
     return f'<section class="charts">{"".join(found)}</section>'
 
 
@@ -172,16 +179,17 @@ def round_table(run: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]]) -> 
         seconds = one.get("seconds")
         cells.append(f'<td class="num">{duration(float(seconds)) if seconds is not None else "–"}</td>')
         if others:
-            cells.append(f'<td class="free">{escape(other_figures(one)) or "–"}</td>')
+            cells.append(f'<td class="free">{page_text(other_figures(one)) or "–"}</td>')
         lines.append(f'<tr><th scope="row">{text_of(one["round"])}</th>{"".join(cells)}</tr>')
         for error in one.get("errors") or []:
-            lines.append(f'<tr class="error"><td></td><td colspan="{len(heads) - 1}">{escape(str(error))}</td></tr>')
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
+            lines.append(f'<tr class="error"><td></td><td colspan="{len(heads) - 1}">{page_text(error)}</td></tr>')
+    head = "".join(f'<th scope="col">{page_text(text)}</th>' for text in heads)
+    note = "Round 0 is the model before training. " if run.get("initial") else ""
+    note += "Results: replies that were averaged, of the nodes chosen. Time: as the run's log shows it."
     return (
         '<section><h2 id="rounds">Rounds</h2><div class="wide" role="region" aria-labelledby="rounds" tabindex="0">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
-        f"<p class=\"note\">{'Round 0 is the model before training. ' if run.get('initial') else ''}Results: replies that were averaged, of the nodes chosen. Time: as the run's log shows it.</p>"
-        "</section>"
+        f'<p class="note">{note}</p></section>'
     )
 
 
@@ -212,7 +220,9 @@ def facts(run: Mapping[str, Any]) -> str:
         ("Python on the SuperLink", versions.get("python")),
         ("Files", ", ".join(f"{one['name']} ({size(one['size'])})" for one in run.get("files") or []) or None),
     ]
-    lines = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(str(v))}</dd></div>" for k, v in rows if v not in (None, ""))
+    lines = "".join(
+        f"<div><dt>{page_text(k)}</dt><dd>{page_text(v)}</dd></div>" for k, v in rows if v not in (None, "")
+    )
     note = "Flower counts bytes per run, not per round; the average above divides the sum by the rounds."
     return f'<section><h2>Run</h2><dl class="facts">{lines}</dl><p class="note">{note}</p></section>'
 
@@ -223,13 +233,8 @@ def log(run: Mapping[str, Any]) -> str:
     if not lines:
         return ""
     unfolded = "" if run.get("status") == "finished:completed" else ' open="open"'
-    text = escape("\n".join(printable(str(line)) for line in lines))
+    text = page_text("\n".join(map(str, lines)))
     return f"<details{unfolded}><summary>Last lines of the log</summary><pre>{text}</pre></details>"
-
-
-def printable(text: str) -> str:
-    """Without control characters, which have no place in a page."""
-    return "".join(c for c in text if c == "\t" or ord(c) >= 0x20 and not 0x7F <= ord(c) < 0xA0)
 
 
 def average_time(rounds: Sequence[Mapping[str, Any]]) -> str:
@@ -240,12 +245,13 @@ def average_time(rounds: Sequence[Mapping[str, Any]]) -> str:
 
 def cell(value: float | None) -> str:
     """A number in the table."""
-    return f'<td class="num">{"–" if value is None else escape(f"{value:.4f}" if abs(value) < 1000 else number(value))}</td>'
+    text = "–" if value is None else f"{value:.4f}" if abs(value) < 1000 else number(value)
+    return f'<td class="num">{text}</td>'
 
 
 def text_of(value: Any) -> str:
     """A value or a dash."""
-    return "–" if value is None else escape(str(value))
+    return "–" if value is None else page_text(value)
 
 
 def percent(value: float) -> str:

@@ -31,7 +31,8 @@ p { margin: 0 0 1rem; }
 dt { color: var(--soft); font-size: .9rem; }
 dd { margin: 0; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .tiles dd { font-size: 1.7rem; font-weight: 650; line-height: 1.25; letter-spacing: -.01em; }
-.tiles small { display: block; font-size: .85rem; font-weight: 400; color: var(--soft); letter-spacing: 0; line-height: 1.4; }
+.tiles small { display: block; font-size: .85rem; font-weight: 400; color: var(--soft); letter-spacing: 0;
+  line-height: 1.4; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); gap: 1rem; }
 .charts, section, details { margin-bottom: 1rem; }
 figure { margin: 0; }

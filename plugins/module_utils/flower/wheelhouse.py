@@ -119,7 +119,9 @@ class Wheelhouse:
                     made = self._store(target, wheels, Path(work))
                 self._prune(target)
         except OSError as error:
-            raise WheelhouseError(f"Cannot write to {self.cache}: {error.strerror or error}; choose another cache_dir.") from error
+            raise WheelhouseError(
+                f"Cannot write to {self.cache}: {error.strerror or error}; choose another cache_dir."
+            ) from error
         return made, True
 
     def _collect(self, target: Target, work: Path) -> list[Path]:
@@ -144,7 +146,7 @@ class Wheelhouse:
         return sorted(wheels.glob("*.whl"))
 
     def _pip(self, version: str, work: Path) -> list[str]:
-        """A pip: best of the target's Python version, because conditions on the version are judged by the running one."""
+        """A pip, best of the target's Python version: pip judges conditions on the version by the one it runs on."""
         usable: list[tuple[bool, list[str]]] = []
         for python in dict.fromkeys(self._pythons):
             script = "import sys, pip; print('%d.%d' % sys.version_info[:2])"
@@ -219,7 +221,9 @@ def explain(what: str, output: str) -> str:
     wanted = re.search(r"requirement (\S+) \(from versions: .*?([^\s,]+)\)", text)
     if wanted:
         return f"Cannot {what}: there is no {wanted[1]} for this target; the newest one is {wanted[2]}."
-    return f"Cannot {what}: {'; '.join(errors[-2:]) or (text.strip().splitlines() or ['pip said nothing'])[-1].strip()}."
+    return (
+        f"Cannot {what}: {'; '.join(errors[-2:]) or (text.strip().splitlines() or ['pip said nothing'])[-1].strip()}."
+    )
 
 
 _ENVIRONMENT: Mapping[str, str] = {

@@ -21,7 +21,9 @@ from typing import Any
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 CONNECTION_FILE = "config.toml"
 # Lines that flwr prints before the sentence that matters.
-NOISE = re.compile(r"^(Using SuperLink:|Stopping run ID|Displaying information|Listing all runs|Flower App config)", re.IGNORECASE)
+NOISE = re.compile(
+    r"^(Using SuperLink:|Stopping run ID|Displaying information|Listing all runs|Flower App config)", re.IGNORECASE
+)
 UNREACHABLE = "Connection to the SuperLink is unavailable"
 
 
@@ -109,7 +111,12 @@ class FlwrCli:
         command = [str(self.binary), *arguments, "--format", "json"]
         try:
             done = subprocess.run(
-                command, capture_output=True, stdin=subprocess.DEVNULL, timeout=self.timeout, check=False, **self._process()
+                command,
+                capture_output=True,
+                stdin=subprocess.DEVNULL,
+                timeout=self.timeout,
+                check=False,
+                **self._process(),
             )
         except subprocess.TimeoutExpired as error:
             text = f"Cannot {what}: flwr gave no answer within {self.timeout:.0f} s; is the SuperLink healthy?"

@@ -53,7 +53,9 @@ def load_app(path: str | Path) -> App:
             "clientapp; give the folder of an app, or add that section."
         )
     project = content.get("project", {})
-    return App(folder, str(project.get("name", folder.name)), str(project.get("version", "")), flat(app.get("config", {})))
+    return App(
+        folder, str(project.get("name", folder.name)), str(project.get("version", "")), flat(app.get("config", {}))
+    )
 
 
 def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -108,7 +110,9 @@ def as_type_of(default: Any, value: Any) -> bool | int | float | str:
             raise ValueError(f"{value!r} is not {wanted}")
         if isinstance(default, float):
             return number
-        return int(value) if isinstance(value, (int, str)) and re.fullmatch(r"\s*[+-]?\d+\s*", str(value)) else int(number)
+        return (
+            int(value) if isinstance(value, (int, str)) and re.fullmatch(r"\s*[+-]?\d+\s*", str(value)) else int(number)
+        )
     if isinstance(value, (bool, int, float, str)):
         return value if isinstance(value, str) else str(value)
     raise ValueError(f"{value!r} is not text")

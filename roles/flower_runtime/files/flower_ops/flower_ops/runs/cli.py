@@ -1,7 +1,7 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Command line `flower-ops run …`. Answers are JSON on standard output; an error is {"error": "one sentence"}, status 1."""
+"""Command line `flower-ops run …`. Answers are JSON on standard output, an error is {"error": "sentence"}, status 1."""
 
 from __future__ import annotations
 

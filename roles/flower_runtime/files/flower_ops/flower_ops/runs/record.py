@@ -14,7 +14,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -129,7 +129,9 @@ def write_atomically(path: Path, text: str, owner: str | None = None, mode: int 
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise RunError(f"Cannot write {path}: {error.strerror}; are the folder's owner and free space right?") from error
+        raise RunError(
+            f"Cannot write {path}: {error.strerror}; are the folder's owner and free space right?"
+        ) from error
 
 
 def give_to(path: Path, owner: str | None) -> None:
@@ -143,5 +145,5 @@ def give_to(path: Path, owner: str | None) -> None:
 
 def timestamp(seconds: float | None = None) -> str:
     """UTC time as ISO 8601 with a Z."""
-    moment = datetime.fromtimestamp(time.time() if seconds is None else seconds, tz=timezone.utc)
+    moment = datetime.fromtimestamp(time.time() if seconds is None else seconds, tz=UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

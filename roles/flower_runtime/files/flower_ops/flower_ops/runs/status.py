@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def watched(record: dict[str, Any]) -> bool:
     """Whether a watcher follows the run (or will in a moment)."""
     pid = record.get("watcher")
     if pid is None:
-        submitted = datetime.strptime(record["submitted_at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+        submitted = datetime.strptime(record["submitted_at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
         return not records.is_finished(record) and time.time() - submitted.timestamp() < WATCHER_START_S
     try:
         command = Path(f"/proc/{int(pid)}/cmdline").read_bytes()
@@ -106,7 +106,9 @@ def _ask_flower(places: Places, path: Path, record: dict[str, Any]) -> dict[str,
     try:
         runs = places.cli().list_runs(record["run_id"])
     except FlwrCliError as error:
-        raise RunError(f"Nobody follows run {record['run_id']} any more, and Flower cannot be asked: {error}") from error
+        raise RunError(
+            f"Nobody follows run {record['run_id']} any more, and Flower cannot be asked: {error}"
+        ) from error
     if runs:
         add_answer(record, runs[0], None)
     if records.is_finished(record):

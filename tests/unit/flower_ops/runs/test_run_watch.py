@@ -1,0 +1,160 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The watcher on recorded logs, and what it makes of broken streams and lying verdicts."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest_runs import RUN_ID, FakeFlwr, recorded
+from flower_ops.runs import record as records
+from flower_ops.runs.errors import RunError
+from flower_ops.runs.record import Places
+from flower_ops.runs.status import status
+from flower_ops.runs.verdict import trained_nothing
+from flower_ops.runs.watch import Watcher
+
+
+def new_record(places: Places) -> Path:
+    path = places.record(RUN_ID)
+    records.save(path, records.new_record(RUN_ID, {"name": "digits", "version": "1"}, places.runs / "out"))
+    return path
+
+
+def watch(path: Path, flwr: FakeFlwr, silence: float = 5.0) -> dict[str, Any]:
+    return Watcher(path, flwr.cli(), silence=silence, sleep=lambda seconds: None).watch()
+
+
+def test_good_run(places: Places, flwr: FakeFlwr) -> None:
+    flwr.run_states("finished:completed")
+    flwr.logs(recorded("completed"))
+    path = new_record(places)
+    watch(path, flwr)
+    found = json.loads(path.read_text())
+    assert found["status"] == "finished:completed" and found["degraded"] is False and found["reason"] is None
+    assert [one["central"]["accuracy"] > 0.85 for one in found["rounds"]] == [True] * 3
+    assert (found["bytes_sent"], found["bytes_recv"], found["duration_s"]) == (197868, 193794, 23.1)
+    assert (found["started_at"], found["nodes"], found["num_rounds"]) == ("2026-11-22T00:00:02Z", 2, 3)
+    assert [call["words"][0] for call in flwr.calls] == ["log", "ls"], "one stream and one question"
+
+
+def test_completed_run_in_which_a_node_failed_is_degraded(places: Places, flwr: FakeFlwr) -> None:
+    flwr.run_states("finished:completed")
+    flwr.logs(recorded("one_node_failing"))
+    found = watch(new_record(places), flwr)
+    assert found["degraded"] and "round 1: 1 of 2 results" in found["reason"] and "FileNotFoundError" in found["reason"]
+    assert not trained_nothing(found) and status(places, RUN_ID)["succeeded"]
+
+
+def test_completed_run_without_any_result_did_not_succeed(places: Places, flwr: FakeFlwr) -> None:
+    flwr.run_states("finished:completed")
+    flwr.logs(recorded("completed_without_results"))
+    found = watch(new_record(places), flwr)
+    assert found["status"] == "finished:completed" and trained_nothing(found)
+    assert not status(places, RUN_ID)["succeeded"]
+
+
+@pytest.mark.parametrize("details", ["N/A", "ServerApp failed with exception: told by Flower"])
+def test_failed_run_carries_its_own_error(places: Places, flwr: FakeFlwr, details: str) -> None:
+    flwr.run_states("finished:failed", **{"status-details": details})
+    flwr.logs(recorded("serverapp_failed"))
+    found = watch(new_record(places), flwr)
+    assert found["reason"].startswith("FileNotFoundError: no digits" if details == "N/A" else "ServerApp failed with")
+
+
+def test_stopped_run_says_what_it_waited_for(places: Places, flwr: FakeFlwr) -> None:
+    flwr.run_states("finished:stopped")
+    flwr.logs(recorded("stopped_while_waiting"))
+    found = watch(new_record(places), flwr)
+    assert found["reason"] == "stopped on request while waiting for nodes: 2 connected, 3 needed"
+
+
+def test_broken_stream_is_read_again_from_the_start(places: Places, flwr: FakeFlwr) -> None:
+    whole = recorded("completed")
+    flwr.run_states("running", "finished:completed")
+    flwr.logs(whole[: whole.index("[ROUND 3/3]")], whole)
+    found = watch(new_record(places), flwr)
+    assert [one["round"] for one in found["rounds"]] == [1, 2, 3] and found["status"] == "finished:completed"
+    assert [call["words"][0] for call in flwr.calls] == ["log", "ls", "log", "ls"]
+
+
+def test_restarted_watcher_keeps_the_times_of_earlier_rounds(places: Places, flwr: FakeFlwr) -> None:
+    path = new_record(places)
+    record = records.load(path)
+    record["rounds"] = [{"round": 1, "seconds": 7.5, "done": True}, {"round": 2, "seconds": 1.0, "done": False}]
+    records.save(path, record)
+    flwr.run_states("finished:completed")
+    flwr.logs(recorded("completed"))
+    found = watch(path, flwr)
+    assert found["rounds"][0]["seconds"] == 7.5 and found["rounds"][1]["seconds"] != 1.0
+
+
+def test_superlink_gone_for_a_while(places: Places, flwr: FakeFlwr) -> None:
+    flwr.set("unreachable", 1)
+    naps: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 3:
+            flwr.set("unreachable", 0)
+            flwr.run_states("finished:completed")
+            flwr.logs(recorded("completed"))
+
+    found = Watcher(new_record(places), flwr.cli(), silence=5, sleep=sleep).watch()
+    assert found["status"] == "finished:completed" and naps == [1.0, 2.0, 5.0]
+
+
+def test_superlink_gone_for_good(places: Places, flwr: FakeFlwr, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flower_ops.runs.watch.GIVE_UP_S", 0.0)
+    flwr.set("unreachable", 1)
+    path = new_record(places)
+    with pytest.raises(RunError, match="has not answered"):
+        watch(path, flwr)
+    assert "has not answered" in json.loads(path.read_text())["reason"]
+
+
+def test_stream_that_never_ends_does_not_hide_the_end_of_the_run(places: Places, flwr: FakeFlwr) -> None:
+    flwr.run_states("finished:failed", **{"status-details": "No heartbeat received from the run."})
+    flwr.logs(recorded("completed")[:1500])
+    flwr.set("log_hangs", 60)
+    found = watch(new_record(places), flwr, silence=0.3)
+    assert found["reason"] == "No heartbeat received from the run."
+
+
+def test_diverged_model_leaves_a_readable_record(places: Places, flwr: FakeFlwr) -> None:
+    flwr.run_states("finished:completed")
+    flwr.logs(recorded("completed").replace("0.17490463400013284", "nan"))
+    path = new_record(places)
+    watch(path, flwr)
+    found = json.loads(path.read_text(), parse_constant=lambda text: math.nan)
+    assert found["rounds"][2]["central"] == {"loss": None, "accuracy": 0.9554317548746518}
+
+
+def test_watching_a_finished_run_does_nothing(places: Places, flwr: FakeFlwr) -> None:
+    path = new_record(places)
+    record = {**records.load(path), "status": "finished:completed"}
+    records.save(path, record)
+    watch(path, flwr)
+    assert flwr.calls == []
+
+
+def test_dead_watcher_is_told_and_flower_is_asked(places: Places, flwr: FakeFlwr) -> None:
+    flwr.run_states("finished:completed")
+    path = new_record(places)
+    records.save(path, {**records.load(path), "status": "running", "watcher": 2**22 + 1})
+    found = status(places, RUN_ID)
+    assert found["finished"] and "ended early" in found["reason"]
+    assert json.loads(path.read_text())["status"] == "finished:completed"
+
+
+def test_pid_of_another_process_is_no_watcher(places: Places, flwr: FakeFlwr) -> None:
+    flwr.run_states("running")
+    path = new_record(places)
+    records.save(path, {**records.load(path), "status": "running", "watcher": os.getpid()})
+    assert status(places, RUN_ID)["watched"] is False
