@@ -238,7 +238,7 @@ def test_refusals_are_said_once_and_taken_back(
     assert "not an EC public key" in gate.of("6")["FL_ADMISSION_ERROR"]
     members.remove("elsewhere", "a")
     service.poll()
-    assert gate.of("5")["FL_ADMISSION_ERROR"] == "" and gate.of("5")["FL_PARTITION_ID"] == "0"
+    assert gate.of("5")["FL_ADMISSION_ERROR"] == "NONE" and gate.of("5")["FL_PARTITION_ID"] == "0"
 
 
 def test_a_retired_key_is_named_to_its_node(

@@ -82,6 +82,12 @@ def test_a_node_waits_for_the_superlink_quickly_at_first(supernode: FakeNode, ga
     assert gate.of("5")["FL_ERROR"] == "discovery_failed" and "READY" not in gate.of("5")
 
 
+def test_an_ipv6_endpoint_comes_through(supernode: FakeNode, gate: FakeOneGate) -> None:
+    superlink_is_up(gate, FL_ENDPOINT="fd00::4:9092")
+    admitted(gate)
+    assert supernode.configure()[1]["facts"]["endpoint"] == "[fd00::4]:9092"
+
+
 def test_only_the_role_superlink_is_believed(supernode: FakeNode, gate: FakeOneGate) -> None:
     superlink_is_up(gate, FL_READY="NO")
     gate.of("6").update(FL_ROLE="superlink", FL_READY="YES", FL_ENDPOINT="10.0.0.66:9092")

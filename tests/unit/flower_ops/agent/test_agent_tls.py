@@ -1,7 +1,7 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Certificates and keys, judged by real TLS handshakes and by ssh-keygen's own reader."""
+"""Certificates and keys, judged by real TLS handshakes."""
 
 from __future__ import annotations
 

@@ -82,6 +82,9 @@ def _same_version(node: Node, attributes: dict[str, str]) -> None:
 
 def _endpoint(attributes: dict[str, str]) -> str:
     endpoint = attributes.get("FL_ENDPOINT", "")
+    host, _, port = endpoint.rpartition(":")
+    if ":" in host and "[" not in host:
+        endpoint = f"[{host}]:{port}"
     try:
         rules.split_address(endpoint)
     except ValueError as error:

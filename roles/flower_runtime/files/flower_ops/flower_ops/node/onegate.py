@@ -18,6 +18,7 @@ from typing import Any
 from flower_ops.node.errors import OneGateError
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+_UNSAFE = ',[]"\\'
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,25 @@ def _attributes(vm: Mapping[str, Any]) -> dict[str, str]:
     )
 
 
+def plain(text: str) -> str:
+    """A sentence without the characters that OneGate would break it at."""
+    softer = str.maketrans({",": ";", "[": "(", "]": ")", '"': "'", "\\": "/"})
+    printable = "".join(char if ord(char) >= 32 else " " for char in text.translate(softer))
+    return " ".join(printable.split()) or "unknown"
+
+
 def template_text(values: Mapping[str, str]) -> str:
-    """Attributes as OpenNebula template text, one `K="V"` a line; ValueError for names or values that do not fit."""
+    """Attributes as lines `K=V`, the form that OneGate quotes itself; ValueError for names or values that do not fit.
+
+    The server adds quotes character by character: a value that is quoted already breaks at the next `=` in it, such as
+    the padding of a certificate in base64, and no value survives a comma, a bracket, a quote or a backslash. An empty
+    value on the last line is left without its closing quote.
+    """
     lines = []
     for key, value in values.items():
-        if not _NAME.fullmatch(key) or any(ord(char) < 32 for char in value):
+        if not _NAME.fullmatch(key) or not value or any(ord(char) < 32 or char in _UNSAFE for char in value):
             raise ValueError(f"{key} cannot be written as an attribute")
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        lines.append(f'{key}="{escaped}"')
+        lines.append(f"{key}={value}")
     return "\n".join(lines)
 
 

@@ -15,13 +15,15 @@ from flower_ops.node import keys
 from flower_ops.node.errors import OneGateError
 from flower_ops.node.flwr_cli import FlwrCli, FlwrCliError
 from flower_ops.node.membership import LOCAL, KeyRetiredError, Membership, MembershipError
-from flower_ops.node.onegate import OneGate, Peer
+from flower_ops.node.onegate import OneGate, Peer, plain
 from flower_ops.node.paths import Paths
 
 INTERVAL = 3.0
 LONGEST = 60.0
 # A VM has to be missing this often in a row: one odd answer of OneGate must not cost a node its registration.
 MISSES = 2
+# Attributes cannot be emptied through OneGate; this is what FL_ADMISSION_ERROR says when there is none.
+ADMITTED = "NONE"
 
 
 def _say(line: str) -> None:
@@ -69,7 +71,7 @@ class Registrar:
             return
         except KeyRetiredError as error:
             # The node makes a new pair when it reads this; until then it is not tried again.
-            self._refuse(peer, str(error), {"FL_RETIRED_KEY": published})
+            self._refuse(peer, str(error), {"FL_RETIRED_KEY": key})
             return
         except MembershipError as error:
             self._refuse(peer, str(error))
@@ -80,15 +82,15 @@ class Registrar:
         answer = {"FL_PARTITION_ID": str(member.partition_id), "FL_NUM_PARTITIONS": str(count)}
         if member.node_id:
             answer["FL_NODE_ID"] = member.node_id
-        if peer.attributes.get("FL_ADMISSION_ERROR"):
-            answer["FL_ADMISSION_ERROR"] = ""
+        if peer.attributes.get("FL_ADMISSION_ERROR", ADMITTED) != ADMITTED:
+            answer["FL_ADMISSION_ERROR"] = ADMITTED
         self._tell(peer, answer)
 
     def _refuse(self, peer: Peer, reason: str, more: dict[str, str] | None = None) -> None:
         if self._told.get(peer.vm_id) != reason:
             self._told[peer.vm_id] = reason
             self._say(f"vm-{peer.vm_id} not admitted: {reason}")
-        self._tell(peer, {"FL_ADMISSION_ERROR": reason, **(more or {})})
+        self._tell(peer, {"FL_ADMISSION_ERROR": plain(reason), **(more or {})})
 
     def _tell(self, peer: Peer, values: dict[str, str]) -> None:
         differing = {key: value for key, value in values.items() if peer.attributes.get(key) != value}

@@ -197,7 +197,8 @@ def announce(node: Node) -> None:
     if not node.systemd.available:
         return
     wanted = {
-        "FL_ENDPOINT": endpoint,
+        # OneGate cannot carry the brackets of an IPv6 address; the port is what follows the last colon.
+        "FL_ENDPOINT": endpoint.replace("[", "").replace("]", ""),
         "FL_VERSION": node.profile.version,
         "FL_ROLE": "superlink",
         "FL_TLS": "YES" if node.is_on("TLS_ENABLED") else "NO",

@@ -101,11 +101,11 @@ def admission(node: Node) -> None:
             seen = answer if all(answer.get(name) for name in wanted) else node.own_attributes(fresh=True)
             answer.update(seen)
             if node.facts.get("node_pubkey") and _retired(node, node.facts["node_pubkey"]):
-                node.publish({"FL_ADMISSION_ERROR": ""})
+                node.publish({"FL_ADMISSION_ERROR": "NONE"})
                 identity(node)
                 introduce(node)
                 return "its key had to be replaced"
-            if seen.get("FL_ADMISSION_ERROR") and not all(seen.get(name) for name in wanted):
+            if seen.get("FL_ADMISSION_ERROR", "NONE") != "NONE" and not all(seen.get(name) for name in wanted):
                 raise NodeError(f"The SuperLink did not admit this node: {seen['FL_ADMISSION_ERROR']}", "not_admitted")
             missing = [name for name in wanted if not seen.get(name)]
             return f"{', '.join(missing)} did not come through OneGate" if missing else ""
