@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -76,15 +77,20 @@ class Sandbox:
         self.home.lock()
         self._closers.append(self.home.unlock)
         self.username, self.password = self.home.credentials()
+        # Before anything is made: `down` must know what to look for, even if the start fails half-way.
+        self._describe({})
         for name in {"dummy", self.driver}:
             self.drivers[name] = make_driver(name, self.home.id, self.network, self.subnet)
         self.oned = Oned(self.home.path, self.drivers, self._options)
         self._closers.append(self.oned.stop)
         seeds.plant(self.oned, self.password, self.driver, self.subnet, self.network)
         self._prepare_networks()
-        self.flow = FlowServer(self.oned, self.host, self._ports[1], self._flow_interval)
-        self.gate = GateServer(self.oned, self.flow.lifecycle, self._gate_hosts(), self._ports[2])
-        server = XmlRpcServer(self.oned, self.host, self._ports[0])
+        with _naming("XML-RPC", self._ports[0]):
+            server = XmlRpcServer(self.oned, self.host, self._ports[0])
+        with _naming("OneFlow", self._ports[1]):
+            self.flow = FlowServer(self.oned, self.host, self._ports[1], self._flow_interval)
+        with _naming("OneGate", self._ports[2]):
+            self.gate = GateServer(self.oned, self.flow.lifecycle, self._gate_hosts(), self._ports[2])
         self._options.onegate_endpoint = f"http://{self._gate_hosts()[-1]}:{self.gate.port}"
         self._options.zone_endpoint = server.url
         self.endpoints = Endpoints(server.url, self.flow.url, self.gate.url)
@@ -92,8 +98,11 @@ class Sandbox:
         for part in (self.gate, self.flow, server):
             part.start()
             self._closers.append(part.stop)
+        self._describe(asdict(self.endpoints))
+
+    def _describe(self, endpoints: dict[str, str]) -> None:
         self.home.write_description({
-            "endpoints": asdict(self.endpoints), "pid": os.getpid(), "driver": self.driver, "subnet": self.subnet,
+            "endpoints": endpoints, "pid": os.getpid(), "driver": self.driver, "subnet": self.subnet,
             "network": self.network,
         })  # fmt: skip
 
@@ -122,6 +131,16 @@ class Sandbox:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+@contextmanager
+def _naming(what: str, port: int) -> Iterator[None]:
+    """Let a port that cannot be had be named in the error."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(f"{what} cannot listen on port {port}: {reason}; choose another port.") from error
 
 
 __all__ = ["Driver", "DriverError", "Endpoints", "Sandbox"]

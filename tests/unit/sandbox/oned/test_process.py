@@ -67,6 +67,13 @@ def test_home(tmp_path: Path, make_cloud: MakeCloud) -> None:
     assert Home(tmp_path / "home").busy
 
 
+def test_a_port_in_use_is_named(tmp_path: Path, make_cloud: MakeCloud) -> None:
+    port = int(make_cloud().endpoints.oneflow.rsplit(":", 1)[1])
+    with pytest.raises(OSError, match=f"OneFlow cannot listen on port {port}: .*; choose another port"):
+        Sandbox(tmp_path, oneflow_port=port).start()
+    assert not Home(tmp_path).busy and Home(tmp_path).description()["driver"] == "dummy"
+
+
 def test_counter(make_cloud: MakeCloud) -> None:
     cloud = make_cloud()
     one = client(cloud)

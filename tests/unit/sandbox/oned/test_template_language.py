@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 from one_sandbox.oned import template as tpl
 
@@ -15,22 +15,27 @@ _TEXT = some.text(
     some.characters(blacklist_categories=("Cs", "Cc", "Cn"), blacklist_characters="\ufffe\uffff")
     | some.sampled_from("\n\t")
 ).filter(lambda text: not text.endswith("\\") and '\\"' not in text)
+# A busy machine must not turn a slow example into a failure.
+QUICK = settings(deadline=None, max_examples=60)
 _NAME = some.from_regex(r"[A-Z][A-Z0-9_]{0,8}", fullmatch=True)
 _VECTOR = some.dictionaries(_NAME, _TEXT, min_size=1, max_size=4)
 _SECTION = _TEXT | _VECTOR
 _TEMPLATE = some.dictionaries(_NAME, _SECTION | some.lists(_SECTION, min_size=2, max_size=3), max_size=5)
 
 
+@QUICK
 @given(_TEMPLATE)
 def test_text_round_trip(template: tpl.Template) -> None:
     assert tpl.parse(tpl.render(template)) == template
 
 
+@QUICK
 @given(_TEMPLATE)
 def test_xml_round_trip(template: tpl.Template) -> None:
     assert tpl.parse(tpl.to_xml(template)) == template
 
 
+@QUICK
 @given(some.text(max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
@@ -39,6 +44,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         assert str(error).startswith("Parse error: ")
 
 
+@QUICK
 @given(some.text(alphabet='AB=[]," \n#\\"', max_size=40))
 def test_what_was_read_is_read_again(text: str) -> None:
     try:

@@ -63,7 +63,7 @@ def visible(
     """The records of a pool call, newest first.
 
     flag: -4 primary group, -3 own, -2 all, -1 own and groups, else that user's. start/end: ids from start to end
-    (-1 = open), or, with end below -1, a page of -end objects from offset -start.
+    (-1 = open), or, with end below -1, a page of -end objects from offset start.
     """
     records: Iterable[Record] = (oned.pools[kind][oid] for oid in sorted(oned.pools[kind], reverse=True))
     if flag < -4:
@@ -80,8 +80,8 @@ def visible(
     if chosen:
         records = (r for r in records if chosen(r))
     if end < -1:
-        offset = -start if start < -1 else max(start, 0)
-        # one.vmpool.info(…, -1, -2, …) is the first page of two: -1 means "from the beginning" there.
+        # A negative offset is no offset: the database behind a real server takes it so.
+        offset = max(start, 0)
         return list(itertools.islice(records, offset, offset - end))
     if start >= 0:
         records = (r for r in records if r.oid >= start and (end < 0 or r.oid <= end))

@@ -75,7 +75,8 @@ def _arm(oned: Oned, vm_id: int, entry: dict[str, str]) -> None:
 def _perform(oned: Oned, vm_id: int, number: str) -> None:
     with oned.transaction():
         vm = oned.find("vm", vm_id)
-        entry = next((item for item in tpl.sections(vm.template, SECTION) if item["ID"] == number), None) if vm else None
+        planned = tpl.sections(vm.template, SECTION) if vm else []
+        entry = next((item for item in planned if item["ID"] == number), None)
         if vm is None or entry is None or entry.get("DONE") != "-1":
             return
         entry["DONE"] = str(int(time.time()))

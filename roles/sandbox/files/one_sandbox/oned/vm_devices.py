@@ -22,10 +22,14 @@ def _changeable(oned: Oned, vm: Record, what: str) -> None:
     """Raise OnedError 2048 unless the VM is RUNNING or POWEROFF, with a driver that can change a VM's devices."""
     if not st.is_running(vm) and vm.data["state"] != st.POWEROFF:
         raise OnedError(errors.ACTION, f"{what} VM {vm.oid}, wrong state {st.name_of(vm)}.")
+    _check_driver(oned, vm, what)
+
+
+def _check_driver(oned: Oned, vm: Record, what: str) -> None:
     driver = lifecycle.driver_of(oned, vm)
     if not getattr(driver, "hotplug", False):
         name = driver.name if driver else "unknown"
-        raise OnedError(errors.ACTION, f"{what} VM {vm.oid}: the sandbox's {name} driver cannot change devices.")
+        raise OnedError(errors.ACTION, f"{what} VM {vm.oid}: the sandbox's {name} driver cannot change an existing VM.")
 
 
 def _changed(oned: Oned, user: User, vm: Record, action: str, lcm: int) -> None:
@@ -154,9 +158,9 @@ def resize(oned: Oned, user: User, oid: int, text: str, enforce: bool) -> int:
             kind = "float or integer" if name == "CPU" else "integer"
             raise OnedError(errors.ACTION, f"{name} must be a positive {kind} value.")
     free_states = (st.PENDING, st.HOLD, st.POWEROFF, st.UNDEPLOYED)
-    if st.is_running(vm):
-        _changeable(oned, vm, "Could not resize")
-    elif vm.data["state"] not in free_states:
+    if vm.data["deploy_id"]:
+        _check_driver(oned, vm, "Could not resize")
+    if not st.is_running(vm) and vm.data["state"] not in free_states:
         raise OnedError(errors.ACTION, f"Could not resize VM {oid}, wrong state {st.name_of(vm)}.")
     old = dict(vm.template)
     vm.template.update(wanted)
