@@ -17,6 +17,7 @@ from .records import MANAGE, USE, Record, User
 if TYPE_CHECKING:
     from .core import Oned
 
+_DEFAULTS = {"BRIDGE_TYPE": "linux", "OUTER_VLAN_ID": "", "PHYDEV": "", "SECURITY_GROUPS": "0", "VLAN_ID": ""}
 READY, LOCK_CREATE, ERROR = 1, 2, 5
 
 
@@ -26,7 +27,7 @@ def add(oned: Oned, user: User, name: str, template: tpl.Template) -> Record:
         raise OnedError(errors.INTERNAL, "No VN_MAD in template for Virtual Network.")
     ranges = [leases.make_range(vector, index) for index, vector in enumerate(tpl.sections(template, "AR"))]
     kept = {key: value for key, value in template.items() if key not in ("AR", "NAME")}
-    for key, default in (("BRIDGE_TYPE", "linux"), ("PHYDEV", ""), ("SECURITY_GROUPS", "0")):
+    for key, default in _DEFAULTS.items():
         kept.setdefault(key, default)
     record = oned.create("vn", user, name, kept, ranges=ranges, next_ar=len(ranges), parent=-1, state=READY)
     kept.setdefault("BRIDGE", f"onebr{record.oid}")
