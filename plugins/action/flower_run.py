@@ -57,7 +57,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if self._task.check_mode:
             settings = ", ".join(f"{key}={value}" for key, value in sorted(options["run_config"].items()))
             text = f"Would run the app {app.name} {app.version} ({len(app.files)} files)"
-            return {"changed": True, "msg": f"{text}{' with ' + settings if settings else ''}."}
+            # Empty values of the real answer, so that tasks which use it can be checked as well.
+            nothing = {"run_id": "", "status": "", "degraded": False, "rounds": [], "files": [], "metrics": {}}
+            return {**nothing, "changed": True, "msg": f"{text}{' with ' + settings if settings else ''}."}
         return self._train(app)
 
     def _train(self, app: PackedApp) -> dict[str, Any]:

@@ -26,6 +26,7 @@ options:
     description: The HTML file. Its directory is made if missing.
     type: path
     required: true
+    aliases: [path]
   title:
     description: Title of the report.
     type: str
@@ -55,7 +56,7 @@ path:
   type: str
 size:
   description: Its size in bytes.
-  returned: success
+  returned: when there is a run to draw
   type: int
 """
 
@@ -71,12 +72,15 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "run": {"type": "dict", "required": True},
-            "dest": {"type": "path", "required": True},
+            "dest": {"type": "path", "required": True, "aliases": ["path"]},
             "title": {"type": "str", "default": "Training run"},
         },
         supports_check_mode=True,
     )
     run, dest = module.params["run"], module.params["dest"]
+    if not run.get("run_id") and module.check_mode:
+        # flower_run submits nothing in check mode, so there is nothing to draw yet.
+        module.exit_json(changed=True, path=dest)
     if not run.get("run_id"):
         module.fail_json(msg="run holds no run_id; give it the registered result of opennebula.flower.flower_run.")
     content = render(run, module.params["title"]).encode()

@@ -111,6 +111,7 @@ def test_tail_has_no_colours_and_an_end() -> None:
         ("{'loss': nan, 'accuracy': 0.5}", {"loss": None, "accuracy": 0.5}),
         ("{'loss': inf, 'a': -inf, 'nan': 1}", {"loss": None, "a": None, "nan": 1}),
         ("{'loss': 1e999}", {"loss": None}),
+        ("{'-None': 0, 'nan inf': [nan, 1.0]}", {"-None": 0, "nan inf": [None, 1.0]}),
         ("{}", {}),
         ("{'x': __import__('os')}", None),
         ("not a record", None),

@@ -68,6 +68,12 @@ def test_failed_run_carries_its_own_error(places: Places, flwr: FakeFlwr, detail
     assert found["reason"].startswith("FileNotFoundError: no digits" if details == "N/A" else "ServerApp failed with")
 
 
+def test_failed_run_without_results_names_the_nodes_error(places: Places, flwr: FakeFlwr) -> None:
+    flwr.run_states("finished:failed", **{"status-details": "ServerApp failed"})
+    flwr.logs(recorded("completed_without_results"))
+    assert "ServerApp failed; first error of a node: node 29" in watch(new_record(places), flwr)["reason"]
+
+
 def test_stopped_run_says_what_it_waited_for(places: Places, flwr: FakeFlwr) -> None:
     flwr.run_states("finished:stopped")
     flwr.logs(recorded("stopped_while_waiting"))

@@ -32,7 +32,6 @@ TRACEBACK = "Traceback (most recent call last):"
 NODE_EXCEPTION = re.compile(r"^<class '(?:builtins\.)?([\w.]+)'>:<(['\"])(.*)\2>$")
 TAIL_LINES = 40
 MAX_TEXT = 500
-NOT_FINITE = re.compile(r"(?<![\w'\"])(nan|inf)(?![\w'\"])")
 
 
 class RunLog:
@@ -150,7 +149,7 @@ def metrics(text: str) -> dict[str, Any] | None:
     Values that JSON cannot hold (nan, inf) become None: a diverged model must not make the record unreadable.
     """
     try:
-        value = ast.literal_eval(NOT_FINITE.sub("None", text).replace("-None", "None"))
+        value = ast.literal_eval(_NotFinite().visit(ast.parse(text, mode="eval")))
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
     if not isinstance(value, dict):
@@ -162,3 +161,14 @@ def metrics(text: str) -> dict[str, Any] | None:
         if number is None or isinstance(number, (int, float, list)):
             result[str(key)] = number
     return result
+
+
+class _NotFinite(ast.NodeTransformer):
+    """Python prints nan and inf as names, which are no literals: None takes their place."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Constant(None) if node.id in ("nan", "inf") else node
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
+        self.generic_visit(node)
+        return node.operand if isinstance(node.operand, ast.Constant) and node.operand.value is None else node

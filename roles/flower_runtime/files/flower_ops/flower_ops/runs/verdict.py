@@ -45,6 +45,9 @@ def add_answer(record: dict[str, Any], answer: Mapping[str, Any], log_error: str
         details = answer.get("status-details")
         told = details if details not in UNKNOWN else log_error
         record["reason"] = str(told or "Flower gave no reason; read the last lines of the log")[:1000]
+        errors = [error for one in record["rounds"] for error in one.get("errors", [])]
+        if trained_nothing(record) and errors:
+            record["reason"] += f"; first error of a node: {errors[0]}"
     elif status == "finished:stopped":
         record["reason"] = "stopped on request" + (f" while {record['waiting']}" if record.get("waiting") else "")
     elif status == "finished:completed":
@@ -72,7 +75,7 @@ def missing_results(record: Mapping[str, Any]) -> str | None:
 
 def trained_nothing(record: Mapping[str, Any]) -> bool:
     """Whether rounds were run and not one node's result arrived in any of them."""
-    counted = [one["results"] for one in record["rounds"] if one["results"] is not None]
+    counted = [one["results"] for one in record["rounds"] if one.get("results") is not None]
     return bool(counted) and not any(counted)
 
 
