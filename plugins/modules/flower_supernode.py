@@ -28,13 +28,13 @@ options:
   state:
     description:
       - V(present) admits the SuperNode, V(absent) removes it and frees its partition.
-      - V(list) only returns all members.
     type: str
-    choices: [present, absent, list]
+    choices: [present, absent]
     default: present
   name:
-    description: Name of the SuperNode, unique on its site. Needed unless O(state=list).
+    description: Name of the SuperNode, unique on its site.
     type: str
+    required: true
   site:
     description: Site that the SuperNode is on.
     type: str
@@ -50,6 +50,7 @@ options:
     type: path
     default: /opt/flower/venv/bin/flower-ops
 seealso:
+  - module: opennebula.flower.flower_supernode_info
   - module: opennebula.flower.flower_node
 """
 
@@ -68,11 +69,6 @@ member:
     - The SuperNode with its C(site), C(name), C(partition_id), C(num_partitions), C(node_id) and C(public_key).
   returned: when O(state=present)
   type: dict
-members:
-  description: All members of the federation.
-  returned: when O(state=list)
-  type: list
-  elements: dict
 num_partitions:
   description: Number of data partitions of the federation.
   returned: success
@@ -83,7 +79,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.opennebula.flower.plugins.module_utils.flower.ops import BINARY, call, finish
 
-ACTIONS = {"present": "add", "absent": "remove", "list": "list"}
+ACTIONS = {"present": "add", "absent": "remove"}
 
 
 def main() -> None:
@@ -91,23 +87,21 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": list(ACTIONS), "default": "present"},
-            "name": {"type": "str"},
+            "name": {"type": "str", "required": True},
             "site": {"type": "str", "default": "local"},
             # A public key is no secret, whatever its name makes Ansible think.
             "public_key": {"type": "str", "no_log": False},
             "binary": {"type": "path", "default": BINARY},
         },
-        required_if=[("state", "present", ["name"]), ("state", "absent", ["name"])],
         supports_check_mode=True,
     )
     parameters = module.params
     arguments = ["member", ACTIONS[parameters["state"]], "--json", "--site", parameters["site"]]
-    if parameters["name"]:
-        arguments += ["--name", parameters["name"]]
+    arguments += ["--name", parameters["name"]]
     if module.check_mode:
         arguments.append("--check")
     code, answer = call(module, parameters["binary"], arguments, parameters["public_key"] or "")
-    kept = {key: answer[key] for key in ("member", "members", "num_partitions") if key in answer}
+    kept = {key: answer[key] for key in ("member", "num_partitions") if key in answer}
     finish(module, code, answer, **kept)
 
 

@@ -89,18 +89,19 @@ def install(archive: Path, environment: Path) -> None:
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data") if hasattr(tarfile, "data_filter") else tar.extractall(folder)
         wheels = sorted(Path(folder).rglob("*.whl"))
-        requirements = next(Path(folder).rglob("requirements.txt"), None)
         pip = next((wheel for wheel in wheels if wheel.name.startswith("pip-")), None)
-        if pip is None or requirements is None:
-            raise InstallError(f"{archive} is not a wheelhouse: it holds no pip or no requirements.txt; build it again")
+        if pip is None:
+            raise InstallError(f"{archive} is not a wheelhouse: there is no pip in it; build it again")
         run([sys.executable, "-m", "venv", "--without-pip", str(environment)], "Making the environment")
         python = str(environment / "bin" / "python")
         offline = ["--no-index", "--find-links", str(pip.parent)]
         # pip runs from its own wheel, and only to install uv: uv installs and compiles the rest many times faster.
         run([python, f"{pip}/pip", "install", "--quiet", "--no-cache-dir", *offline, "uv"], "Installing uv")
         uv = str(environment / "bin" / "uv")
-        base = [uv, "pip", "install", "--quiet", "--no-cache", "--offline", "--python", python, "--compile-bytecode"]
-        run([*base, *offline, "--requirement", str(requirements)], "Installing the wheels")
+        # The control machine has resolved what belongs together: nothing is left to choose here.
+        rest = [str(wheel) for wheel in wheels if wheel != pip and not wheel.name.startswith("uv-")]
+        base = [uv, "pip", "install", "--quiet", "--no-cache", "--offline", "--no-index", "--no-deps"]
+        run([*base, "--python", python, "--compile-bytecode", *rest], "Installing the wheels")
 
 
 def retire(environments: Path, keep: set[str]) -> None:

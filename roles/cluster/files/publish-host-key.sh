@@ -7,7 +7,7 @@ tries=0
 # The token goes in by standard input: an argument could be read by every process.
 until printf 'header = "X-ONEGATE-TOKEN: %s"\nheader = "X-ONEGATE-VMID: %s"\n' "$TOKENTXT" "$VMID" |
     curl --silent --fail --max-time 10 --config - --request PUT \
-      --data-binary "FL_SSH_HOST_KEY=\"$key\"" "$ONEGATE_ENDPOINT/vm"; do
+      --data-binary "FL_SSH_HOST_KEY=$key" "$ONEGATE_ENDPOINT/vm"; do
   tries=$((tries + 1))
   [ "$tries" -lt 60 ] || exit 1
   sleep 2

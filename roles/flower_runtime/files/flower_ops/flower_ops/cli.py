@@ -94,8 +94,8 @@ def _member(options: argparse.Namespace) -> int:
         options.action, options.site, options.name, options.root, options.check, sys.stdin
     )
     if options.action == "list" and not options.json:
-        for member in answer.get("members", []):
-            print(f"{member['site']}/{member['name']} partition {member['partition_id']} node {member['node_id']}")
+        for node in answer.get("supernodes", []):
+            print(f"{node['site']}/{node['name']} partition {node['partition_id']} node {node['node_id']} {node['status']}")
         return code
     return _answer(options, code, answer)
 

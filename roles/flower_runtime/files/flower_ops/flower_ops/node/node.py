@@ -118,7 +118,9 @@ class Node:
         return False
 
     def _digest(self, inputs: list[str]) -> str:
-        total = hashlib.sha256(f"{self.profile.version}\n".encode())
+        # A runtime of its own folder is another runtime, also where Flower's version is the same.
+        runtime = self.paths.at(self.paths.venv).resolve().name
+        total = hashlib.sha256(f"{self.profile.version} {runtime}\n".encode())
         for path in inputs:
             total.update(f"{path}\n".encode() + hashlib.sha256(self.files.read(path) or b"").digest())
         return total.hexdigest()

@@ -1,0 +1,184 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The whole walk as a user takes it, on real containers with real Flower. The tests build on each other, in order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import HOME, NETWORK, ROOT, Walk
+
+FLEET_PORT = 9092
+
+
+def by_role(hosts: dict[str, dict[str, Any]], role: str) -> dict[str, dict[str, Any]]:
+    return {name: values for name, values in hosts.items() if values["one_role"] == role}
+
+
+def partition(values: dict[str, Any]) -> int:
+    return int(values["one_attributes"]["FL_PARTITION_ID"])
+
+
+def supernodes(walk: Walk) -> list[dict[str, Any]]:
+    """SuperNodes as Flower itself lists them, on the SuperLink."""
+    address = next(iter(by_role(walk.hosts(), "superlink").values()))["ansible_host"]
+    return list(json.loads(walk.ssh(address, "/opt/flower/venv/bin/flower-ops member list --json"))["supernodes"])
+
+
+def test_single_site_deploys_from_a_plain_image(walk: Walk) -> None:
+    result = walk.playbook("single_site")
+    assert result.code == 0
+    online = [node for node in supernodes(walk) if node["status"] == "online"]
+    assert len(online) == 2
+
+
+def test_fleet_api_speaks_tls_with_the_federations_ca(walk: Walk) -> None:
+    superlink = next(iter(by_role(walk.hosts(), "superlink").values()))
+    ca = walk.ssh(superlink["ansible_host"], "cat /opt/flower/certs/ca.crt")
+    trusting = ssl.create_default_context(cadata=ca)
+    trusting.set_alpn_protocols(["h2"])
+    with socket.create_connection((superlink["ansible_host"], FLEET_PORT), timeout=10) as plain:
+        with trusting.wrap_socket(plain, server_hostname=superlink["ansible_host"]) as secured:
+            assert secured.version() in ("TLSv1.2", "TLSv1.3")
+    with socket.create_connection((superlink["ansible_host"], FLEET_PORT), timeout=10) as plain:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            ssl.create_default_context().wrap_socket(plain, server_hostname=superlink["ansible_host"])
+
+
+@pytest.mark.parametrize("port", [9091, 9093, 9097])
+def test_control_and_runtime_apis_are_not_reachable_from_outside(walk: Walk, port: int) -> None:
+    superlink = next(iter(by_role(walk.hosts(), "superlink").values()))
+    with pytest.raises(OSError):
+        socket.create_connection((superlink["ansible_host"], port), timeout=3)
+
+
+def test_second_run_changes_nothing_and_writes_nothing(walk: Walk) -> None:
+    before = walk.calls()["writes"]
+    result = walk.playbook("single_site")
+    assert result.code == 0
+    assert result.changed == 0
+    # What runs inside the VMs, the registrar among it, may write through OneGate; the playbook may not write at all.
+    assert walk.calls()["writes"] == before
+
+
+def test_check_mode_predicts_no_change(walk: Walk) -> None:
+    result = walk.playbook("single_site", "--check", "--diff")
+    assert result.code == 0
+    assert result.changed == 0
+
+
+def test_inventory_plugin_and_add_host_agree(walk: Walk) -> None:
+    listing = walk.folder / "list_hosts.yml"
+    listing.write_text(
+        "- import_playbook: opennebula.flower.verify\n"
+        "- hosts: localhost\n  gather_facts: false\n  tasks:\n"
+        "    - ansible.builtin.copy:\n"
+        "        content: \"{{ groups | to_json }}\"\n"
+        f"        dest: {walk.folder}/groups.json\n        mode: '0600'\n",
+        encoding="utf-8",
+    )
+    # Without the plugin's file every host comes from add_host; with it they would merge into one.
+    plugin = walk.folder / "inventory/opennebula.yml"
+    hidden = walk.folder / "opennebula.yml"
+    hosts = walk.hosts()
+    plugin.rename(hidden)
+    try:
+        assert walk.playbook(str(listing)).code == 0
+    finally:
+        hidden.rename(plugin)
+    groups = json.loads((walk.folder / "groups.json").read_text(encoding="utf-8"))
+    assert set(groups["opennebula"]) == set(hosts)
+    assert set(groups["supernode"]) == set(by_role(hosts, "supernode"))
+    assert set(groups["federation_test"]) == set(hosts)
+
+
+def place_shards(walk: Walk) -> None:
+    assert walk.playbook(str(ROOT / "demos/sklearn/prepare.yml")).code == 0
+
+
+def train(walk: Walk, report: str) -> dict[str, Any]:
+    result = walk.playbook("train", app=str(ROOT / "demos/sklearn"), train_report_dir=str(walk.folder / report))
+    assert result.code == 0
+    assert "round 3/3" in result.output
+    return dict(json.loads((walk.folder / report / "run.json").read_text(encoding="utf-8")))
+
+
+def test_two_nodes_train_three_rounds(walk: Walk) -> None:
+    place_shards(walk)
+    run = train(walk, "first")
+    assert run["status"] == "finished:completed"
+    assert [entry["round"] for entry in run["rounds"] if entry["round"]] == [1, 2, 3]
+    assert all(entry["results"] == 2 for entry in run["rounds"] if entry["round"])
+    assert run["rounds"][-1]["central"]["accuracy"] >= 0.90
+    report = (walk.folder / "first" / "index.html").read_text(encoding="utf-8")
+    assert "<svg" in report and "http://" not in report.replace("http://www.w3.org", "")
+    assert list((walk.folder / "first").glob("**/*.npz"))
+
+
+def test_scale_up_adds_a_node_that_trains_with_its_own_partition(walk: Walk) -> None:
+    assert walk.playbook("scale", federation_supernodes=3).code == 0
+    nodes = by_role(walk.hosts(), "supernode")
+    assert sorted(partition(values) for values in nodes.values()) == [0, 1, 2]
+    place_shards(walk)
+    run = train(walk, "second")
+    assert run["status"] == "finished:completed"
+    assert all(entry["results"] == 3 for entry in run["rounds"] if entry["round"])
+
+
+def test_each_vm_holds_only_its_own_shard(walk: Walk) -> None:
+    made = walk.folder / "shards"
+    subprocess.run(
+        ["python3", str(ROOT / "demos/sklearn/make_shards.py"), "--out", str(made), "--shards", "3"], check=True
+    )
+    digests = {hashlib.sha256(path.read_bytes()).hexdigest(): path.name for path in sorted(made.glob("shard*"))}
+    assert len(digests) == 3
+    for values in by_role(walk.hosts(), "supernode").values():
+        found = walk.ssh(values["ansible_host"], "find /opt/flower/data -type f -exec sha256sum {} +").split()
+        held = [digests[word] for word in found if word in digests]
+        assert len(held) == 1, f"{values['one_vm_name']} holds {held}"
+        assert str(partition(values)) in held[0]
+    superlink = next(iter(by_role(walk.hosts(), "superlink").values()))
+    everything = walk.ssh(superlink["ansible_host"], "find /opt/flower -xdev -type f -size -2M -exec sha256sum {} +")
+    assert not [name for digest, name in digests.items() if digest in everything]
+
+
+def test_no_secret_in_verbose_output(walk: Walk) -> None:
+    result = walk.playbook("verify", "-vvv")
+    assert result.code == 0
+    password = (HOME / "one_auth").read_text(encoding="utf-8").strip().partition(":")[2]
+    assert password not in result.output
+    assert "PRIVATE KEY" not in result.output
+
+
+def test_teardown_leaves_nothing(walk: Walk) -> None:
+    assert walk.playbook("teardown").code == 0
+    assert walk.playbook("teardown").changed == 0
+    assert not docker("ps", "--all", "--quiet", "--filter", f"network={NETWORK}")
+    assert walk.playbook("sandbox", sandbox_state="down").code == 0
+    assert not docker("ps", "--all", "--quiet", "--filter", f"network={NETWORK}")
+    assert NETWORK not in docker("network", "ls", "--format", "{{.Name}}").split()
+    assert not docker("volume", "ls", "--quiet", "--filter", "label=one-sandbox")
+    assert not [
+        path for path in Path("/proc").glob("[0-9]*/cmdline")
+        if b"one_sandbox" in read(path) and str(HOME).encode() in read(path)
+    ]
+
+
+def docker(*arguments: str) -> str:
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
