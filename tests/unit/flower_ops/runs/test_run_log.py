@@ -112,6 +112,7 @@ def test_tail_has_no_colours_and_an_end() -> None:
         ("{'loss': inf, 'a': -inf, 'nan': 1}", {"loss": None, "a": None, "nan": 1}),
         ("{'loss': 1e999}", {"loss": None}),
         ("{'-None': 0, 'nan inf': [nan, 1.0]}", {"-None": 0, "nan inf": [None, 1.0]}),
+        ("{'a': [1, 1e999, b'x', [2]], 'b': b'x', 'c': 'text'}", {"a": [1, None, None, None]}),
         ("{}", {}),
         ("{'x': __import__('os')}", None),
         ("not a record", None),

@@ -155,12 +155,17 @@ def metrics(text: str) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         return None
     result: dict[str, Any] = {}
-    for key, number in value.items():
-        if isinstance(number, float) and not math.isfinite(number):
-            number = None
-        if number is None or isinstance(number, (int, float, list)):
-            result[str(key)] = number
+    for key, item in value.items():
+        if isinstance(item, list):
+            result[str(key)] = [_figure(one) for one in item]
+        elif item is None or isinstance(item, (int, float)):
+            result[str(key)] = _figure(item)
     return result
+
+
+def _figure(value: Any) -> int | float | None:
+    """A number that JSON can hold, or None."""
+    return value if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
 class _NotFinite(ast.NodeTransformer):
