@@ -10,7 +10,7 @@ module: one_service_template_info
 short_description: Read service templates of OpenNebula's OneFlow
 version_added: 0.1.0
 author:
-  - opennebula.flower contributors
+  - opennebula.flower contributors (@opennebula)
 description:
   - Returns the service templates that the user may see, all of them or those of a name, an id or a federation.
 options:
@@ -26,14 +26,8 @@ options:
 extends_documentation_fragment:
   - opennebula.flower.auth
   - opennebula.flower.attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: N/A
-    details: It changes nothing.
-  idempotent:
-    support: full
+  - opennebula.flower.attributes.info_module
+  - opennebula.flower.attributes.actiongroup
 seealso:
   - module: opennebula.flower.one_service_template
 """

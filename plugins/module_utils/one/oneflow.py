@@ -10,6 +10,7 @@ uses 401 for a wrong password and for a missing right, and 500 for "not in this 
 from __future__ import annotations
 
 import json
+import os
 import re
 from html import unescape
 from http.client import HTTPException
@@ -28,6 +29,7 @@ from .errors import (
     OneError,
     OneNotFoundError,
     OneTimeoutError,
+    OneUsageError,
 )
 from .settings import Settings, is_loopback
 
@@ -42,6 +44,12 @@ class OneFlow:
     """Calls of one OneFlow server as one user; each has the time-out of the settings, and nothing is retried."""
 
     def __init__(self, settings: Settings) -> None:
+        ca_path = settings.ca_path
+        if ca_path and os.path.isdir(ca_path) and settings.validate_certs and settings.oneflow_url.startswith("https:"):
+            raise OneUsageError(
+                f"ca_path {ca_path} is a folder, which the client of OneFlow cannot read",
+                hint="give the file with the certificates of the authorities",
+            )
         self._settings = settings
         self.url = settings.oneflow_url.rstrip("/")
         self.calls = 0

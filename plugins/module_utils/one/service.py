@@ -137,7 +137,7 @@ def is_secret_input(definition: Any) -> bool:
 
 def vm_ids(service: Mapping[str, Any], roles: Sequence[str] | None = None) -> list[int]:
     """The ids of the VMs of a service view, of all its roles or of some."""
-    wanted = service["roles"] if roles is None else roles
+    wanted = roles or service["roles"]
     return sorted(number for name in wanted for number in service["roles"][name]["vms"])
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from collections.abc import Callable, Sequence
 
 from .connection import Connection
-from .errors import OneActionError, OneError, OneNotFoundError, OneUsageError
+from .errors import OneActionError, OneError, OneFailedStateError, OneNotFoundError, OneUsageError
 from .hosts import address_of
 from .oneflow import OneFlow
 from .service import BUSY_STATES, GOING_STATES, last_messages, service_view, vm_ids
@@ -24,6 +24,8 @@ from .wait import wait_for
 
 #: States in which all VMs that are wanted are there and running; COOLDOWN only forbids the next scaling.
 UP_STATES = frozenset({"RUNNING", "COOLDOWN"})
+
+AFTER_FAILURE = "correct the cause, then use state recovered to try again or state absent to remove it"
 
 
 @dataclass
@@ -89,16 +91,20 @@ class ServiceOps:
         waiting = self._waiting
         if waiting.target == "none":
             return self._with_vms(known) if known else self.load(service_id)
-        seen = wait_for(
-            lambda: self._look(service_view(self.flow.service(service_id))),
-            self._is_up,
-            lambda state: self._failure(state, known_failure),
-            what=f"service {service_id} ({self._goal()})",
-            timeout=waiting.timeout,
-            interval=waiting.interval,
-            describe=self._describe,
-            known=self._look(known) if known else None,
-        )
+        try:
+            seen = wait_for(
+                lambda: self._look(service_view(self.flow.service(service_id))),
+                self._is_up,
+                lambda state: self._failure(state, known_failure),
+                what=f"service {service_id} ({self._goal()})",
+                timeout=waiting.timeout,
+                interval=waiting.interval,
+                describe=self._describe,
+                known=self._look(known) if known else None,
+            )
+        except OneFailedStateError as error:
+            error.hint = AFTER_FAILURE
+            raise
         return seen if seen.vms or seen.service is None else self._with_vms(seen.service)
 
     def _goal(self) -> str:
@@ -118,9 +124,7 @@ class ServiceOps:
         by_id = {vm["id"]: vm for vm in state.vms}
         missing = []
         for role in self._waiting.roles or service["roles"]:
-            details = service["roles"].get(role)
-            if details is None:
-                raise OneUsageError(f"service {service['name']} has no role {role}", hint="correct wait_roles")
+            details = service["roles"][role]
             ready = [number for number in details["vms"] if number in by_id and self._vm_is_up(by_id[number])]
             if len(ready) != details["cardinality"] or len(details["vms"]) != details["cardinality"]:
                 missing.append(f"role {role}: {len(ready)} of {details['cardinality']} VMs are up")
@@ -142,11 +146,13 @@ class ServiceOps:
             return "the service is on hold; release it first"
         if name in GOING_STATES:
             return f"the service is {name}: somebody else is removing it"
-        if name == "WARNING":
-            parked = [vm for vm in state.vms if vm["state"] in PARKED]
-            if parked:
-                return f"the service is WARNING: {waiting_words(parked)}"
-        return failures(state.vms) or None
+        # A VM of a role that nobody waits for does not matter here.
+        wanted = set(vm_ids(service, self._waiting.roles))
+        vms = [vm for vm in state.vms if vm["id"] in wanted]
+        parked = [vm for vm in vms if vm["state"] in PARKED]
+        if name == "WARNING" and parked:
+            return f"the service is WARNING: {waiting_words(parked)}"
+        return failures(vms) or None
 
     def explain(self, service: dict[str, Any]) -> str:
         """Why a service is in a failed state: its log and what its VMs say."""

@@ -25,7 +25,7 @@ from .service import (
     service_view,
     vm_ids,
 )
-from .service_ops import ServiceOps, ServiceState, Waiting
+from .service_ops import AFTER_FAILURE, ServiceOps, ServiceState, Waiting
 from .service_request import merge_template, network_values
 from .states import SERVICE_FAILURES
 from .xml import permissions
@@ -63,7 +63,7 @@ class ServiceResource(Resource[ServiceState]):
 
     @staticmethod
     def waiting(params: Mapping[str, Any]) -> Waiting:
-        """The waiting options of the module; wait_roles without wait_for means `vms`."""
+        """What the options of the module ask to wait for."""
         return Waiting(
             target=params["wait_for"] if params["wait"] else "none",
             timeout=params["wait_timeout"],
@@ -113,11 +113,12 @@ class ServiceResource(Resource[ServiceState]):
         service = state.service
         if service is None:
             return {}
-        return {
+        shown = {
             "name": service["name"],
             "permissions": service["permissions"],
             "roles": {name: {"cardinality": role["cardinality"]} for name, role in service["roles"].items()},
         }
+        return {key: value for key, value in shown.items() if value is not None}
 
     # -- planning ---------------------------------------------------------------------------------------------------
 
@@ -194,7 +195,7 @@ class ServiceResource(Resource[ServiceState]):
         if service["state"] in SERVICE_FAILURES:
             raise OneFailedStateError(
                 f"service {name} (id {number}): {self._ops.explain(service)}",
-                hint="correct the cause, then use state recovered to try again or state absent to remove it",
+                hint=AFTER_FAILURE,
             )
         self._check_wait_roles(service["roles"], name)
         unknown = {role: count for role, count in self._asked.items() if role not in service["roles"]}

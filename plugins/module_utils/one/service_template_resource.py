@@ -77,11 +77,12 @@ class ServiceTemplateResource(Resource["View | None"]):
     def view(self, state: View | None) -> Any:
         if state is None:
             return {}
-        return {
+        shown = {
             "name": state["name"],
             "permissions": state["permissions"],
             "template": comparable(state["template"]),
         }
+        return {key: value for key, value in shown.items() if value is not None}
 
     # -- planning ---------------------------------------------------------------------------------------------------
 

@@ -64,7 +64,8 @@ def test_only_machines_that_can_be_reached_are_hosts() -> None:
 
 def test_a_network_is_chosen_by_name_or_id_and_ipv6_will_do() -> None:
     assert address_of(vm(1), "private") == address_of(vm(1), 0) == address_of(vm(1), "0") == "10.0.0.1"
-    assert address_of(vm(1, nics=[{"network": "n", "network_id": 3, "ip": None, "ip6": "2001:db8::1"}])) == "2001:db8::1"
+    six = {"network": "n", "network_id": 3, "ip": None, "ip6": "2001:db8::1"}
+    assert address_of(vm(1, nics=[six])) == "2001:db8::1"
     assert address_of(vm(1, nics=[])) is None
 
 

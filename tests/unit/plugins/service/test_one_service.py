@@ -108,7 +108,8 @@ def test_user_inputs_and_networks_reach_the_vms(cloud: Cloud) -> None:
     })
     assert "user input ROUNDS needs a value" in cloud.fails(MODULE, name=name, template=name)
     given = {"ROUNDS": 5, "TLS": False, "ADMIN_PASSWORD": "hush"}
-    result = cloud.ok(MODULE, name=name, template=name, user_inputs_values=given, networks_values={"Private": "private"})
+    networks = {"Private": "private"}
+    result = cloud.ok(MODULE, name=name, template=name, user_inputs_values=given, networks_values=networks)
     attributes = result["service"]["vms"][0]["attributes"]
     assert (attributes["ROUNDS"], attributes["TLS"], attributes["SITE"]) == ("5", "NO", "here")
     assert result["service"]["networks_values"] == {"Private": {"id": "0"}}
@@ -224,6 +225,8 @@ def test_a_stopped_vm_forbids_scaling_and_ends_the_wait(cloud: Cloud) -> None:
     text = cloud.fails(MODULE, name=name, roles=[{"name": "supernode", "cardinality": 3}])
     assert "is WARNING and cannot be scaled" in text and f"VM {vm_id} is POWEROFF" in text
     assert len(cloud.ok(MODULE, name=name, wait_for="none")["hosts"]) == 2
+    # Who waits for another role is not held up.
+    assert len(cloud.ok(MODULE, name=name, wait_for="vms", wait_roles=["superlink"])["hosts"]) == 2
     cloud.connection.call("one.vm.action", "resume", vm_id)
     cloud.in_state(name, "RUNNING")
     assert len(cloud.ok(MODULE, name=name)["hosts"]) == 3

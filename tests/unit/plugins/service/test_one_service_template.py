@@ -193,7 +193,8 @@ def test_what_cannot_be_is_said(cloud: Cloud, params: dict[str, Any], sentence: 
 def test_info_by_name_id_and_mark(cloud: Cloud) -> None:
     one, two = cloud.name("i"), cloud.name("i")
     ids = [
-        cloud.ok(MODULE, name=name, template={"roles": []}, mark="info")["service_template"]["id"] for name in (one, two)
+        cloud.ok(MODULE, name=name, template={"roles": []}, mark="info")["service_template"]["id"]
+        for name in (one, two)
     ]
     info = "one_service_template_info"
     assert [item["id"] for item in cloud.ok(info, mark="info")["service_templates"]] == ids

@@ -37,7 +37,12 @@ def test_a_failed_vm_ends_the_wait_with_its_own_words(cloud: Cloud) -> None:
         text = cloud.fails(MODULE, name=name, template=name, wait_for=wait_for, wait_timeout=60)
         assert time.monotonic() - start < 20
         assert "qemu said no" in text and "VM " in text
-    assert "use state recovered to try again or state absent" in text
+        assert "use state recovered to try again or state absent" in text
+    cloud.in_state(name, "FAILED_DEPLOYING")
+    cloud.sandbox.calls.reset()
+    text = cloud.fails(MODULE, name=name, template=name, roles=[{"name": "supernode", "cardinality": 3}])
+    assert "the service is FAILED_DEPLOYING" in text and "use state recovered" in text
+    assert cloud.sandbox.calls.writes == 0
 
 
 def test_recover_after_the_cause_is_gone(cloud: Cloud) -> None:

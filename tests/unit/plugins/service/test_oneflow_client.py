@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from socketserver import ThreadingTCPServer
 from typing import Any
 
@@ -158,3 +159,9 @@ def test_a_proxy_of_the_environment_is_not_used_for_this_machine(
     monkeypatch.delenv("no_proxy", raising=False)
     server.body = '{"DOCUMENT_POOL": {}}'
     assert client(server).services() == []
+
+
+def test_a_folder_of_authorities_is_refused(tmp_path: Path) -> None:
+    settings = Settings("https://one/RPC2", "a", "b", ca_path=str(tmp_path), oneflow_url="https://one:2474")
+    with pytest.raises(errors.OneUsageError, match="is a folder"):
+        OneFlow(settings)
