@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 VM_WAIT = 30.0
 """Seconds that a VM, an image or a service step may take on any endpoint."""
 RUNNING = ("3", "3")
+_UNDO_FAILURES = (AssertionError, ValueError, xmlrpc.client.Error, requests.RequestException, OSError)
 
 
 @dataclass
@@ -63,6 +64,10 @@ class Cloud:
     prefix: str = field(default_factory=lambda: f"conf-{uuid.uuid4().hex[:6]}")
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _undo: list[Callable[[], Any]] = field(default_factory=list)
+
+    def fresh(self) -> Cloud:
+        """The same endpoint, with objects of its own."""
+        return Cloud(self.url, self.oneflow, self.onegate, self.username, self.password, self.tokens)
 
     def name(self) -> str:
         """A name that nothing else has."""
@@ -137,7 +142,7 @@ class Cloud:
     def clean(self) -> None:
         """Undo everything, the last first."""
         while self._undo:
-            with contextlib.suppress(AssertionError, ValueError, xmlrpc.client.Error, requests.RequestException, OSError):
+            with contextlib.suppress(*_UNDO_FAILURES):
                 self._undo.pop()()
 
     def image(self, text: str = "", session: str | None = None) -> int:
@@ -149,7 +154,9 @@ class Cloud:
         return image_id
 
     def wait_image(self, image_id: int, state: str) -> None:
-        self.until(lambda: self.xml("one.image.info", image_id).findtext("STATE") == state, f"image {image_id} {state}")
+        self.until(
+            lambda: self.xml("one.image.info", image_id).findtext("STATE") == state, f"image {image_id} in {state}"
+        )
 
     def template(self, text: str = "", session: str | None = None) -> int:
         """A VM template that is scheduled on the tests' own host."""
@@ -222,7 +229,7 @@ class Cloud:
         while not reached():
             assert time.monotonic() < deadline, f"after {seconds:.0f} s still not: {what}"
             time.sleep(pause)
-            pause = min(pause * 1.5, 0.5)
+            pause = min(pause * 1.3, 0.3)
 
 
 def _request(method: str, url: str, body: Any, **options: Any) -> Answer:
@@ -254,6 +261,7 @@ def _sandbox_tokens() -> Callable[[int], str] | None:
 
     store = Store(Path(home) / "one.db")
     try:
-        return Tokens(store.meta()["secret"]).issue
+        tokens: Callable[[int], str] = Tokens(store.meta()["secret"]).issue
+        return tokens
     finally:
         store.close()

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One suite for any cloud.
 
-ONE_URL, ONE_USERNAME, ONE_PASSWORD (an administrator's), ONEFLOW_URL and ONEGATE_URL name the endpoint; without ONE_URL a
-sandbox in this process is tested. The cloud must know the dummy drivers. Everything the tests need they make, and remove.
+ONE_URL, ONE_USERNAME, ONE_PASSWORD (an administrator's), ONEFLOW_URL and ONEGATE_URL name the endpoint; without ONE_URL
+a sandbox in this process is tested. The cloud must know the dummy drivers. Everything the tests need they make, and
+remove. ONE_SANDBOX_HOME names the home of a sandbox in another process, whose OneGate tokens cannot be derived.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conformance_client import Cloud, from_environment
+
+from .conformance_client import Cloud, from_environment
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,7 +44,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 @pytest.fixture(scope="session")
 def ground(endpoint: Cloud) -> Iterator[dict[str, Any]]:
     """What all tests share: a host, a network and a template that uses both. Removed at the end."""
-    base = Cloud(endpoint.url, endpoint.oneflow, endpoint.onegate, endpoint.username, endpoint.password, endpoint.tokens)
+    base = endpoint.fresh()
     try:
         host = base.ok("one.host.allocate", base.name(), "dummy", "dummy", 0)
         base.undo(lambda: base.ok("one.host.delete", host))
@@ -67,7 +69,7 @@ def ground(endpoint: Cloud) -> Iterator[dict[str, Any]]:
 @pytest.fixture
 def cloud(endpoint: Cloud, ground: dict[str, Any]) -> Iterator[Cloud]:
     """The cloud for one test; what the test made through it goes at the end, also when it fails."""
-    mine = Cloud(endpoint.url, endpoint.oneflow, endpoint.onegate, endpoint.username, endpoint.password, endpoint.tokens)
+    mine = endpoint.fresh()
     try:
         yield mine
     finally:

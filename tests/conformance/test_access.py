@@ -9,7 +9,8 @@ import xmlrpc.client
 from typing import Any
 
 import pytest
-from conformance_client import Cloud
+
+from .conformance_client import Cloud
 
 
 def test_version(cloud: Cloud) -> None:

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from conformance_client import Cloud
+
+from .conformance_client import Cloud
 
 TYPE = 101
 

@@ -9,7 +9,8 @@ import json
 from typing import Any
 
 import pytest
-from conformance_client import RUNNING, Cloud
+
+from .conformance_client import RUNNING, Cloud
 
 UNDEPLOYING, WARNING, DEPLOYING, UP, SCALING, COOLDOWN = 3, 4, 1, 2, 8, 10
 FAILED_DEPLOYING = 7
@@ -86,7 +87,8 @@ def test_gate_and_parents(cloud: Cloud, ground: dict[str, Any]) -> None:
     assert messages == [f"New state: {state}" for state in ("DEPLOYING_NETS", "DEPLOYING", "RUNNING")]
     assert {entry["severity"] for entry in body["log"]} == {"I"}
     assert cloud.flow("DELETE", path).status == 204
-    children, seen = nodes(body, "child"), []
+    children = nodes(body, "child")
+    seen: list[tuple[str, str]] = []
     cloud.until(lambda: _gone(cloud, service, seen), "service gone")
     assert all(cloud.vm_state(vm_id)[0] == "6" for vm_id in (parent, *children))
     assert ("child", "parent") in seen, "the child ends before its parent"
@@ -124,10 +126,14 @@ def test_scale(cloud: Cloud, ground: dict[str, Any]) -> None:
         answer = cloud.flow("POST", path, {"role_name": name, "cardinality": wanted, "force": False})
         assert (answer.status, answer.text) == (500, text)
     assert cloud.flow("POST", path, {"role_name": "web", "cardinality": 2, "force": False}).status == 204
-    states = {cloud.service_body(service)["state"]}
-    cloud.until(lambda: states.add(cloud.service_body(service)["state"]) or UP in states, "RUNNING after scaling")
-    assert SCALING in states
-    assert COOLDOWN in states
+    states: list[int] = []
+
+    def running_again() -> bool:
+        states.append(cloud.service_body(service)["state"])
+        return states[-1] == UP
+
+    cloud.until(running_again, "RUNNING after scaling")
+    assert set(states) == {SCALING, COOLDOWN, UP}
     body = cloud.service_body(service)
     grown = nodes(body)
     assert grown[:1] == first
@@ -155,7 +161,8 @@ def test_warning(cloud: Cloud, ground: dict[str, Any]) -> None:
     body = cloud.wait_service(service, WARNING)
     assert part(body, "web")["state"] == WARNING
     for action, params in (("remove_role", {"role": "web"}), ("add_role", {"role": role(ground, "x")})):
-        answer = cloud.flow("POST", f"/service/{service}/role_action", {"action": {"perform": action, "params": params}})
+        body = {"action": {"perform": action, "params": params}}
+        answer = cloud.flow("POST", f"/service/{service}/role_action", body)
         assert (answer.status, answer.text) == (500, "Cannot modify roles in state: WARNING")
     cloud.ok("one.vm.action", "resume", vm)
     cloud.wait_service(service, UP)

@@ -10,7 +10,8 @@ import re
 from typing import Any
 
 import pytest
-from conformance_client import Cloud
+
+from .conformance_client import Cloud
 
 HTML = "text/html;charset=utf-8"
 
@@ -118,7 +119,8 @@ def test_refused(cloud: Cloud, template: Any, text: str) -> None:
         ),
         (
             {"min_vms": 0, "max_vms": 2,
-             "scheduled_policies": [{"type": "CHANGE", "adjust": 1, "recurrence": "0 9 * * mon-fri", "start_time": "1"}]},
+             "scheduled_policies": [
+                 {"type": "CHANGE", "adjust": 1, "recurrence": "0 9 * * mon-fri", "start_time": "1"}]},
             "Role 'a', scheduled policy #0 must define 'start_time' or 'recurrence', but not both",
         ),
     ],

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conformance_client import RUNNING, Cloud
+
+from .conformance_client import RUNNING, Cloud
 
 JSON = "application/json;charset=utf-8"
 
@@ -17,8 +18,8 @@ JSON = "application/json;charset=utf-8"
 @pytest.fixture(scope="module")
 def service(endpoint: Cloud, ground: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """A running service of one parent and one child, and a VM outside of it."""
-    cloud = Cloud(endpoint.url, endpoint.oneflow, endpoint.onegate, endpoint.username, endpoint.password, endpoint.tokens)
-    role = {"type": "vm", "cardinality": 1, "template_id": ground["template"], "min_vms": 1, "max_vms": 3, "cooldown": 0}
+    cloud = endpoint.fresh()
+    role = {"type": "vm", "cardinality": 1, "template_id": ground["template"], "max_vms": 3, "cooldown": 0}
     try:
         template = cloud.service_template(
             {"name": cloud.name(), "deployment": "straight", "roles": [

@@ -9,7 +9,8 @@ from typing import Any
 
 import pyone
 import pytest
-from conformance_client import Cloud
+
+from .conformance_client import Cloud
 
 
 def _client(cloud: Cloud, session: str | None = None) -> Any:

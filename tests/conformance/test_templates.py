@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conformance_client import Cloud
+
+from .conformance_client import Cloud
 
 
 def test_allocate_and_read(cloud: Cloud) -> None:
-    text = 'VCPU="1"\nCONTEXT=[NETWORK="YES",START_SCRIPT="echo \\"hi\\""]\nLABELS="a,b"\nNIC=[NETWORK="x"]\nNIC=[NETWORK="y"]'
-    template = cloud.template(text)
+    nics = 'NIC=[NETWORK="x"]\nNIC=[NETWORK="y"]'
+    template = cloud.template(f'CONTEXT=[NETWORK="YES",START_SCRIPT="echo \\"hi\\""]\nLABELS="a,b"\n{nics}')
     info = cloud.xml("one.template.info", template)
     assert info.tag == "VMTEMPLATE"
     assert info.findtext("TEMPLATE/CONTEXT/START_SCRIPT") == 'echo "hi"'
@@ -71,7 +72,8 @@ def test_rename_clone_delete(cloud: Cloud) -> None:
         f"{copy}",
     )
     assert cloud.ok("one.template.delete", copy, False) == copy
-    assert cloud.error("one.template.delete", copy, False) == (1024, f"Error getting virtual machine template [{copy}].")
+    gone = (1024, f"Error getting virtual machine template [{copy}].")
+    assert cloud.error("one.template.delete", copy, False) == gone
     assert cloud.ok("one.template.rename", template, copy_name) == template
 
 

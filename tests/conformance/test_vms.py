@@ -9,7 +9,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from conformance_client import RUNNING, Cloud
+
+from .conformance_client import RUNNING, Cloud
 
 POWEROFF, DONE, HOLD = ("8", "0"), ("6", "0"), ("2", "0")
 

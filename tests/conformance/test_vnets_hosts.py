@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conformance_client import Cloud
+
+from .conformance_client import Cloud
 
 
 def _network(cloud: Cloud) -> tuple[int, str]:

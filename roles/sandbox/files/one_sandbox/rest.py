@@ -11,11 +11,17 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
 _LOG = logging.getLogger(__name__)
 _MAX_BODY = 16 * 1024 * 1024
+
+
+class Headers(Protocol):
+    """Header fields by name, whatever the case."""
+
+    def get(self, name: str, /) -> str | None: ...
 
 
 @dataclass
@@ -24,7 +30,7 @@ class Request:
 
     method: str
     path: str
-    headers: Mapping[str, str]
+    headers: Headers
     query: dict[str, str] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     body: str = ""

@@ -54,7 +54,7 @@ class DockerDriver:
         """Create the bridge named BRIDGE, its subnet from NETWORK_ADDRESS and NETWORK_MASK. Raises DriverError."""
         name = str(vnet.get("BRIDGE") or "")
         if not name:
-            raise DriverError(f"Virtual network {vnet.get('NAME')} has no BRIDGE, which names its network on the engine.")
+            raise DriverError(f"Virtual network {vnet.get('NAME')} has no BRIDGE, the name of the engine's network.")
         with self._engine() as client:
             found = [item for item in client.networks.list(names=[name]) if item.name == name]
             if found:
@@ -64,9 +64,8 @@ class DockerDriver:
 
             subnet = subnet_of(vnet) or self._subnets.get(name)
             pools = [IPAMPool(subnet=subnet, gateway=vnet.get("GATEWAY") or None)] if subnet else None
-            client.networks.create(
-                name, driver="bridge", labels={LABEL: self._home}, ipam=IPAMConfig(pool_configs=pools) if pools else None
-            )
+            ipam = IPAMConfig(pool_configs=pools) if pools else None
+            client.networks.create(name, driver="bridge", labels={LABEL: self._home}, ipam=ipam)
 
     # -- images --------------------------------------------------------------------------------------------------
 
@@ -218,7 +217,7 @@ class DockerDriver:
         except ImageNotFound:
             image = next(dict(item) for item in vm.images if item.get("SOURCE") == source)
             if not image.get("PATH"):
-                raise DriverError(f"The engine has lost image {source} of VM {vm.id}; create the image again.") from None
+                raise DriverError(f"The engine lost image {source} of VM {vm.id}; create the image again.") from None
             self.import_image(image)
 
     def _name(self, vm: VmSpec) -> str:
@@ -293,7 +292,7 @@ def root_source(vm: VmSpec) -> str:
     for image in vm.images:
         if image.get("SOURCE"):
             return image["SOURCE"]
-    raise DriverError(f"VM {vm.id} has no disk to boot from; its template needs an image made of a root file system tar.")
+    raise DriverError(f"VM {vm.id} has no disk to boot from; its template needs an image of a root file system tar.")
 
 
 def subnet_of(vnet: dict[str, Any]) -> str | None:

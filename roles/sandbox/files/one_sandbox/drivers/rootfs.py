@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tarfile
 from pathlib import Path
@@ -45,9 +46,7 @@ def content_hash(path: Path) -> str:
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
             hasher.update(chunk)
-    try:
+    # A folder that cannot be written only costs the time to hash again.
+    with contextlib.suppress(OSError):
         note.write_text(f"{hasher.hexdigest()} {stamp}\n")
-    except OSError:
-        # A folder that cannot be written only costs the time to hash again.
-        pass
     return hasher.hexdigest()

@@ -39,7 +39,7 @@ class Cron:
             fields[3] = fields[3].replace(name, str(number))
         for number, name in enumerate(_DAYS):
             fields[4] = fields[4].replace(name, str(number))
-        sets = [_values(field, *limits) for field, limits in zip(fields, _LIMITS)]
+        sets = [_values(field, *limits) for field, limits in zip(fields, _LIMITS, strict=True)]
         self._minutes, self._hours, self._days, self._months, weekdays = sets
         self._weekdays = {day % 7 for day in weekdays}
         # Both restricted means either: the rule of cron.

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Optional
+from typing import Any
 
-Number = Optional[float]
-Lookup = Callable[[str], Number]
+Lookup = Callable[[str], "float | None"]
 """Name of an attribute (upper case) to its mean over the role's VMs, None when no VM has it."""
 
 _COMPARE: dict[str, Callable[[float, float], bool]] = {

@@ -10,8 +10,8 @@ import time
 from typing import Any
 
 from .errors import BAD_REQUEST, FlowError
-from .rules import validate
 from .ruby import deep_merge
+from .rules import validate
 from .states import ROLE, SERVICE
 from .validator import ValidationError
 

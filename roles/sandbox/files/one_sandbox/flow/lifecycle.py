@@ -303,7 +303,7 @@ class Lifecycle(Reactions):
                                  service_id, role, target, error)  # fmt: skip
 
     def _wanted(self) -> list[tuple[int, str, int]]:
-        wanted = []
+        wanted: list[tuple[int, str, int]] = []
         session = self.oned.session_for(0)
         with self.lock:
             for document in self.documents.pool(session, SERVICE):

@@ -12,8 +12,8 @@ from typing import Any
 from ..oned.core import Oned
 from . import cron, expression
 from .role import DEFAULT_COOLDOWN, Role
-from .rules import parse_time
 from .ruby import to_int
+from .rules import parse_time
 from .service import Service
 from .vms import read_vms, state_of
 
@@ -25,7 +25,7 @@ class Policies:
 
     def __init__(self, oned: Oned, interval: float) -> None:
         self._oned = oned
-        self._interval = interval
+        self.interval = interval
         self._next = 0.0
 
     def due(self) -> bool:
@@ -33,7 +33,7 @@ class Policies:
         now = time.monotonic()
         if now < self._next:
             return False
-        self._next = now + self._interval
+        self._next = now + self.interval
         return True
 
     def evaluate(self, service: Service) -> tuple[list[tuple[str, int]], bool]:

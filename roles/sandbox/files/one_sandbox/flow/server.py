@@ -105,7 +105,7 @@ class FlowServer:
             raise FlowError("Invalid credentials", 401) from None
 
     def _unknown(self, request: Request) -> Response:
-        base = f"http://{request.headers.get('Host', '')}"
+        base = f"http://{request.headers.get('Host') or ''}"
         path = html.escape(request.path, quote=True).replace("/", "&#x2F;")
         page = _NOT_FOUND % {"base": base, "method": request.method.lower(), "path": path}
         return Response(404, page.replace(f"'{path}'", f"&#x27;{path}&#x27;"))

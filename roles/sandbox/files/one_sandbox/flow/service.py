@@ -20,8 +20,8 @@ from .states import FAILED, ROLE, SERVICE, SERVICE_STATES, TRANSIENT
 
 _LOG_LENGTH = 50
 _IMMUTABLE = (
-    "user_inputs", "user_inputs_values", "deployment", "log", "name", "networks", "networks_values", "ready_status_gate",
-    "state", "start_time",
+    "user_inputs", "user_inputs_values", "deployment", "log", "name", "networks", "networks_values",
+    "ready_status_gate", "state", "start_time",
 )  # fmt: skip
 _ROLE_IMMUTABLE = ("cardinality", "last_vmname", "nodes", "parents", "state", "template_id")
 

@@ -14,8 +14,8 @@ from ..oned.records import Session
 from ..oned.template import xml_to_dict
 from .documents import SERVICE_TEMPLATE, Document, Documents
 from .errors import BAD_REQUEST, FlowError
-from .rules import validate
 from .ruby import JsonError, load_json, to_int
+from .rules import validate
 from .validator import ValidationError
 
 _IMMUTABLE = "registration_time"

@@ -58,14 +58,10 @@ def _object(value: Any, schema: Schema, key: str) -> Any:
         if value.get(name) is not None and value[name] is not False:
             value[name] = _check(value[name], rule, name)
         elif rule.get("required"):
-            raise ValidationError(f"Mandatory document key '{name} ({rule['type']})' is missing from {_shown(value)}")
+            raise ValidationError(f"Mandatory document key '{name} ({rule['type']})' is missing from {compact(value)}")
         elif "default" in rule:
             value[name] = rule["default"]
     return value
-
-
-def _shown(value: dict[str, Any]) -> str:
-    return compact(value)
 
 
 def _array(value: Any, schema: Schema, key: str) -> Any:
@@ -102,5 +98,6 @@ def _string(value: Any, schema: Schema, key: str) -> str:
 
 
 def _symbols(schema: Schema) -> str:
-    inner = ", ".join(f":{name}=>{':' + item if name == 'type' else str(item).lower()}" for name, item in schema.items())
-    return "{" + inner + "}"
+    """A schema as Ruby shows it."""
+    shown = {name: f":{item}" if name == "type" else str(item).lower() for name, item in schema.items()}
+    return "{" + ", ".join(f":{name}=>{item}" for name, item in shown.items()) + "}"

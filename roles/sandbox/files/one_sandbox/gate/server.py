@@ -106,7 +106,7 @@ class GateServer:
     # -- one's own VM --------------------------------------------------------------------------------------------
 
     def _root(self, request: Request, caller: _Caller) -> Response:
-        base = f"http://{request.headers.get('Host', '')}"
+        base = f"http://{request.headers.get('Host') or ''}"
         return _json({"vm_info": f"{base}/vm", "service_info": f"{base}/service"})
 
     def _show_self(self, request: Request, caller: _Caller) -> Response:
