@@ -63,7 +63,7 @@ def test_what_is_wrong_is_said_in_one_sentence() -> None:
     with pytest.raises(OneUsageError) as error:
         merge(inputs={}, networks={"Nowhere": {"id": "1"}}, roles=[{"name": "ghost", "cardinality": 1}])
     text = str(error.value)
-    for part in ("user input MUST needs a value", "network Public needs a value", "no network Nowhere", "no role ghost"):
+    for part in ("input MUST needs a value", "network Public needs a value", "no network Nowhere", "no role ghost"):
         assert part in text
 
 

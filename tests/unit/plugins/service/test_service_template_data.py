@@ -67,7 +67,8 @@ def test_one_role_in_the_keys_of_7_x_keeps_the_body_as_it_is() -> None:
 
 def test_repeated_attributes_and_brackets_over_lines_survive_the_conversion() -> None:
     text = 'NIC=[\n  NETWORK="a",\n  MODEL="virtio" ]\nNIC=[NETWORK="b"]\nMEMORY=64'
-    role = normalise({"name": "x", "roles": [{"name": "a", "vm_template": 3, "vm_template_contents": text}]})["roles"][0]
+    body = {"name": "x", "roles": [{"name": "a", "vm_template": 3, "vm_template_contents": text}]}
+    role = normalise(body)["roles"][0]
     assert role["template_contents"] == {
         "NIC": [{"NETWORK": "a", "MODEL": "virtio"}, {"NETWORK": "b"}],
         "MEMORY": "64",
@@ -135,7 +136,11 @@ def test_normalise_is_idempotent_and_leaves_its_argument_alone() -> None:
 
 def test_names_become_ids_and_types_are_filled_in() -> None:
     body = {
-        "roles": [{"name": "a", "template": "img"}, {"name": "b", "template_id": "7"}, {"name": "c", "template_id": "t"}],
+        "roles": [
+            {"name": "a", "template": "img"},
+            {"name": "b", "template_id": "7"},
+            {"name": "c", "template_id": "t"},
+        ],
         "networks": {
             "Own": "M|network|text||id:3",
             "ByName": "private",
