@@ -23,6 +23,11 @@ def call(module: AnsibleModule, binary: str, arguments: list[str], data: str = "
         code, output, errors = module.run_command(
             [binary, *arguments], data=data, binary_data=False, handle_exceptions=False
         )
+    except BrokenPipeError:
+        module.fail_json(
+            msg=f"{binary} {arguments[0]} ended without reading its input; run it on this host to see why, and apply the "
+            "role opennebula.flower.flower_runtime again."
+        )
     except OSError as error:
         module.fail_json(
             msg=f"Cannot start {binary} on this host ({error.strerror}); "

@@ -286,6 +286,12 @@ def test_member_command(tmp_path: Path, flower: FakeFlower) -> None:
     assert code == 0 and answer["changed"] and answer["member"]["partition_id"] == 0
     assert answer["member"]["num_partitions"] == 2 and answer["diff"][0]["before"] == ""
     assert call("add", key=KEYS[0])[1]["changed"] is False
-    assert [member["name"] for member in call("list")[1]["members"]] == ["n"]
+    flower.nodes["7"] = "somebody's"
+    rows = call("list")[1]["supernodes"]
+    assert [(row["name"], row["partition_id"], row["status"]) for row in rows] == [
+        ("n", 0, "registered"),
+        ("", -1, "registered"),
+    ]
+    del flower.nodes["7"]
     assert call("add", "m", "junk")[0] == 1 and call("add", "", KEYS[1])[0] == 1
     assert call("remove")[1]["changed"] is True and call("remove")[1]["changed"] is False

@@ -79,20 +79,6 @@ class Membership:
         return sorted((Member(**row) for row in found["members"]), key=lambda member: member.partition_id)
 
     def supernodes(self) -> list[dict[str, Any]]:
-        """Members with Flower's `status` of each (`unknown` where it has none), then nodes that are no members.
-
-        Without authentication Flower gives every process a new id, so that no node can be told to be a certain member.
-        """
-        known = {node["node-id"]: str(node.get("status", "")) for node in self._registry.supernodes()}
-        rows = [{**asdict(member), "status": known.pop(member.node_id, "unknown")} for member in self.members()]
-        strangers = [
-            {"site": "", "name": "", "partition_id": None, "node_id": node_id, "public_key": "", "vm_id": "", "status": status}
-            for node_id, status in known.items()
-            if status not in _GONE
-        ]
-        return rows + strangers
-
-    def supernodes(self) -> list[dict[str, Any]]:
         """Members with what Flower says of them: `status` is online, offline, registered, or unknown to Flower.
 
         A node that Flower knows and the list does not (in a federation without authentication) comes without a name.
