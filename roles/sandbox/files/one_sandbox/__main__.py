@@ -90,7 +90,7 @@ def _down(args: argparse.Namespace) -> None:
 
 def _status(args: argparse.Namespace) -> None:
     home = Home(args.home)
-    result: dict[str, Any] = {"home": str(home.path), "running": home.busy, **home.description()}
+    result: dict[str, Any] = {"home": str(home.path), "running": home.busy, **home.description(), "calls": home.calls()}
     database = home.path / "one.db"
     if database.exists():
         store = Store(database)

@@ -20,7 +20,7 @@ class HomeBusyError(RuntimeError):
 
 
 class Home:
-    """Files of one sandbox: one.db, one_auth (0600), sandbox.json, lock."""
+    """Files of one sandbox: one.db, one_auth (0600), sandbox.json, calls.json, lock."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().resolve()
@@ -72,20 +72,34 @@ class Home:
 
     def write_description(self, description: dict[str, Any]) -> None:
         """sandbox.json, at once whole."""
-        temporary = self.path / f"sandbox.json.{os.getpid()}"
-        temporary.write_text(json.dumps(description, indent=2) + "\n")
-        temporary.replace(self.path / "sandbox.json")
+        self._write("sandbox.json", description)
 
     def description(self) -> dict[str, Any]:
         """sandbox.json, {} when there is none."""
+        return self._read("sandbox.json")
+
+    def write_calls(self, counts: dict[str, Any]) -> None:
+        """calls.json, at once whole."""
+        self._write("calls.json", counts)
+
+    def calls(self) -> dict[str, Any]:
+        """calls.json: what clients asked of the server that runs, or ran last; {} when there is none."""
+        return self._read("calls.json")
+
+    def _write(self, name: str, content: dict[str, Any]) -> None:
+        temporary = self.path / f"{name}.{os.getpid()}"
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+        temporary.replace(self.path / name)
+
+    def _read(self, name: str) -> dict[str, Any]:
         try:
-            loaded = json.loads((self.path / "sandbox.json").read_text())
+            loaded = json.loads((self.path / name).read_text())
         except (OSError, ValueError):
             return {}
         return loaded if isinstance(loaded, dict) else {}
 
     def clear(self) -> None:
         """Remove the files of the sandbox; the directory stays."""
-        for name in ("one.db", "one.db-wal", "one.db-shm", "one_auth", "sandbox.json", "lock"):
+        for name in ("one.db", "one.db-wal", "one.db-shm", "one_auth", "sandbox.json", "calls.json", "lock"):
             with contextlib.suppress(FileNotFoundError):
                 (self.path / name).unlink()

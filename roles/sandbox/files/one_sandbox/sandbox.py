@@ -21,6 +21,7 @@ from .oned import Oned, Options, seeds
 from .oned import template as tpl
 from .oned.calls import CallCounter
 from .oned.server import XmlRpcServer
+from .tally import Tally
 
 SUBNET, NETWORK = "172.30.99.0/24", "one-sandbox"
 
@@ -98,6 +99,9 @@ class Sandbox:
         for part in (self.gate, self.flow, server):
             part.start()
             self._closers.append(part.stop)
+        tally = Tally(self.home, self.calls)
+        tally.start()
+        self._closers.append(tally.stop)
         self._describe(asdict(self.endpoints))
 
     def _describe(self, endpoints: dict[str, str]) -> None:

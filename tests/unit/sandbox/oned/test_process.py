@@ -11,6 +11,8 @@ import signal
 import stat
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import one_sandbox
@@ -86,6 +88,32 @@ def test_counter(make_cloud: MakeCloud) -> None:
     assert (cloud.calls.total, cloud.calls.writes) == (3, 2)
 
 
+def test_what_vms_write_is_counted_apart(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    one = client(cloud)
+    one("template.allocate", 'NAME="t"\nCPU="0.1"\nMEMORY="64"\nCONTEXT=[TOKEN="YES"]')
+    vm = one("template.instantiate", 0, "a")
+    one.running(vm)
+    writes = cloud.calls.writes
+    headers = {"X-ONEGATE-TOKEN": cloud.oned.tokens.issue(vm), "X-ONEGATE-VMID": str(vm)}
+    for method, data in (("PUT", b"READY=YES"), ("GET", None)):
+        request = urllib.request.Request(f"{cloud.endpoints.onegate}/vm", data, headers, method=method)
+        urllib.request.urlopen(request, timeout=10).close()
+    assert (cloud.calls.writes, cloud.calls.gate_writes, cloud.calls.gate_total) == (writes, 1, 2)
+    assert cloud.calls.by_method["PUT /vm"] == 1
+
+
+def test_counts_are_in_a_file_that_follows_them(tmp_path: Path) -> None:
+    with Sandbox(tmp_path, boot_delay=0.02, image_delay=0.02) as cloud:
+        client(cloud)("template.allocate", 'NAME="t"')
+        deadline = time.monotonic() + 10
+        while Home(tmp_path).calls()["writes"] != 1 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert Home(tmp_path).calls() == cloud.calls.snapshot()
+        client(cloud)("template.allocate", 'NAME="u"')
+    assert Home(tmp_path).calls()["by_method"] == {"one.template.allocate": 2}
+
+
 def run(*args: str) -> subprocess.CompletedProcess[str]:
     """python3 -m one_sandbox …"""
     environment = {**os.environ, "PYTHONPATH": str(Path(one_sandbox.__file__).parents[1])}
@@ -114,6 +142,7 @@ def test_command_line(tmp_path: Path) -> None:
         one.running(one("template.instantiate", 0, "a"))
         status = json.loads(run("status", "--home", home).stdout)
         assert status["running"] and status["vms"] == {"RUNNING": 1} and status["pid"] == server.pid
+        assert {"total", "writes", "gate_total", "gate_writes", "by_method"} == set(status["calls"])
         second = run("serve", "--home", home, "--driver", "dummy", *ports)
         assert second.returncode == 1 and "already runs" in second.stderr and "Traceback" not in second.stderr
         assert run("down", "--home", home).returncode == 0

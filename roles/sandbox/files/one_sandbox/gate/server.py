@@ -82,7 +82,7 @@ class GateServer:
         found = self._routes.find(request)
         if not found:
             return Response(400, "OneGate server doesn't support this feature", _JSON)
-        self._oned.calls.count(found[0], write=request.method != "GET")
+        self._oned.calls.count(found[0], write=request.method != "GET", gate=True)
         try:
             return found[1](request)
         except GateError as error:
