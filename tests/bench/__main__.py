@@ -81,7 +81,9 @@ def place_of(name: str, subnet: str, own_image: bool = False) -> Iterator[Place]
     folder.chmod(0o711)
     logs = LOGS / name
     logs.mkdir()
-    place = Place(folder, subnet, logs, **({"image_cache": folder / "image"} if own_image else {}))
+    place = Place(folder, subnet, logs)
+    if own_image:
+        place.image_cache = folder / "image"
     try:
         place.write()
         yield place

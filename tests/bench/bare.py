@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import yaml
+from ansible.parsing.dataloader import DataLoader
 from ansible_collections.opennebula.flower.plugins.module_utils.flower.wheelhouse import Target, Wheelhouse
 from ansible_collections.opennebula.flower.plugins.modules.flower_venv import install
 from flower_ops import profiles
@@ -54,7 +54,9 @@ class Bare:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def run(self, app: Path) -> float:
@@ -91,7 +93,7 @@ class Bare:
         self._processes.clear()
 
     def _start(self) -> None:
-        wanted = yaml.safe_load((ROOT / "roles/federation/defaults/main.yml").read_text(encoding="utf-8"))
+        wanted = DataLoader().load_from_file(str(ROOT / "roles/federation/defaults/main.yml"))
         version = str(wanted["federation_flower_version"])
         self._venv = make_venv(self.folder / "venv", [f"flwr=={version}", *wanted["federation_packages"]])
         fleet, control, *free = free_ports(4 + 2 * len(self.shards))
@@ -133,9 +135,9 @@ class Bare:
         home = self.folder / f"{kind}-{len(self._processes)}"
         home.mkdir()
         environment = {
-            "PATH": f"{self._venv}/bin:/usr/local/bin:/usr/bin:/bin", "HOME": str(home), "FLWR_HOME": str(home / "flwr"),
-            "FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "PYTHONUNBUFFERED": "1",
-            "LC_ALL": "C.UTF-8",
+            "PATH": f"{self._venv}/bin:/usr/local/bin:/usr/bin:/bin", "HOME": str(home), "LC_ALL": "C.UTF-8",
+            "FLWR_HOME": str(home / "flwr"), "FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1",
+            "PYTHONUNBUFFERED": "1",
         }  # fmt: skip
         with (home / "log").open("wb") as log:
             self._processes.append(subprocess.Popen(

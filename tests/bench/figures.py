@@ -59,7 +59,7 @@ def table(figures: Iterable[Figure]) -> str:
     shown = list(figures)
     rows = [("figure", "median", "spread", "goal", ""), *(figure.row() for figure in shown)]
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.insert(1, "  ".join("-" * width for width in widths).rstrip())
     notes = [f"{figure.name}: {figure.note}" for figure in shown if figure.note]
     return "\n".join([*lines, *([""] if notes else []), *notes])

@@ -32,7 +32,9 @@ class Place:
     subnet: str
     logs: Path
     image_cache: Path = Path("/var/cache/one-sandbox")
-    ports: dict[str, int] = field(default_factory=lambda: dict(zip(("xmlrpc", "oneflow", "onegate"), free_ports(3))))
+    ports: dict[str, int] = field(
+        default_factory=lambda: dict(zip(("xmlrpc", "oneflow", "onegate"), free_ports(3), strict=True))
+    )
     deployed: bool = False
     _count: int = 0
 

@@ -37,7 +37,7 @@ def rounds(place: Place, pairs: int) -> list[Figure]:
             ours.append(_train(place))
             if not pair % 2:
                 bare.append(flower.run(APP))
-    ratios = tuple(mine / other for mine, other in zip(ours, bare))
+    ratios = tuple(mine / other for mine, other in zip(ours, bare, strict=True))
     note = (
         "median of pairs; Flower's own time of the run; bare: same flags, TLS and database, no SuperNode "
         f"authentication, Python {platform.python_version()}"
