@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 COLLECTION = Path(__file__).resolve().parents[1]
 
@@ -29,3 +32,15 @@ def _link_collection() -> None:
 
 
 _link_collection()
+
+
+@pytest.fixture(autouse=True)
+def _fresh_module_warnings() -> Iterator[None]:
+    """Modules that run in the tests' own process shall not find the warnings of the one before them."""
+    yield
+    warnings = sys.modules.get("ansible.module_utils.common.warnings")
+    for name in ("_global_warnings", "_global_deprecations"):
+        # A list or a dictionary, depending on the release of ansible-core.
+        kept = getattr(warnings, name, None)
+        if kept is not None:
+            kept.clear()

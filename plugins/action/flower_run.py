@@ -29,7 +29,7 @@ RETURNED = (
 )
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]
+class ActionModule(ActionBase):
     """Several short calls of the module on the SuperLink, one per piece of news."""
 
     TRANSFERS_FILES = True

@@ -13,8 +13,10 @@ class ModuleDocFragment:
 options:
   api_url:
     description:
-      - XML-RPC endpoint of OpenNebula, for example V(http://one.example.org:2633/RPC2). V(/RPC2) is added where no path is given.
-      - Taken from the environment variable E(ONE_URL), then E(ONE_XMLRPC), if not set. It must be set in one of these ways.
+      - XML-RPC endpoint of OpenNebula, for example V(http://one.example.org:2633/RPC2). V(/RPC2) is added where no
+        path is given.
+      - Taken from the environment variable E(ONE_URL), then E(ONE_XMLRPC), if not set. It must be set in one of these
+        ways.
     type: str
   api_username:
     description:

@@ -18,8 +18,8 @@ options:
   name:
     description:
       - Name of the object. A name that means several objects is an error that lists their ids and owners.
-      - An object of another owner that this user may use counts too, so that no duplicate is made of it. Give O(owner) to say
-        which one is meant.
+      - An object of another owner that this user may use counts too, so that no duplicate is made of it. Give O(owner)
+        to say which one is meant.
     type: str
   new_name:
     description:
@@ -27,8 +27,8 @@ options:
     type: str
   owner:
     description:
-      - Name of the owner. Together with O(name) only objects of that user are looked at. An object with another owner, found by
-        O(id) or just created, is given to that user.
+      - Name of the owner. Together with O(name) only objects of that user are looked at. An object with another owner,
+        found by O(id) or just created, is given to that user.
     type: str
   group:
     description:

@@ -13,7 +13,8 @@ class ModuleDocFragment:
 options:
   wait:
     description:
-      - Whether to wait until the wanted state is reached. A failure state ends the wait at once with the reason the cloud gives.
+      - Whether to wait until the wanted state is reached. A failure state ends the wait at once with the reason that
+        the cloud gives.
     type: bool
     default: true
   wait_interval:

@@ -135,7 +135,6 @@ from typing import Any
 
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
-
 from ansible_collections.opennebula.flower.plugins.module_utils.one.compare import masked
 from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import OneError
 from ansible_collections.opennebula.flower.plugins.module_utils.one.flow_session import FlowSession
@@ -178,9 +177,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             try:
                 # Caches that others wrote under this name are read anew.
                 known: dict[str, Any] = self._cache[key]
-                if {"services", "vms", "standalone"} <= set(known):
-                    if known["standalone"] or not self.get_option("include_standalone"):
-                        return known
+                whole = {"services", "vms", "standalone"} <= set(known)
+                if whole and (known["standalone"] or not self.get_option("include_standalone")):
+                    return known
             except KeyError:
                 pass
         found = self._read()

@@ -139,7 +139,6 @@ import json
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.opennebula.flower.plugins.module_utils.flower.ops import BINARY, call, finish
 
 SECRET = ("ONEAPP_FL_SSL_KEYFILE",)

@@ -76,7 +76,6 @@ num_partitions:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.opennebula.flower.plugins.module_utils.flower.ops import BINARY, call, finish
 
 ACTIONS = {"present": "add", "absent": "remove"}

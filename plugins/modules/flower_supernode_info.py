@@ -10,8 +10,8 @@ module: flower_supernode_info
 short_description: List the SuperNodes of a Flower federation
 version_added: 0.1.0
 description:
-  - Runs on the host of the SuperLink. Lists the members of the federation with their partition, and with what Flower says
-    of them.
+  - Runs on the host of the SuperLink. Lists the members of the federation with their partition, and with what Flower
+    says of them.
 attributes:
   check_mode:
     description: Changes nothing.
@@ -55,7 +55,6 @@ num_partitions:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.opennebula.flower.plugins.module_utils.flower.ops import BINARY, call, finish
 
 

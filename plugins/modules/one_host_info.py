@@ -71,8 +71,8 @@ hosts:
       type: dict
     pci_devices:
       description:
-        - PCI devices that can be given to VMs, each with C(address), C(vendor), C(device), C(class), C(name), C(vendor_name) and
-          C(vm_id), which is -1 while no VM has the device.
+        - PCI devices that can be given to VMs, each with C(address), C(vendor), C(device), C(class), C(name),
+          C(vendor_name) and C(vm_id), which is -1 while no VM has the device.
       type: list
       elements: dict
     attributes:

@@ -10,7 +10,8 @@ module: one_image
 short_description: Manage images of OpenNebula
 version_added: 0.1.0
 description:
-  - Registers an image from a file or URL, creates an empty data block, or clones an image, and waits until it can be used.
+  - Registers an image from a file or URL, creates an empty data block, or clones an image, and waits until it can be
+    used.
   - Changes name, type, persistence, attributes, labels, permissions and owner of an existing image, and deletes images.
 author:
   - opennebula.flower contributors (@opennebula)

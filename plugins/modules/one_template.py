@@ -25,14 +25,14 @@ options:
   template:
     description:
       - The attributes, as a dictionary or as text in OpenNebula's template language.
-      - A vector such as C(CONTEXT) is a dictionary, a repeated one such as C(DISK) or C(NIC) a list of dictionaries. A null value
-        leaves the attribute out.
+      - A vector such as C(CONTEXT) is a dictionary, a repeated one such as C(DISK) or C(NIC) a list of dictionaries. A
+        null value leaves the attribute out.
     type: raw
   update:
     description:
       - What happens to attributes of an existing template that O(template) does not mention.
-      - V(merge) keeps them; a dictionary such as C(CONTEXT) is merged key by key, while C(DISK), C(NIC) and C(PCI) are complete
-        lists whose order does not matter.
+      - V(merge) keeps them; a dictionary such as C(CONTEXT) is merged key by key, while C(DISK), C(NIC) and C(PCI) are
+        complete lists whose order does not matter.
       - V(replace) removes them, except for labels and the ownership mark.
     type: str
     choices: [merge, replace]

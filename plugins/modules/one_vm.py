@@ -37,7 +37,8 @@ options:
     type: str
   count:
     description:
-      - Exact number of VMs, named C(<name>-0), C(<name>-1) and so on. Too many are removed from the highest number down.
+      - Exact number of VMs, named C(<name>-0), C(<name>-1) and so on. Too many are removed from the highest number
+        down.
     type: int
   new_name:
     description:
@@ -75,8 +76,10 @@ options:
     default: []
   context:
     description:
-      - Context variables. Those of the template, such as C(NETWORK), C(TOKEN) and C(START_SCRIPT), are kept if not given here.
-      - A value that refers to others (with a dollar sign) is compared by name only, because the cloud stores the result.
+      - Context variables. Those of the template, such as C(NETWORK), C(TOKEN) and C(START_SCRIPT), are kept if not
+        given here.
+      - A value that refers to others (with a dollar sign) is compared by name only, because the cloud
+        stores the result.
     type: dict
   nics:
     description:
@@ -111,8 +114,8 @@ options:
     type: str
   owner:
     description:
-      - Name of the owner. Together with O(name) only VMs of that user are looked at. VMs of another owner, found by O(id) or just
-        created, are given to that user.
+      - Name of the owner. Together with O(name) only VMs of that user are looked at. VMs of another owner, found by
+        O(id) or just created, are given to that user.
     type: str
   group:
     description:

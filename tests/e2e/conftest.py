@@ -1,7 +1,7 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A sandbox cloud of the tests' own, beside one that a user may have running, and the playbooks as a user calls them."""
+"""A sandbox cloud of the tests' own, beside one that a user may have running, and playbooks as a user calls them."""
 
 from __future__ import annotations
 

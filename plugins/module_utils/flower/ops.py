@@ -25,8 +25,8 @@ def call(module: AnsibleModule, binary: str, arguments: list[str], data: str = "
         )
     except BrokenPipeError:
         module.fail_json(
-            msg=f"{binary} {arguments[0]} ended without reading its input; run it on this host to see why, and apply the "
-            "role opennebula.flower.flower_runtime again."
+            msg=f"{binary} {arguments[0]} ended without reading its input; run it on this host to see why, and apply "
+            "the role opennebula.flower.flower_runtime again."
         )
     except OSError as error:
         module.fail_json(

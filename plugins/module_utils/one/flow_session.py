@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
-from collections.abc import Mapping
 
 from .connection import Connection
 from .lookups import Lookups

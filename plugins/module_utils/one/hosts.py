@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Any
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from .compare import masked
 from .marks import MARK_ATTRIBUTE

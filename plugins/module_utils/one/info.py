@@ -80,7 +80,7 @@ def read_templates(connection: Connection, params: Mapping[str, Any]) -> dict[st
 
 
 def read_vm_info(connection: Connection, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return {"vms": [...]} for one_vm_info: with ids one call, otherwise the short list and one call for the details."""
+    """Return {"vms": [...]} for one_vm_info: with ids one call, otherwise the short list and one for the details."""
     wanted = params.get("ids")
     if wanted is None:
         wanted = [

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
-from collections.abc import Callable
 
 from .connection import Connection
 from .pools import read_pool, resolve

@@ -148,7 +148,7 @@ class ObjectResource(Resource["State | None"]):
         return after
 
     def plan_common(self, plan: Plan[State | None], before: State) -> None:
-        """Add the writes for name, permissions, owner, group and attributes; plan.after already holds the wanted ones."""
+        """Add the writes for name, permissions, owner, group and attributes; plan.after holds the wanted ones."""
         after = plan.after
         assert after is not None
         word, prefix = self.kind.word, self.kind.prefix

@@ -8,8 +8,8 @@ Nothing in this file talks to a server.
 
 from __future__ import annotations
 
-from typing import Any
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from .compare import MASK
 from .errors import OneNotFoundError, OneUsageError

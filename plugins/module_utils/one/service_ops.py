@@ -9,9 +9,9 @@ A poll costs one GET of the service, plus one infoset of its VMs where they are 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from collections.abc import Callable, Sequence
 
 from .connection import Connection
 from .errors import OneActionError, OneError, OneFailedStateError, OneNotFoundError, OneUsageError

@@ -9,8 +9,8 @@ it does not know; both are settled here, before anything is sent.
 
 from __future__ import annotations
 
-from typing import Any
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from .errors import OneUsageError
 from .marks import MARK_KEY

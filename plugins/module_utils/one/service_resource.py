@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any
 from collections.abc import Mapping
+from typing import Any
 
 from .errors import OneAuthorizationError, OneFailedStateError, OneNotFoundError
 from .hosts import service_hosts
@@ -223,12 +223,12 @@ class ServiceResource(Resource[ServiceState]):
     def _check_scalable(self, service: dict[str, Any]) -> None:
         """Refuse at once what waiting cannot make possible."""
         where = f"service {service['name']} (id {service['id']})"
-        if service["state"] in ("PENDING", "DEPLOYING_NETS", "DEPLOYING", "SCALING") and service["ready_gate"]:
-            if self._params["wait_for"] != "running":
-                reject(
-                    f"{where} is {service['state']} and cannot be scaled before its VMs have said READY=YES",
-                    "let it become RUNNING with its present cardinality first",
-                )
+        busy = service["state"] in ("PENDING", "DEPLOYING_NETS", "DEPLOYING", "SCALING")
+        if busy and service["ready_gate"] and self._params["wait_for"] != "running":
+            reject(
+                f"{where} is {service['state']} and cannot be scaled before its VMs have said READY=YES",
+                "let it become RUNNING with its present cardinality first",
+            )
         if service["state"] == "WARNING":
             reject(
                 f"{where} is WARNING and cannot be scaled: {self._ops.explain(service)}",

@@ -11,8 +11,8 @@ as text become numbers), so what was asked and what is stored are compared only 
 from __future__ import annotations
 
 import json
-from typing import Any
 from collections.abc import Callable
+from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 

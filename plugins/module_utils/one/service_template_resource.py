@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any
 from collections.abc import Mapping
+from typing import Any
 
 from .errors import OneAuthorizationError, OneError, OneNotFoundError
 from .lookups import Lookups

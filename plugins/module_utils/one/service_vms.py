@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from .connection import Connection
 from .pools import read_pool

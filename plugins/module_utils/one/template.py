@@ -56,7 +56,7 @@ def parse(text: str) -> Template:
 
 
 def render(template: Mapping[str, Any]) -> str:
-    """Return template text with one attribute per line, in the order given. Raises OneUsageError for what cannot be said."""
+    """Return template text, an attribute per line in the order given. Raises OneUsageError for what cannot be said."""
     lines: list[str] = []
     for name, value in normalise(template).items():
         for item in value if isinstance(value, list) else [value]:
@@ -128,7 +128,8 @@ def _quote(name: str, value: str) -> str:
             "pass it base64 encoded"
         )
     if value.endswith("\\"):
-        # Inside quotes the last backslash would swallow the closing one; without quotes it is safe if nothing else is special.
+        # Inside quotes the last backslash would swallow the closing one; without them it is safe if nothing else is
+        # special.
         if _BARE.fullmatch(value) and not value.startswith('"'):
             return value
         raise OneUsageError(f"template: the value of {name} ends in a backslash, which OpenNebula cannot store")

@@ -115,7 +115,7 @@ def action_for(vm: State, wanted: str, hard: bool) -> str | None:
         if name is None:
             reason = f" ({vm['error']})" if vm["error"] else ""
             raise OneActionError(
-                f"VM {vm['name']} (id {vm['id']}) is {vm['state']}{reason} and cannot be brought to {wanted} from there",
+                f"VM {vm['name']} (id {vm['id']}) is {vm['state']}{reason} and cannot be brought to {wanted} from it",
                 hint="recover it with onevm recover, or remove it with state=absent",
             )
     return f"{name}-hard" if name in _WITH_HARD and hard else name

@@ -87,7 +87,7 @@ def permissions(body: dict[str, Any]) -> str:
     digits = []
     for who in _CLASSES:
         digit = 0
-        for right, weight in zip(_RIGHTS, (4, 2, 1)):
+        for right, weight in zip(_RIGHTS, (4, 2, 1), strict=True):
             digit += weight * number(found, f"{who}_{right}", default=0)
         digits.append(str(digit))
     return "".join(digits)

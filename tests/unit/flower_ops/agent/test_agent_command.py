@@ -106,7 +106,8 @@ def test_module_tells_a_command_that_does_not_listen(tmp_path: Path, capsys: pyt
     deaf.write_text("#!/bin/sh\nexec <&-\nsleep 1\n")
     deaf.chmod(0o755)
     # More than a pipe holds, so that writing it must fail.
-    result = run(flower_node, capsys, role="superlink", binary=str(deaf), variables={"ONEAPP_FL_NODE_CONFIG": "x" * 2**20})
+    variables = {"ONEAPP_FL_NODE_CONFIG": "x" * 2**20}
+    result = run(flower_node, capsys, role="superlink", binary=str(deaf), variables=variables)
     assert result["failed"] and "ended without reading its input" in result["msg"]
 
 
@@ -197,7 +198,8 @@ def test_any_sentence_can_be_made_to_survive_the_servers_quoting(value: str) -> 
 
 
 def test_attributes_that_the_server_would_break_are_refused() -> None:
-    for name, value in (("k", "x"), ("K=1\nREADY", "x"), ("K", "x\nREADY=YES"), ("K", 'a"b'), ("K", "[::1]:1"), ("K", "")):
+    broken = (("k", "x"), ("K=1\nREADY", "x"), ("K", "x\nREADY=YES"), ("K", 'a"b'), ("K", "[::1]:1"), ("K", ""))
+    for name, value in broken:
         with pytest.raises(ValueError, match="cannot be written"):
             template_text({name: value})
     assert template_text({"A": "MIIB+/==", "B": "two words"}) == "A=MIIB+/==\nB=two words"

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomllib
 from flower_ops.runs.app import App, check_run_config, flat, load_app, render_toml
 from flower_ops.runs.errors import RunError
 from hypothesis import given

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import time
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomllib
 from conftest_runs import RUN_ID, FakeFlwr, recorded
 from flower_ops.runs.cli import main
 from flower_ops.runs.record import Places

@@ -74,7 +74,7 @@ def test_marks_allow_the_owner_and_whoever_does_not_ask() -> None:
 def test_permissions_go_both_ways(octal: str) -> None:
     names = [f"{who}_{right}" for who in ("OWNER", "GROUP", "OTHER") for right in ("U", "M", "A")]
     bits = xml.permission_bits(octal)
-    assert xml.permissions({"PERMISSIONS": dict(zip(names, map(str, bits)))}) == octal
+    assert xml.permissions({"PERMISSIONS": dict(zip(names, map(str, bits), strict=True))}) == octal
 
 
 def test_one_element_and_several_look_alike() -> None:

@@ -209,7 +209,7 @@ def test_pyone_reads_it(cloud: Sandbox, one: Client) -> None:
     vm: Any = server.vm.info(oid)
     assert (vm.NAME, vm.STATE, vm.TEMPLATE["NIC"]["NETWORK"]) == ("py", 3, "private")
     pool: Any = server.vmpool.infoextended(-2, -1, -1, -1)
-    assert pool.VM[0].ID == oid
+    assert int(pool.VM[0].ID) == oid
     assert {image.NAME for image in server.imagepool.info(-2, -1, -1).IMAGE} >= {"os"}
     assert server.hostpool.info().HOST[0].NAME == "sandbox"
     assert server.templatepool.info(-2, -1, -1).VMTEMPLATE[0].NAME == "base"

@@ -95,7 +95,8 @@ def _member(options: argparse.Namespace) -> int:
     )
     if options.action == "list" and not options.json:
         for node in answer.get("supernodes", []):
-            print(f"{node['site']}/{node['name']} partition {node['partition_id']} node {node['node_id']} {node['status']}")
+            partition = f"partition {node['partition_id']}"
+            print(f"{node['site']}/{node['name']} {partition} node {node['node_id']} {node['status']}")
         return code
     return _answer(options, code, answer)
 

@@ -130,7 +130,7 @@ def chmod(oned: Oned, user: User, kind: str, oid: int, bits: tuple[int, ...]) ->
     admin_bits = any(bits[index] not in (-1, record.perms[index]) for index in (2, 5, 6, 7, 8))
     right = ADMIN if admin_bits and not (user.is_admin or record.uid == user.uid) else MANAGE
     oned.access(user, kind, oid, right)
-    record.perms = [old if bit == -1 else bit for old, bit in zip(record.perms, bits)]
+    record.perms = [old if bit == -1 else bit for old, bit in zip(record.perms, bits, strict=True)]
     oned.touch(record)
     return oid
 

@@ -56,7 +56,8 @@ class Oned:
     OneFlow and OneGate are such callers. They are tied in by `one_sandbox.sandbox` as
     `flow.server.FlowServer(oned, host: str, port: int, interval: float)` and
     `gate.server.GateServer(oned, lifecycle, hosts: list[str], port: int)`, each with `.start()`, `.stop()`, `.url` and
-    `.port`; port 0 means any free one. Both count client requests with `oned.calls.count("POST /service/:id/scale", write=True)`.
+    `.port`; port 0 means any free one. Both count client requests with
+    `oned.calls.count("POST /service/:id/scale", write=True)`.
     """
 
     def __init__(self, home: Path, drivers: dict[str, Driver], options: Options | None = None) -> None:

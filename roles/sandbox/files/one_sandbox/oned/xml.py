@@ -43,7 +43,7 @@ def owner(oned: Oned, record: Record) -> str:
 
 def permissions(record: Record) -> str:
     """PERMISSIONS."""
-    bits = "".join(f"<{name}>{bit}</{name}>" for name, bit in zip(PERMISSION_NAMES, record.perms))
+    bits = "".join(f"<{name}>{bit}</{name}>" for name, bit in zip(PERMISSION_NAMES, record.perms, strict=True))
     return f"<PERMISSIONS>{bits}</PERMISSIONS>"
 
 

@@ -17,7 +17,7 @@ from flower_ops.runs.errors import RunError
 try:
     import tomllib
 except ModuleNotFoundError:  # Python 3.10; Flower brings tomli there
-    import tomli as tomllib  # type: ignore[no-redef, import-not-found]
+    import tomli as tomllib
 
 OUTPUT_KEY = "output-dir"
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")

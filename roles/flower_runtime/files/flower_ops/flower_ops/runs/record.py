@@ -14,7 +14,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -145,5 +145,5 @@ def give_to(path: Path, owner: str | None) -> None:
 
 def timestamp(seconds: float | None = None) -> str:
     """UTC time as ISO 8601 with a Z."""
-    moment = datetime.fromtimestamp(time.time() if seconds is None else seconds, tz=UTC)
+    moment = datetime.fromtimestamp(time.time() if seconds is None else seconds, tz=timezone.utc)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def watched(record: dict[str, Any]) -> bool:
     """Whether a watcher follows the run (or will in a moment)."""
     pid = record.get("watcher")
     if pid is None:
-        submitted = datetime.strptime(record["submitted_at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        submitted = datetime.strptime(record["submitted_at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
         return not records.is_finished(record) and time.time() - submitted.timestamp() < WATCHER_START_S
     try:
         command = Path(f"/proc/{int(pid)}/cmdline").read_bytes()
