@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--network", default=NETWORK)
     down = commands.add_parser("down", help="remove all VMs, networks and images of this home")
     status = commands.add_parser("status", help="print what runs, as JSON")
+    status.add_argument("--serving", action="store_true", help="print nothing, end with 1 unless it serves")
     for command in (serve, down, status):
         command.add_argument("--home", type=Path, required=True)
     return parser
@@ -88,8 +89,16 @@ def _down(args: argparse.Namespace) -> None:
         home.unlock()
 
 
+def _is_serving(home: Home) -> bool:
+    """Whether a server has finished its start. Looks at files only: the lock may be wanted by one that starts."""
+    description = home.description()
+    return bool(description.get("endpoints")) and Path(f"/proc/{description.get('pid')}").exists()
+
+
 def _status(args: argparse.Namespace) -> None:
     home = Home(args.home)
+    if args.serving:
+        sys.exit(not _is_serving(home))
     result: dict[str, Any] = {"home": str(home.path), "running": home.busy, **home.description(), "calls": home.calls()}
     database = home.path / "one.db"
     if database.exists():
