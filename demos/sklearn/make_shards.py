@@ -1,10 +1,9 @@
-#!/usr/bin/env python3
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Cut the digits data set into disjoint shards for the nodes and a held-back test set for the SuperLink.
 
-    make_shards.py --out DIR --shards 3      writes DIR/shard-0.npz … shard-2.npz and DIR/test.npz
+    python3 make_shards.py --out DIR --shards 3      writes DIR/shard-0.npz … shard-2.npz and DIR/test.npz
 
 Every file holds `images` (n, 64) and `labels` (n,), both uint8. Each digit is spread evenly over the files
 (stratified), the split is the same on every machine, and no image is in two files. Needs only Python's standard
@@ -41,7 +40,7 @@ def read_digits(source: Path = SOURCE) -> list[Row]:
 
 def split(rows: list[Row], shards: int, test_share: float, seed: int) -> tuple[list[list[Row]], list[Row]]:
     """(shards, test set): of each digit, shuffled, the first part is held back and the rest is dealt out in turn."""
-    dealt: list[list[Row]] = [[] for _ in range(shards)]
+    dealt: list[list[Row]] = [[] for _turn in range(shards)]
     test: list[Row] = []
     turn = 0
     for digit in range(10):

@@ -26,7 +26,7 @@ attributes:
     description: Shows what was or would be changed; keys are masked.
     support: full
 author:
-  - opennebula.flower contributors
+  - opennebula.flower contributors (@opennebula)
 options:
   role:
     description: What the virtual machine is to be.

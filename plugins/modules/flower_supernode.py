@@ -23,7 +23,7 @@ attributes:
     description: Shows the member before and after.
     support: full
 author:
-  - opennebula.flower contributors
+  - opennebula.flower contributors (@opennebula)
 options:
   state:
     description:

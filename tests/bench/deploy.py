@@ -17,7 +17,7 @@ def deploy(place: Place, repeat: int) -> list[Figure]:
     seconds: list[float] = []
     tasks: list[float] = []
     note = ""
-    for _ in range(repeat):
+    for _turn in range(repeat):
         place.playbook("teardown")
         run = place.playbook("single_site")
         seconds.append(run.at(VERIFIED))
@@ -37,7 +37,7 @@ def noop(place: Place, repeat: int) -> list[Figure]:
     writes: list[float] = []
     reads: list[float] = []
     changed: list[float] = []
-    for _ in range(repeat):
+    for _turn in range(repeat):
         before = place.calls()
         run = place.playbook("single_site")
         after = place.calls()

@@ -118,7 +118,7 @@ class Place:
 
 def free_ports(count: int) -> list[int]:
     """TCP ports on loopback that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _turn in range(count)]
     try:
         return [int(one.getsockname()[1]) for one in sockets]
     finally:

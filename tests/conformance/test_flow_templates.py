@@ -218,7 +218,7 @@ def test_credentials(cloud: Cloud, stranger: str) -> None:
     wrong = cloud.flow("GET", "/service", auth=("oneadmin", "wrong"))
     assert (wrong.status, wrong.text) == (401, "Invalid credentials")
     template = cloud.service_template(body(cloud))
-    name, _, password = stranger.partition(":")
+    name, _separator, password = stranger.partition(":")
     denied = cloud.flow("GET", f"/service_template/{template}", auth=(name, password))
     assert denied.status == 401
     assert f"Not authorized to perform USE DOCUMENT [{template}]." in denied.text
@@ -229,4 +229,4 @@ def test_unknown_routes(cloud: Cloud) -> None:
     for method, path in (("GET", "/nosuch"), ("PUT", "/service/0/role/web")):
         answer = cloud.flow(method, path, {} if method == "PUT" else None)
         assert (answer.status, answer.type) == (404, HTML)
-        assert "Sinatra doesn’t know this ditty." in answer.text
+        assert "Sinatra doesn\u2019t know this ditty." in answer.text

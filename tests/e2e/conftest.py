@@ -100,9 +100,9 @@ def parse_recap(lines: list[str]) -> dict[str, dict[str, int]]:
     """Counts of the PLAY RECAP by host."""
     recap: dict[str, dict[str, int]] = {}
     for line in lines[max((i for i, text in enumerate(lines) if text.startswith("PLAY RECAP")), default=len(lines)):]:
-        host, _, counts = line.partition(" : ")
+        host, _separator, counts = line.partition(" : ")
         if counts:
-            recap[host.strip()] = {key: int(number) for key, _, number in
+            recap[host.strip()] = {key: int(number) for key, _separator, number in
                                    (pair.partition("=") for pair in counts.split())}
     return recap
 

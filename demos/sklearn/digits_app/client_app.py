@@ -34,7 +34,7 @@ def train(message: Message, context: Context) -> Message:
     # scikit-learn allocates its parameters on the first fit: one throw-away step, then the received ones go in.
     network.partial_fit(images[:1], labels[:1], classes=np.arange(DIGITS))
     network.coefs_, network.intercepts_ = list(received[:2]), list(received[2:])
-    for _ in range(int(config["local-epochs"])):
+    for _turn in range(int(config["local-epochs"])):
         network.partial_fit(images, labels)
 
     trained = [*network.coefs_, *network.intercepts_]

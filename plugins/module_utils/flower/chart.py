@@ -42,7 +42,7 @@ def line_chart(
     values = [value for one in series for _number, value in one.points if value is not None]
     if not rounds or not values:
         return ""
-    ticks = value_ticks(min(0.0, min(values)), top if top is not None else max(values))
+    ticks = value_ticks(min([0.0, *values]), top if top is not None else max(values))
     first, last = rounds[0], max(rounds[-1], rounds[0] + 1)
 
     def x_of(number: float) -> float:

@@ -9,7 +9,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import OneActionError, OneUsageError
-from .objects import IMAGE, ObjectResource, State, base_state, object_argument_spec, wanted_attributes
+from .objects import (
+    IMAGE,
+    ObjectResource,
+    State,
+    base_state,
+    object_argument_spec,
+    state_after,
+    wanted_attributes,
+)
 from .pools import datastore_id
 from .runner import Plan
 from .settings import api_argument_spec
@@ -159,8 +167,7 @@ class ImageResource(ObjectResource):
             plan = self._plan_clone(name, wanted)
         else:
             plan = self._plan_allocate(name, wanted)
-        after = plan.after
-        assert after is not None
+        after = state_after(plan)
         if params["enabled"] is False:
             after["enabled"] = False
             plan.add(f"disable image {name}", lambda: self._when_ready("one.image.enable", False))
@@ -188,16 +195,14 @@ class ImageResource(ObjectResource):
         return plan
 
     def _plan_clone(self, name: str, attributes: Template) -> Plan[State | None]:
-        source_id = self.clone_source_id()
-        assert self.clone_source is not None
-        source = represent(self.clone_source)
+        source = represent(self.cloned_body())
         target = -1 if self.params["datastore"] is None else datastore_id(self.connection, self.params["datastore"])
         after = self._fresh(name, self.final_attributes(source["attributes"], attributes))
         after.update(type=self.params["type"] or source["type"], path=source["path"], size=source["size"])
         plan: Plan[State | None] = Plan(after=after)
         plan.add(
             f"clone image {source['name']} to {name}",
-            lambda: self.remember_id(self.connection.call("one.image.clone", source_id, name, target)),
+            lambda: self.remember_id(self.connection.call("one.image.clone", source["id"], name, target)),
         )
         if attributes:
             plan.add(

@@ -149,8 +149,7 @@ class ObjectResource(Resource["State | None"]):
 
     def plan_common(self, plan: Plan[State | None], before: State) -> None:
         """Add the writes for name, permissions, owner, group and attributes; plan.after holds the wanted ones."""
-        after = plan.after
-        assert after is not None
+        after = state_after(plan)
         word, prefix = self.kind.word, self.kind.prefix
         if after["name"] != before["name"]:
             plan.add(
@@ -168,8 +167,7 @@ class ObjectResource(Resource["State | None"]):
 
     def plan_access(self, plan: Plan[State | None], before: State) -> None:
         """Add chmod and chown where they differ. Last of all: afterwards the user may have no rights left."""
-        after = plan.after
-        assert after is not None
+        after = state_after(plan)
         word, prefix = self.kind.word, self.kind.prefix
         permissions = self.params.get("permissions")
         if permissions and permissions != before["permissions"]:
@@ -213,13 +211,13 @@ class ObjectResource(Resource["State | None"]):
             "attributes": attributes,
         }
 
-    def clone_source_id(self) -> int:
-        """Return the id of the object named in clone_from, or refuse."""
+    def cloned_body(self) -> dict[str, Any]:
+        """Return the object named in clone_from, or refuse."""
         if self.clone_source is None:
             raise OneUsageError(
                 f"{self.kind.word} {self.params['clone_from']} (clone_from) does not exist, or this user may not see it"
             )
-        return int(self.clone_source["ID"])
+        return self.clone_source
 
     def remember_id(self, object_id: Any) -> None:
         """Keep the id that an allocate or clone call returned, for the steps after it."""
@@ -242,6 +240,13 @@ class ObjectResource(Resource["State | None"]):
         if wanted is None or wanted in (current["name"], str(current["id"])):
             return None
         return wanted
+
+
+def state_after(plan: Plan[State | None]) -> State:
+    """Return the state that a plan leads to which does not remove its object."""
+    if plan.after is None:
+        raise ValueError("a plan that removes its object leaves no state")
+    return plan.after
 
 
 def base_state(body: Mapping[str, Any], kind: Kind) -> State:

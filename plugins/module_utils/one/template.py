@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from .errors import OneUsageError
 
 Vector = dict[str, str]
-Value = str | Vector | list[str | Vector]
+Value: TypeAlias = "str | Vector | list[str | Vector]"
 
 
 class Template(dict[str, Value]):

@@ -10,7 +10,15 @@ from typing import Any
 
 from .compare import update_for
 from .errors import OneUsageError
-from .objects import VM_TEMPLATE, ObjectResource, State, base_state, object_argument_spec, wanted_attributes
+from .objects import (
+    VM_TEMPLATE,
+    ObjectResource,
+    State,
+    base_state,
+    object_argument_spec,
+    state_after,
+    wanted_attributes,
+)
 from .runner import Plan
 from .settings import api_argument_spec
 from .template import Template
@@ -83,19 +91,16 @@ class TemplateResource(ObjectResource):
             f"create VM template {name}",
             lambda: self.remember_id(self.connection.call("one.template.allocate", text)),
         )
-        assert plan.after is not None
-        self.plan_access(plan, plan.after)
+        self.plan_access(plan, state_after(plan))
         return plan
 
     def _plan_clone(self, name: str) -> Plan[State | None]:
-        source_id = self.clone_source_id()
-        assert self.clone_source is not None
-        source = represent(self.clone_source)
+        source = represent(self.cloned_body())
         attributes = self.final_attributes(source["attributes"], self.wanted, self.params["update"] == "replace")
         plan: Plan[State | None] = Plan(after={**self.fresh_state(name, attributes), **self._extra(attributes)})
         plan.add(
             f"clone VM template {source['name']} to {name}",
-            lambda: self.remember_id(self.connection.call("one.template.clone", source_id, name, False)),
+            lambda: self.remember_id(self.connection.call("one.template.clone", source["id"], name, False)),
         )
         update = update_for(source["attributes"], attributes)
         if update is not None:
@@ -104,8 +109,7 @@ class TemplateResource(ObjectResource):
                 f"update attributes of VM template {name}",
                 lambda: self.connection.call("one.template.update", self.object_id, template, how),
             )
-        assert plan.after is not None
-        self.plan_access(plan, plan.after)
+        self.plan_access(plan, state_after(plan))
         return plan
 
     def _plan_change(self, before: State) -> Plan[State | None]:

@@ -67,7 +67,7 @@ class Home:
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "w") as stream:
                 stream.write(f"oneadmin:{secrets.token_urlsafe(18)}\n")
-        user, _, password = file.read_text().strip().partition(":")
+        user, _separator, password = file.read_text().strip().partition(":")
         return user, password
 
     def write_description(self, description: dict[str, Any]) -> None:

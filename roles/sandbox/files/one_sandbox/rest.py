@@ -55,7 +55,7 @@ class Routes:
     def __init__(self, table: Mapping[str, Handler]) -> None:
         self._routes = []
         for name, handler in table.items():
-            method, _, path = name.partition(" ")
+            method, _separator, path = name.partition(" ")
             pattern = re.compile(re.sub(r":(\w+)", r"(?P<\1>[^/]+)", path) + "/?$")
             self._routes.append((method, pattern, name, handler))
 

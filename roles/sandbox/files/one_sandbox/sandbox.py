@@ -80,7 +80,7 @@ class Sandbox:
         self.username, self.password = self.home.credentials()
         # Before anything is made: `down` must know what to look for, even if the start fails half-way.
         self._describe({})
-        for name in {"dummy", self.driver}:
+        for name in sorted({"dummy", self.driver}):
             self.drivers[name] = make_driver(name, self.home.id, self.network, self.subnet)
         self.oned = Oned(self.home.path, self.drivers, self._options)
         self._closers.append(self.oned.stop)

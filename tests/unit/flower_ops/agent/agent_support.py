@@ -44,7 +44,7 @@ class Listener:
     def _serve(self) -> None:
         while True:
             try:
-                plain, _ = self._socket.accept()
+                plain, _rest = self._socket.accept()
             except OSError:
                 return
             try:

@@ -75,7 +75,7 @@ class FakeOneGate:
             return self.fail.pop(0), "Internal server error"
         if vm_id not in self.vms or token != f"token-{vm_id}":
             return 401, "Not authorized"
-        plain, _, query = path.partition("?")
+        plain, _separator, query = path.partition("?")
         if method == "GET" and plain == "/vm":
             return 200, json.dumps({"VM": self._vm(vm_id)})
         if method == "GET" and plain == "/service":
@@ -101,7 +101,7 @@ class FakeOneGate:
 
     def _service(self, extended: bool) -> dict[str, Any]:
         roles: dict[str, dict[str, Any]] = {}
-        for vm_id, (name, _) in self.vms.items():
+        for vm_id, (name, _rest) in self.vms.items():
             role = roles.setdefault(name, {"name": name, "cardinality": 0, "state": 2, "nodes": []})
             role["cardinality"] += 1
             vm = self._vm(vm_id) if extended else {"ID": vm_id, "NAME": f"vm-{vm_id}"}

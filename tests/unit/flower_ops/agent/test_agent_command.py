@@ -168,7 +168,7 @@ def test_a_run_without_changes_leaves_cryptography_out_on_a_supernode(tmp_path: 
             text=True,
             check=True,
         ).stdout.strip()
-        for _ in range(2)
+        for _turn in range(2)
     ]
     assert answers == ["0 True", "0 False"]
 

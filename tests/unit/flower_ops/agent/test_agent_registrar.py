@@ -22,7 +22,7 @@ from flower_ops.node.paths import Paths
 from hypothesis import given
 from hypothesis import strategies as st
 
-KEYS = [keys.check_public(keys.new_key_pair()[1].decode()) for _ in range(4)]
+KEYS = [keys.check_public(keys.new_key_pair()[1].decode()) for _turn in range(4)]
 
 
 class FakeFlower:
@@ -84,7 +84,7 @@ def test_the_lowest_free_partition_is_taken(tmp_path: Path, flower: FakeFlower) 
 
 def test_a_member_is_admitted_once(tmp_path: Path, flower: FakeFlower) -> None:
     members = federation(tmp_path, flower)
-    member, _ = members.admit("a", "x", KEYS[0])
+    member, _rest = members.admit("a", "x", KEYS[0])
     flower.calls.clear()
     assert members.admit("a", "x", KEYS[0]) == (member, False)
     assert flower.calls == []
@@ -92,7 +92,7 @@ def test_a_member_is_admitted_once(tmp_path: Path, flower: FakeFlower) -> None:
 
 def test_a_new_key_replaces_the_old_one_and_keeps_the_partition(tmp_path: Path, flower: FakeFlower) -> None:
     members = federation(tmp_path, flower)
-    old, _ = members.admit("a", "x", KEYS[0])
+    old, _rest = members.admit("a", "x", KEYS[0])
     new, changed = members.admit("a", "x", KEYS[1])
     assert changed and new.partition_id == old.partition_id and list(flower.nodes.values()) == [KEYS[1]]
 
@@ -161,7 +161,7 @@ def test_partitions_are_never_shared_or_out_of_range(
             with pytest.raises(MembershipError):
                 members.admit("s", name)
             continue
-        member, _ = members.admit("s", name)
+        member, _rest = members.admit("s", name)
         assert held.setdefault(name, member.partition_id) == member.partition_id
         assert len(set(held.values())) == len(held) and 0 <= member.partition_id < 4
 
@@ -215,11 +215,11 @@ def test_a_vm_gone_for_good_frees_its_partition(
 def test_an_answer_without_ourselves_removes_nobody(
     watch: tuple[registrar.Registrar, Membership, list[str]], gate: FakeOneGate
 ) -> None:
-    service, members, _ = watch
+    service, members, _rest = watch
     gate.of("5").update(FL_ROLE="supernode", FL_NODE_PUBKEY=KEYS[0])
     service.poll()
     gate._service = lambda extended: {"name": "fed", "id": "7", "state": 2, "roles": []}  # type: ignore[method-assign]
-    for _ in range(4):
+    for _turn in range(4):
         service.poll()
     assert len(members.members()) == 1
 
@@ -244,7 +244,7 @@ def test_refusals_are_said_once_and_taken_back(
 def test_a_retired_key_is_named_to_its_node(
     watch: tuple[registrar.Registrar, Membership, list[str]], gate: FakeOneGate, flower: FakeFlower
 ) -> None:
-    service, _, _ = watch
+    service = watch[0]
     flower.retired.add(KEYS[0])
     gate.of("5").update(FL_ROLE="supernode", FL_NODE_PUBKEY=KEYS[0])
     service.poll()
@@ -254,7 +254,7 @@ def test_a_retired_key_is_named_to_its_node(
 def test_the_loop_says_a_fault_once_waits_longer_and_recovers(
     watch: tuple[registrar.Registrar, Membership, list[str]], gate: FakeOneGate, flower: FakeFlower
 ) -> None:
-    service, _, said = watch
+    service, _rest, said = watch
     gate.of("5").update(FL_ROLE="supernode", FL_NODE_PUBKEY=KEYS[0])
     flower.down = True
     pauses: list[float | None] = []

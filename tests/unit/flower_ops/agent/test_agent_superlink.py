@@ -158,7 +158,7 @@ def test_check_mode_predicts_and_touches_nothing(superlink: FakeNode, gate: Fake
 
 
 def test_no_secret_in_the_answer(superlink: FakeNode) -> None:
-    _, answer = superlink.configure()
+    _rest, answer = superlink.configure()
     assert "PRIVATE KEY" not in json.dumps(answer)
 
 

@@ -69,7 +69,7 @@ def test_first_run_ends_ready_and_the_second_changes_nothing(supernode: FakeNode
 def test_the_private_key_stays_on_the_node(supernode: FakeNode, gate: FakeOneGate) -> None:
     superlink_is_up(gate)
     admitted(gate)
-    _, answer = supernode.configure()
+    _rest, answer = supernode.configure()
     private = supernode.path("/opt/flower/certs/supernode.key").read_bytes()
     assert keys.public_of(private).decode().strip() == answer["facts"]["node_pubkey"]
     assert "PRIVATE KEY" not in json.dumps(answer) + json.dumps(gate.of("5"))
@@ -151,7 +151,7 @@ def test_a_retired_key_is_replaced(supernode: FakeNode, gate: FakeOneGate) -> No
     old = supernode.configure()[1]["facts"]["node_pubkey"]
     gate.of("5")["FL_RETIRED_KEY"] = old
     supernode.systemd.calls.clear()
-    _, answer = supernode.configure()
+    _rest, answer = supernode.configure()
     assert answer["facts"]["node_pubkey"] != old == gate.of("5")["FL_RETIRED_KEY"]
     assert supernode.systemd.calls == [f"restart {UNIT}"]
     assert supernode.configure()[1]["changed"] is False

@@ -114,7 +114,7 @@ def test_operator_pki_of_both_kinds_is_accepted(tmp_path: Path, authority: tuple
 
 def test_operator_pki_that_cannot_work_is_refused_with_its_reason(authority: tuple[bytes, bytes]) -> None:
     key, cert = operator_cert(ec.generate_private_key(ec.SECP256R1()), *authority)
-    other_key, _ = operator_cert(ec.generate_private_key(ec.SECP256R1()), *authority)
+    other_key, _rest = operator_cert(ec.generate_private_key(ec.SECP256R1()), *authority)
     old_key, old_cert = operator_cert(ec.generate_private_key(ec.SECP256R1()), *authority, days=-1)
     ed = ed25519.Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -141,7 +141,7 @@ def test_node_keys_have_the_form_that_flower_takes() -> None:
 
 
 def test_public_keys_of_other_kinds_are_refused() -> None:
-    _, public = keys.new_key_pair()
+    _rest, public = keys.new_key_pair()
     assert keys.check_public(public.decode() + "comment") == " ".join(public.decode().split())
     ed = ed25519.Ed25519PrivateKey.generate().public_key()
     line = ed.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()

@@ -141,7 +141,7 @@ def test_calls_at_the_same_time_make_it_once(project: Path, tmp_path: Path) -> N
     def build() -> None:
         results.append(Wheelhouse(tmp_path / "cache", pip, ["python3"]).build(target(project))[1])
 
-    threads = [threading.Thread(target=build) for _ in range(3)]
+    threads = [threading.Thread(target=build) for _turn in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

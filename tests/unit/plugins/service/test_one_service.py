@@ -238,7 +238,7 @@ def test_a_stopped_vm_forbids_scaling_and_ends_the_wait(cloud: Cloud) -> None:
 def test_names_that_mean_several(cloud: Cloud) -> None:
     name = cloud.federation(cloud.name(), gate=False, nodes=1)
     number = cloud.ok("one_service_template_info", name=name)["service_templates"][0]["id"]
-    ids = [int(cloud.flow.instantiate(number, {"name": name})["ID"]) for _ in range(2)]
+    ids = [int(cloud.flow.instantiate(number, {"name": name})["ID"]) for _turn in range(2)]
     for state in ("present", "absent"):
         text = cloud.fails(MODULE, name=name, template=name, state=state)
         assert "not unique" in text and all(f"id {item} of oneadmin" in text for item in ids)

@@ -131,7 +131,7 @@ def test_id_zero_is_an_id(cloud: Cloud) -> None:
 
 def test_names_that_mean_several(cloud: Cloud) -> None:
     name = cloud.name("t")
-    ids = [int(cloud.flow.create_template({"name": name, "roles": []})["ID"]) for _ in range(2)]
+    ids = [int(cloud.flow.create_template({"name": name, "roles": []})["ID"]) for _turn in range(2)]
     for params in ({"state": "absent"}, {"template": {"roles": []}}):
         text = cloud.fails(MODULE, name=name, **params)
         assert "not unique" in text and all(f"id {number} of oneadmin" in text for number in ids)

@@ -97,7 +97,7 @@ def test_errors(server: Answers, status: int, body: str, kind: type[errors.OneEr
     server.status, server.body = status, body
     with pytest.raises(kind) as caught:
         client(server).service(3)
-    assert type(caught.value) is kind
+    assert caught.type is kind
     assert text in str(caught.value)
     assert "GET /service/3" in str(caught.value)
     assert "pass:word" not in str(caught.value)

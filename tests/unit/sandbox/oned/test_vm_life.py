@@ -227,7 +227,7 @@ def test_hundreds_at_once_without_a_thread_each(make_cloud: MakeCloud) -> None:
     one("template.allocate", 'NAME="t"\nCPU="0.1"\nMEMORY="64"\nNIC=[NETWORK="private"]')
     session = cloud.oned.session_for(0)
     threads = threading.active_count()
-    ids = [cloud.oned.call(session, "one.template.instantiate", 0) for _ in range(300)]
+    ids = [cloud.oned.call(session, "one.template.instantiate", 0) for _turn in range(300)]
     assert threading.active_count() < threads + 10
     one.running(ids[-1])
     vms = one.read("vmpool.info", -2, -1, -1, -1)["VM"]

@@ -42,7 +42,7 @@ def split_sans(text: str) -> list[str]:
     """Split `IP:<address>,DNS:<name>` into normalised entries; ValueError when an entry has another form."""
     entries = []
     for raw in filter(None, (part.strip() for part in text.split(","))):
-        kind, _, value = raw.partition(":")
+        kind, _separator, value = raw.partition(":")
         if kind == "IP":
             entries.append(f"IP:{ipaddress.ip_address(value)}")
         elif kind == "DNS" and _HOST.fullmatch(value.removeprefix("*.")):

@@ -80,7 +80,7 @@ class DockerDriver:
         with self._engine() as client:
             present = client.images.list(filters={"label": f"{_CONTENT_LABEL}={digest}"})
             if not present:
-                repository, _, version = tag.rpartition(":")
+                repository, _separator, version = tag.rpartition(":")
                 client.api.import_image(
                     src=str(path), repository=repository, tag=version, changes=[f"LABEL {_CONTENT_LABEL}={digest}"]
                 )

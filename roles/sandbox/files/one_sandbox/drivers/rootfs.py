@@ -37,7 +37,7 @@ def content_hash(path: Path) -> str:
     stamp = f"{stat.st_size} {stat.st_mtime_ns}"
     note = path.with_name(path.name + ".sha256")
     try:
-        digest, _, known = note.read_text().strip().partition(" ")
+        digest, _separator, known = note.read_text().strip().partition(" ")
         if known == stamp and len(digest) == 64:
             return digest
     except (OSError, UnicodeDecodeError):

@@ -49,7 +49,7 @@ class Cron:
         """The first time after `moment` (both Unix seconds). Raises CronError when there is none for years."""
         when = datetime.fromtimestamp(moment).replace(second=0, microsecond=0) + timedelta(minutes=1)
         day = when.replace(hour=0, minute=0)
-        for _ in range(_HORIZON_DAYS):
+        for _turn in range(_HORIZON_DAYS):
             if self._matches_day(day):
                 for hour in sorted(self._hours):
                     for minute in sorted(self._minutes):

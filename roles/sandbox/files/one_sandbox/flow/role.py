@@ -104,7 +104,7 @@ class Role:
             return []
         extra = self._extra_template()
         created = []
-        for _ in range(missing):
+        for _turn in range(missing):
             number = self.body["last_vmname"]
             self.body["last_vmname"] = number + 1
             name = f"{self.name}_{number}_(service_{self.service.id})"

@@ -29,7 +29,7 @@ _NOT_FOUND = """<!DOCTYPE html>
   </style>
 </head>
 <body>
-  <h2>Sinatra doesn’t know this ditty.</h2>
+  <h2>Sinatra doesn\u2019t know this ditty.</h2>
   <img src='%(base)s/__sinatra__/404.png'>
   <div id="c">
     Try this:
@@ -95,7 +95,7 @@ class FlowServer:
         return lambda request: route(request, self._session(request))
 
     def _session(self, request: Request) -> Session:
-        scheme, _, value = (request.headers.get("Authorization") or "").partition(" ")
+        scheme, _separator, value = (request.headers.get("Authorization") or "").partition(" ")
         if scheme.lower() != "basic":
             raise FlowError("A username and password must be provided", 401)
         try:

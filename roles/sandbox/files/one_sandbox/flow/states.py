@@ -42,6 +42,7 @@ VM_POWEROFF = 8
 # PROLOG_RESUME_FAILURE, PROLOG_UNDEPLOY_FAILURE, PROLOG_MIGRATE_UNKNOWN_FAILURE
 LCM_FAILURES = {36, 37, 38, 39, 40, 41, 42, 44, 45, 46, 47, 48, 49, 61}
 
+
 def vm_failed(state: int, lcm_state: int) -> bool:
     """Is an ACTIVE VM in one of the *_FAILURE states?"""
     return state == VM_ACTIVE and lcm_state in LCM_FAILURES

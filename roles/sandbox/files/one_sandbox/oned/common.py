@@ -50,7 +50,7 @@ def check_restricted(oned: Oned, user: User, template: tpl.Template) -> None:
     if user.is_admin:
         return
     for path in oned.options.restricted:
-        section, _, name = path.partition("/")
+        section, _separator, name = path.partition("/")
         if any(name in vector for vector in tpl.sections(template, section)):
             raise OnedError(
                 errors.AUTHORIZATION, f"User [{user.uid}] : VM Template includes a restricted attribute {name}."

@@ -119,7 +119,7 @@ class Oned:
         """Who is behind a session. Raises OnedError 256."""
         if isinstance(session, Session):
             return session.user
-        name, _, password = session.partition(":")
+        name, _separator, password = session.partition(":")
         digest = (name, hashlib.sha256(password.encode()).hexdigest())
         for record in self.pools["user"].values():
             if record.name == name:

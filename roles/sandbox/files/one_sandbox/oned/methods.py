@@ -19,14 +19,14 @@ _NAMES = {int: "integer", str: "a string", bool: "boolean", list: "an array"}
 class Param:
     """Type of one argument, and its default when a client leaves it out."""
 
-    type: type
+    kind: type
     default: Any = _REQUIRED
 
     def check(self, value: Any) -> Any:
         """The value itself; RpcFault -501 when it is of another type."""
-        right = isinstance(value, self.type) and (self.type is bool or not isinstance(value, bool))
+        right = isinstance(value, self.kind) and (self.kind is bool or not isinstance(value, bool))
         if not right:
-            raise RpcFault(-501, f"Parameter that is supposed to be {_NAMES[self.type]} is not")
+            raise RpcFault(-501, f"Parameter that is supposed to be {_NAMES[self.kind]} is not")
         return value
 
 
@@ -35,7 +35,7 @@ INT, STR, BOOL = Param(int), Param(str), Param(bool)
 
 def opt(param: Param, default: Any) -> Param:
     """The same argument with a default."""
-    return Param(param.type, default)
+    return Param(param.kind, default)
 
 
 @dataclass(frozen=True)

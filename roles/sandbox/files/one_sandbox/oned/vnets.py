@@ -68,7 +68,7 @@ def _range(ar: leases.Range, leases_too: bool) -> str:
         parts.append(f"<USED_LEASES>{len(given)}</USED_LEASES><LEASES>")
         for offset, holder in given:
             ip = leases.ip_at(ar, int(offset))
-            (kind, oid), *_ = holder.items()
+            (kind, oid), *_rest = holder.items()
             tag = {"vm": "VM", "vnet": "VNET", "hold": "VM"}[kind]
             parts.append(f"<LEASE>{xml.raw('IP', ip)}{xml.raw('MAC', leases.mac_of(ip))}{xml.raw(tag, oid)}</LEASE>")
         parts.append("</LEASES>")
@@ -78,7 +78,7 @@ def _range(ar: leases.Range, leases_too: bool) -> str:
 
 def _packed(holder: dict[str, int]) -> int:
     # The server keeps the kind of the holder in the upper half of one number.
-    (kind, oid), *_ = holder.items()
+    (kind, oid), *_rest = holder.items()
     return {"vm": 1 << 36, "vnet": 1 << 38, "hold": 1 << 36}[kind] + max(oid, 0)
 
 
@@ -179,8 +179,6 @@ def _find_range(record: Record, ar_id: str) -> leases.Range:
         if str(ar["id"]) == ar_id:
             return ar
     raise OnedError(errors.ACTION, "Address Range does not exist")
-
-
 
 
 @method("vn.rm_ar", INT, INT, opt(BOOL, False))

@@ -82,7 +82,7 @@ def _same_version(node: Node, attributes: dict[str, str]) -> None:
 
 def _endpoint(attributes: dict[str, str]) -> str:
     endpoint = attributes.get("FL_ENDPOINT", "")
-    host, _, port = endpoint.rpartition(":")
+    host, _separator, port = endpoint.rpartition(":")
     if ":" in host and "[" not in host:
         endpoint = f"[{host}]:{port}"
     try:

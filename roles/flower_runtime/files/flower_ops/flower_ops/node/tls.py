@@ -133,7 +133,7 @@ def general_names(sans: list[str]) -> list[x509.GeneralName]:
 
     names: list[x509.GeneralName] = []
     for entry in sans:
-        kind, _, value = entry.partition(":")
+        kind, _separator, value = entry.partition(":")
         name = x509.IPAddress(ipaddress.ip_address(value)) if kind == "IP" else x509.DNSName(value)
         if name not in names:
             names.append(name)
