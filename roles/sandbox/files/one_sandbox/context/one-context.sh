@@ -12,17 +12,19 @@ umask 077
 data=/var/lib/one-context
 run=/run/one-context
 
+environment_line() {
+    printf 'export %s="%s"\n' "$1" "$(printf '%s' "$2" | sed 's/[\\"$`]/\\&/g')"
+}
+
 write_environment() {
     mkdir -p "$run"
     (
         # The values of one file become the double-quoted ones of the other.
         . "$data/context.sh"
-        TOKENTXT=$(cat "$data/token.txt" 2>/dev/null)
-        names=$(sed -n "s/^\([A-Za-z_][A-Za-z0-9_]*\)='.*/\1/p" "$data/context.sh")
-        for name in $names TOKENTXT; do
-            eval "value=\${$name-}"
-            printf 'export %s="%s"\n' "$name" "$(printf '%s' "$value" | sed 's/[\\"$`]/\\&/g')"
+        for name in $(sed -n "s/^\([A-Za-z_][A-Za-z0-9_]*\)='.*/\1/p" "$data/context.sh"); do
+            eval "environment_line $name \"\${$name-}\""
         done
+        environment_line TOKENTXT "$(cat "$data/token.txt" 2>/dev/null)"
     ) >"$run/one_env.new" && mv "$run/one_env.new" "$run/one_env"
 }
 
