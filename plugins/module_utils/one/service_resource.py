@@ -107,6 +107,9 @@ class ServiceResource(Resource[ServiceState]):
     def facts(self, state: ServiceState) -> dict[str, Any]:
         if state.service is None:
             return {"service": {}, "hosts": []}
+        if not state.vms and vm_ids(state.service):
+            # Check mode waits for nothing and so has not looked at the VMs; the tasks that follow need them all the same.
+            state = ServiceState(state.service, self._ops.vms(vm_ids(state.service)))
         return service_facts(state, self._params.get("network"))
 
     def view(self, state: ServiceState) -> Any:
