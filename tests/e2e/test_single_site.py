@@ -124,6 +124,22 @@ def test_two_nodes_train_three_rounds(walk: Walk) -> None:
     assert list((walk.folder / "first").glob("**/*.npz"))
 
 
+def test_a_run_that_fails_in_the_serverapp_is_told_with_its_reason(walk: Walk) -> None:
+    result = walk.playbook("train", app=str(ROOT / "tests/e2e/apps/broken"), train_report_dir=str(walk.folder / "broken"))
+    assert result.code != 0
+    assert "finished:failed" in result.output
+    assert "there is no validation data on this SuperLink" in result.output
+
+
+def test_a_run_that_takes_too_long_is_stopped(walk: Walk) -> None:
+    result = walk.playbook(
+        "train", app=str(ROOT / "demos/sklearn"), train_timeout=4, train_report_dir=str(walk.folder / "late")
+    )
+    assert result.code != 0
+    assert "had not finished after 4 s" in result.output
+    assert "finished:stopped" in result.output
+
+
 def test_scale_up_adds_a_node_that_trains_with_its_own_partition(walk: Walk) -> None:
     assert walk.playbook("scale", federation_supernodes=3).code == 0
     nodes = by_role(walk.hosts(), "supernode")
