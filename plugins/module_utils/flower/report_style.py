@@ -25,7 +25,7 @@ p { margin: 0 0 1rem; }
 .good { color: var(--good); background: var(--good-bg); }
 .warn { color: var(--warn); background: var(--warn-bg); }
 .bad { color: var(--bad); background: var(--bad-bg); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr)); gap: 1rem; margin: 1.5rem 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: 1rem; margin: 1.5rem 0; }
 .tiles > div, figure, section:not(.charts), details { background: var(--card); border: 1px solid var(--line);
   border-radius: .8rem; padding: 1.1rem 1.25rem; }
 dt { color: var(--soft); font-size: .9rem; }
