@@ -21,7 +21,8 @@ write_environment() {
     (
         # The values of one file become the double-quoted ones of the other.
         . "$data/context.sh"
-        for name in $(sed -n "s/^\([A-Za-z_][A-Za-z0-9_]*\)='.*/\1/p" "$data/context.sh"); do
+        names=$(sed -n "s/^\([A-Za-z_][A-Za-z0-9_]*\)='.*/\1/p" "$data/context.sh")
+        for name in $names; do
             eval "environment_line $name \"\${$name-}\""
         done
         environment_line TOKENTXT "$(cat "$data/token.txt" 2>/dev/null)"

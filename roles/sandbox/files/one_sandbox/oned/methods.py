@@ -19,7 +19,7 @@ _NAMES = {int: "integer", str: "a string", bool: "boolean", list: "an array"}
 class Param:
     """Type of one argument, and its default when a client leaves it out."""
 
-    kind: type
+    kind: type[Any]
     default: Any = _REQUIRED
 
     def check(self, value: Any) -> Any:
