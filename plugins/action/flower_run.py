@@ -32,7 +32,8 @@ RETURNED = (
 class ActionModule(ActionBase):
     """Several short calls of the module on the SuperLink, one per piece of news."""
 
-    TRANSFERS_FILES = True
+    # The folder for files is made when there is an app to hand over: a wrong one is told without a login.
+    TRANSFERS_FILES = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Train and return the run; the task fails unless the run succeeded."""
