@@ -93,7 +93,7 @@ def context_faults(variables: Any) -> list[str]:
     }
     faults = context.unknown(readable)
     for role in _ROLES:
-        faults += context.validate(role, {**context.merge(role, {}, readable), **{name: "" for name in secret}})
+        faults += context.validate(role, {**context.merge(role, {}, readable), **dict.fromkeys(secret, "")})
     for fault in faults:
         phrases.setdefault(fault.name, str(fault))
     version = given.get(_VERSION, "").strip()

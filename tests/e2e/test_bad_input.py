@@ -18,12 +18,14 @@ from typing import Any
 
 import pytest
 from one_sandbox import Sandbox
+from one_sandbox.drivers.dummy import DummyDriver
 
 from .bad_input_cloud import Cloud, Trial, free_ports
 
 NOBODY = "http://127.0.0.1:9"
 SERVICE_RUNNING = 2
 IMAGE_READY = 1
+SERVICE, SERVICE_TEMPLATE = 100, 101
 WRONG_PASSWORD = "certainly-not-the-password"
 
 
@@ -167,7 +169,7 @@ def test_what_is_not_ours_is_refused_and_left_alone(cloud: Cloud, make: Any, nam
     assert cloud.call(*read) == before
 
 
-# -- deployments that get stuck: the next run with corrected input goes on ----------------------------------------------
+# -- deployments that get stuck: the next run with corrected input goes on ---------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -187,8 +189,8 @@ def test_capacity_is_told_in_the_schedulers_words(stuck_and_corrected: tuple[Tri
 
 
 def test_the_corrected_run_leaves_one_service(cloud: Cloud, stuck_and_corrected: tuple[Trial, Trial]) -> None:
-    documents = [record.data["type"] for record in cloud.sandbox.oned.pools["document"].values() if record.name == "big"]
-    assert sorted(documents) == [100, 101]
+    documents = cloud.sandbox.oned.pools["document"].values()
+    assert sorted(record.data["type"] for record in documents if record.name == "big") == [SERVICE, SERVICE_TEMPLATE]
 
 
 def test_an_app_directory_without_an_app(cloud: Cloud, stuck_and_corrected: tuple[Trial, Trial]) -> None:
@@ -199,7 +201,9 @@ def test_an_app_directory_without_an_app(cloud: Cloud, stuck_and_corrected: tupl
 
 
 def test_a_vm_that_fails_to_boot(cloud: Cloud) -> None:
-    faults = cloud.sandbox.drivers["dummy"].fail_deploy
+    driver = cloud.sandbox.drivers["dummy"]
+    assert isinstance(driver, DummyDriver)
+    faults = driver.fail_deploy
     faults["*"] = "the disk is broken"
     try:
         failed = cloud.play("single_site", federation_name="boot")

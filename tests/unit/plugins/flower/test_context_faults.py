@@ -1,0 +1,47 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Context variables are judged on the control machine as nodes judge them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.opennebula.flower.plugins.filter.context_faults import FilterModule, context_faults
+from flower_ops import context, profiles
+
+
+def test_defaults_and_every_known_version_are_well() -> None:
+    assert context_faults({}) == []
+    for version in profiles.known():
+        assert context_faults({"ONEAPP_FLOWER_VERSION": version}) == []
+
+
+def test_values_are_taken_as_modules_take_them() -> None:
+    values = {"ONEAPP_FL_MAX_RETRIES": 5, "ONEAPP_FL_TLS_ENABLED": True, "ONEAPP_FL_LOG_LEVEL": None}
+    assert context_faults(values) == []
+
+
+def test_all_faults_at_once() -> None:
+    faults = context_faults(
+        {"ONEAPP_FL_MAX_RETRIES": -1, "ONEAPP_FL_LOG_LEVLE": "INFO", "ONEAPP_FLOWER_VERSION": "9.9", "GROW_FS": "/"}
+    )
+    assert len(faults) == 3
+    assert any(fault.startswith("ONEAPP_FL_MAX_RETRIES=-1: expected") for fault in faults)
+    assert any("ONEAPP_FL_LOG_LEVLE" in fault for fault in faults)
+    assert any(all(version in fault for version in profiles.known()) for fault in faults)
+
+
+@pytest.mark.parametrize("name", [row.name for row in context.table().values() if row.secret])
+def test_secrets_have_no_place_in_variables_and_are_not_shown(name: str) -> None:
+    faults = context_faults({name: "hush-hush"})
+    assert any(fault.startswith(f"{name}: is secret") for fault in faults)
+    assert "hush-hush" not in " ".join(faults)
+
+
+@pytest.mark.parametrize("value", [None, [], "ONEAPP_FL_LOG_LEVEL=INFO"])
+def test_only_a_dictionary_will_do(value: Any) -> None:
+    with pytest.raises(AnsibleFilterError, match="dictionary"):
+        FilterModule().filters()["context_faults"](value)
