@@ -84,7 +84,7 @@ class Walk:
             ["ansible-inventory", "-i", str(self.folder / "inventory"), "--list"],
             capture_output=True, text=True, check=True, cwd=self.folder,
         )
-        found = json.loads(done.stdout)["_meta"]["hostvars"]
+        found = plain(json.loads(done.stdout)["_meta"]["hostvars"])
         return {name: values for name, values in found.items() if "one_role" in values}
 
     def calls(self) -> dict[str, Any]:
@@ -94,6 +94,15 @@ class Walk:
             capture_output=True, text=True, check=True, cwd=ROOT / "roles/sandbox/files",
         )
         return dict(json.loads(done.stdout)["calls"])
+
+
+def plain(value: Any) -> Any:
+    """The values themselves, where ansible-inventory wraps text that must not be taken for a template."""
+    if isinstance(value, dict):
+        return value["__ansible_unsafe"] if set(value) == {"__ansible_unsafe"} else {
+            key: plain(item) for key, item in value.items()
+        }
+    return [plain(item) for item in value] if isinstance(value, list) else value
 
 
 def parse_recap(lines: list[str]) -> dict[str, dict[str, int]]:

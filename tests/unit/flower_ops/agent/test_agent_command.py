@@ -173,19 +173,15 @@ def test_a_run_without_changes_leaves_cryptography_out_on_a_supernode(tmp_path: 
     assert answers == ["0 True", "0 False"]
 
 
-def test_profiles_know_what_differs() -> None:
-    shared: dict[str, Any] = {
-        "fleet": "0.0.0.0:9092",
-        "control": "127.0.0.1:9093",
-        "database": "/d",
-        "certs": "/c",
-        "auth": True,
-    }
-    new, old = (profiles.profile(version).superlink(**shared) for version in ("1.34.0", "1.25.0"))
-    assert set(new) - set(old) == {"--disable-runtime-dependency-installation"}
-    node = profiles.profile("1.34.0").supernode(superlink="h:1", ca=None, key=None, max_retries=3, max_wait_time=0)
+def test_a_profile_closes_everything_but_the_fleet_api() -> None:
+    profile = profiles.profile("1.34.0")
+    superlink = profile.superlink(fleet="0.0.0.0:9092", control="127.0.0.1:9093", database="/d", certs="/c", auth=True)
+    assert [word for word in superlink if word.startswith("0.0.0.0")] == ["0.0.0.0:9092"]
+    assert {"--disable-runtime-dependency-installation", "--enable-supernode-auth"} <= set(superlink)
+    assert "--insecure" not in superlink
+    node = profile.supernode(superlink="h:1", ca=None, key=None, max_retries=3, max_wait_time=0)
     assert node[-3:] == ["--insecure", "--max-retries", "3"]
-    with pytest.raises(profiles.UnknownVersionError, match=r"9\.9\.9 .*1\.25\.0, 1\.34\.0"):
+    with pytest.raises(profiles.UnknownVersionError, match=r"9\.9\.9 .*1\.34\.0"):
         profiles.profile("9.9.9")
 
 

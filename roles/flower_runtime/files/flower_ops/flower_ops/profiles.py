@@ -76,7 +76,6 @@ class Profile:
 _PROFILES = {
     profile.version: profile
     for profile in (
-        Profile("1.25.0", python=">=3.10"),
         Profile("1.34.0", python=">=3.11", superlink_extra=("--disable-runtime-dependency-installation",)),
     )
 }

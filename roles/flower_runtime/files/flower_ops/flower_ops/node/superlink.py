@@ -160,7 +160,7 @@ def service(node: Node) -> None:
 
 def serving(node: Node) -> None:
     """Wait until Fleet and Control API answer (verified against our own CA)."""
-    if node.check or not node.systemd.available:
+    if not node.settled or not node.systemd.available:
         return
 
     def probe() -> str:

@@ -146,7 +146,7 @@ def service(node: Node) -> None:
     if "endpoint" not in node.facts:
         return
     started = node.start(UNIT, [_ENV, _CA, node.paths.node_key])
-    if node.check or not node.systemd.available:
+    if not node.settled or not node.systemd.available:
         return
     port = node.profile.ports.supernode_health
 
