@@ -21,6 +21,9 @@ options:
     description: Context variables by their full name. Numbers and booleans are taken as the modules take them.
     type: dict
     required: true
+  secrets:
+    description: Context variables of the SuperLink that are handed over apart from the others.
+    type: dict
 """
 
 EXAMPLES = r"""
@@ -76,10 +79,10 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def context_faults(variables: Any) -> list[str]:
+def context_faults(variables: Any, secrets: Any = None) -> list[str]:
     """Phrases about all that is wrong with `variables` (name to value), for both roles; AnsibleFilterError for a
-    value that is no dictionary."""
-    if not isinstance(variables, Mapping):
+    value that is no dictionary. `secrets` are more of them, which the SuperLink gets another way."""
+    if not isinstance(variables, Mapping) or not isinstance(secrets or {}, Mapping):
         raise AnsibleFilterError("context_faults needs a dictionary of context variables.")
     context, profiles = _part("context"), _part("profiles")
     given = {str(name): _text(value) for name, value in variables.items()}
@@ -88,12 +91,14 @@ def context_faults(variables: Any) -> list[str]:
     # The value is left out from here on: its place is wrong whatever it is.
     readable = {name: value for name, value in given.items() if name not in secret}
     phrases = {
-        name: f"{name}: is secret and would be readable in the VM's template; give it as secrets of flower_node"
+        name: f"{name}: is secret and would be readable in the VM's template; give it in federation_superlink_secrets"
         for name in secret
     }
-    faults = context.unknown(readable)
+    hidden = {str(name): _text(value) for name, value in (secrets or {}).items()}
+    faults = context.unknown({**readable, **hidden})
     for role in _ROLES:
-        faults += context.validate(role, {**context.merge(role, {}, readable), **dict.fromkeys(secret, "")})
+        known = {**readable, **hidden} if role == "superlink" else readable
+        faults += context.validate(role, {**context.merge(role, {}, known), **dict.fromkeys(secret, "")})
     for fault in faults:
         phrases.setdefault(fault.name, str(fault))
     version = given.get(_VERSION, "").strip()

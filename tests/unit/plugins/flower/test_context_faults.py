@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.opennebula.flower.plugins.filter.context_faults import FilterModule, context_faults
 from flower_ops import context, profiles
+from flower_ops.node import tls
 
 
 def test_defaults_and_every_known_version_are_well() -> None:
@@ -45,3 +47,13 @@ def test_secrets_have_no_place_in_variables_and_are_not_shown(name: str) -> None
 def test_only_a_dictionary_will_do(value: Any) -> None:
     with pytest.raises(AnsibleFilterError, match="dictionary"):
         FilterModule().filters()["context_faults"](value)
+
+
+def test_own_certificates_are_whole_with_the_key_among_the_secrets() -> None:
+    ca_key, ca = tls.new_ca()
+    key, cert = tls.new_server_cert(ca_key, ca, "superlink", ["DNS:superlink"])
+    readable = {"ONEAPP_FL_SSL_CA_CERTFILE": base64.b64encode(ca).decode(),
+                "ONEAPP_FL_SSL_CERTFILE": base64.b64encode(cert).decode()}
+    assert any(fault.startswith("ONEAPP_FL_SSL_KEYFILE") for fault in context_faults(readable))
+    assert context_faults(readable, {"ONEAPP_FL_SSL_KEYFILE": base64.b64encode(key).decode()}) == []
+    assert any("ONEAPP_FL_SSL_KEYFLE" in fault for fault in context_faults({}, {"ONEAPP_FL_SSL_KEYFLE": "hush"}))
