@@ -125,7 +125,8 @@ def test_two_nodes_train_three_rounds(walk: Walk) -> None:
 
 
 def test_a_run_that_fails_in_the_serverapp_is_told_with_its_reason(walk: Walk) -> None:
-    result = walk.playbook("train", app=str(ROOT / "tests/e2e/apps/broken"), train_report_dir=str(walk.folder / "broken"))
+    app = str(ROOT / "tests/e2e/apps/broken")
+    result = walk.playbook("train", app=app, train_report_dir=str(walk.folder / "broken"))
     assert result.code != 0
     assert "finished:failed" in result.output
     assert "there is no validation data on this SuperLink" in result.output

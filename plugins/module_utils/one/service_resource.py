@@ -108,7 +108,7 @@ class ServiceResource(Resource[ServiceState]):
         if state.service is None:
             return {"service": {}, "hosts": []}
         if not state.vms and vm_ids(state.service):
-            # Check mode waits for nothing and so has not looked at the VMs; the tasks that follow need them all the same.
+            # Check mode waits for nothing and so has not looked at the VMs, which later tasks need all the same.
             state = ServiceState(state.service, self._ops.vms(vm_ids(state.service)))
         return service_facts(state, self._params.get("network"))
 
