@@ -155,5 +155,5 @@ def walk() -> Iterator[Walk]:
             assert up.code == 0, "the sandbox cloud did not start"
             yield the_walk
         finally:
-            the_walk.playbook("sandbox", sandbox_state="down")
+            the_walk.playbook("sandbox", sandbox_state="down", sandbox_engine_stop=True)
             shutil.rmtree(HOME, ignore_errors=True)
