@@ -35,8 +35,15 @@ _link_collection()
 
 
 @pytest.fixture(autouse=True)
-def _fresh_module_warnings() -> Iterator[None]:
-    """Modules that run in the tests' own process shall not find the warnings of the one before them."""
+def _modules_run_as_on_a_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Modules that run in the tests' own process keep their warnings to themselves, one by one.
+
+    Once anything has imported the controller's part of Ansible, as tests of filters do, warnings would be printed
+    instead of returned.
+    """
+    internal = sys.modules.get("ansible.module_utils._internal")
+    if internal is not None:
+        monkeypatch.setattr(internal, "is_controller", False, raising=False)
     yield
     warnings = sys.modules.get("ansible.module_utils.common.warnings")
     for name in ("_global_warnings", "_global_deprecations"):
