@@ -135,6 +135,7 @@ from typing import Any
 
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+from ansible.utils.unsafe_proxy import wrap_var
 from ansible_collections.opennebula.flower.plugins.module_utils.one.compare import masked
 from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import OneError
 from ansible_collections.opennebula.flower.plugins.module_utils.one.flow_session import FlowSession
@@ -241,7 +242,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return host
 
     def _add(self, host: Host) -> None:
-        name, variables = host["name"], host["vars"]
+        # A VM writes its own attributes: before ansible-core 2.19 they would count as templates on the control machine.
+        name, variables = host["name"], wrap_var(host["vars"])
         self.inventory.add_host(name)
         for key, value in variables.items():
             self.inventory.set_variable(name, key, value)
