@@ -168,6 +168,18 @@ def test_each_vm_holds_only_its_own_shard(walk: Walk) -> None:
     assert not [name for digest, name in digests.items() if digest in everything]
 
 
+def test_scale_down_removes_a_node_and_frees_its_partition(walk: Walk) -> None:
+    before = {values["one_vm_id"]: partition(values) for values in by_role(walk.hosts(), "supernode").values()}
+    result = walk.playbook("scale", federation_supernodes=2)
+    assert result.code == 0
+    after = {values["one_vm_id"]: partition(values) for values in by_role(walk.hosts(), "supernode").values()}
+    # OneFlow removes the oldest VM; the others keep what they have.
+    assert after == {vm: number for vm, number in before.items() if vm != min(before)}
+    known = supernodes(walk)
+    assert sorted(node["partition_id"] for node in known) == sorted(after.values())
+    assert all(node["status"] == "online" for node in known)
+
+
 def test_no_secret_in_verbose_output(walk: Walk) -> None:
     result = walk.playbook("verify", "-vvv")
     assert result.code == 0
