@@ -89,7 +89,8 @@ class Cloud:
             # In a file as a user has it: what is said on the command line cannot be kept out of the output.
             special.write_text(json.dumps({"federation_api_password": password}), encoding="utf-8")
             self._secrets.add(password)
-        result = self._walk.playbook(name, "-vvv", **extra)
+        # Nothing would answer a second attempt to log in either.
+        result = self._walk.playbook(name, "-vvv", ansible_ssh_retries=0, **extra)
         for secret in [*self._secrets, *self._private_keys()]:
             assert secret not in result.output, "a secret is in the output"
         return Trial(result.code, result.output, list(failed_messages(result)), result.recap)
