@@ -169,7 +169,7 @@ def failed_messages(result: Result) -> Iterator[str]:
 
 def free_ports(number: int) -> list[int]:
     """TCP ports that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _turn in range(number)]
     try:
         return [int(one.getsockname()[1]) for one in sockets]
     finally:
