@@ -92,7 +92,7 @@ def test_a_secret_among_the_variables_is_refused_and_not_shown(cloud: Cloud) -> 
         trial = cloud.play("single_site", federation_name="values")
     finally:
         values.unlink()
-    assert says(trial.sentence, "ONEAPP_FL_SSL_KEYFILE", "secret", "flower_node")
+    assert says(trial.sentence, "ONEAPP_FL_SSL_KEYFILE", "secret", "give it in federation_superlink_secrets")
 
 
 def test_the_password_of_the_environment_is_not_shown_with_a_wrong_argument(
