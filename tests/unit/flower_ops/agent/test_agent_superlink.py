@@ -179,6 +179,17 @@ def test_recovery_clears_the_error(superlink: FakeNode, gate: FakeOneGate) -> No
     assert "FL_ERROR" not in gate.of("4") and gate.of("4")["READY"] == "YES"
 
 
+def test_an_error_that_cannot_be_cleared_is_told(
+    superlink: FakeNode, gate: FakeOneGate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    superlink.configure()
+    gate.of("4")["FL_ERROR"] = "health_check_timeout"
+    update = gate._update
+    monkeypatch.setattr(gate, "_update", lambda vm, query, body: (403, "no") if query else update(vm, query, body))
+    code, answer = superlink.configure()
+    assert code == 1 and "refused PUT /vm with 403: no" in answer["message"]
+
+
 def test_a_later_failure_takes_ready_back(superlink: FakeNode, gate: FakeOneGate) -> None:
     superlink.configure()
     assert superlink.configure(LOG_LEVEL="LOUD")[0] == 2

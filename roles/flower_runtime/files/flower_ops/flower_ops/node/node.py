@@ -187,7 +187,10 @@ class Node:
     def publish_ready(self) -> None:
         """Say READY, as the very last thing of a run that found the service healthy."""
         if self.gate is not None and not self.check and "FL_ERROR" in self.own_attributes():
-            self.gate.delete("FL_ERROR")
+            try:
+                self.gate.delete("FL_ERROR")
+            except OneGateError as error:
+                raise NodeError(f"{error}.", "onegate_failed") from error
             self.own_attributes().pop("FL_ERROR", None)
         self.publish({"READY": "YES"})
         self.facts["ready"] = self.settled
