@@ -115,9 +115,15 @@ def admission(node: Node) -> None:
     if "FL_NODE_ID" in wanted and answer.get("FL_NODE_ID"):
         node.facts["node_id"] = answer["FL_NODE_ID"]
     if not own_config and answer.get("FL_PARTITION_ID"):
-        node.facts["partition_id"] = int(answer["FL_PARTITION_ID"])
-        node.facts["num_partitions"] = int(answer["FL_NUM_PARTITIONS"])
-        own_config = f"partition-id={answer['FL_PARTITION_ID']} num-partitions={answer['FL_NUM_PARTITIONS']}"
+        number, count = answer["FL_PARTITION_ID"], answer.get("FL_NUM_PARTITIONS", "")
+        # Every VM of the service may write these, not only the registrar.
+        if not (number.isdecimal() and count.isdecimal()):
+            raise NodeError(
+                f"The partition that came through OneGate is no number: {number!r} of {count!r}.", "not_admitted"
+            )
+        node.facts["partition_id"] = int(number)
+        node.facts["num_partitions"] = int(count)
+        own_config = f"partition-id={int(number)} num-partitions={int(count)}"
     node.facts["node_config"] = own_config
 
 
