@@ -169,6 +169,24 @@ def test_what_is_not_ours_is_refused_and_left_alone(cloud: Cloud, make: Any, nam
     assert cloud.call(*read) == before
 
 
+@pytest.mark.parametrize("playbook", ["single_site", "teardown"])
+def test_a_federation_of_another_user_is_left_alone(cloud: Cloud, playbook: str) -> None:
+    name = f"alices-{playbook}".replace("_", "-")
+    alice = cloud.call("one.user.allocate", name, "alices-word", "core", [])
+    vm = cloud.call("one.template.allocate", f'NAME="{name}-vm"\nCPU="1"\nMEMORY="64"')
+    body = {"name": name, "deployment": "straight", "flower_federation": name,
+            "roles": [{"name": "web", "type": "vm", "template_id": vm, "cardinality": 1}]}
+    template = cloud.flow("/service_template", body)
+    action = {"action": {"perform": "instantiate", "params": {"merge_template": {"name": name}}}}
+    service = cloud.flow(f"/service_template/{template['ID']}/action", action)
+    cloud.wait_for(lambda: cloud.flow(f"/service/{service['ID']}")["TEMPLATE"]["BODY"]["state"] == SERVICE_RUNNING)
+    cloud.call("one.document.chown", int(service["ID"]), alice, -1)
+    before = cloud.call("one.document.info", int(service["ID"]))
+    trial = cloud.play(playbook, federation_name=name)
+    assert says(trial.sentence, f"belongs to the user {name}, not to oneadmin", "choose another", "federation_owner")
+    assert cloud.call("one.document.info", int(service["ID"])) == before
+
+
 # -- deployments that get stuck: the next run with corrected input goes on ---------------------------------------------
 
 
