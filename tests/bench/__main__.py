@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,8 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=5, help="pairs of runs")
     parser.add_argument("--subnet", default="172.30.97.0/24", help="private network of the bench's own VMs")
     options = parser.parse_args()
+    # Ended from outside, it takes its cloud down all the same.
+    signal.signal(signal.SIGTERM, lambda *_ignored: sys.exit(143))
     if unknown := sorted(set(options.parts) - set(PARTS)):
         parser.error(f"there is no part {', '.join(unknown)}; choose from {', '.join(PARTS)}")
     wanted = [part for part in PARTS if part in options.parts] or list(PARTS)
