@@ -38,11 +38,12 @@ set_host_name() {
 
 add_ssh_keys() {
     [ -n "${SSH_PUBLIC_KEY:-}" ] || return 0
-    mkdir -p /root/.ssh
-    touch /root/.ssh/authorized_keys
+    ssh=$(getent passwd root | cut -d : -f 6)/.ssh
+    mkdir -p "$ssh"
+    touch "$ssh/authorized_keys"
     printf '%s\n' "$SSH_PUBLIC_KEY" | while IFS= read -r key; do
         [ -n "$key" ] || continue
-        grep -qxF -- "$key" /root/.ssh/authorized_keys || printf '%s\n' "$key" >>/root/.ssh/authorized_keys
+        grep -qxF -- "$key" "$ssh/authorized_keys" || printf '%s\n' "$key" >>"$ssh/authorized_keys"
     done
 }
 
@@ -55,7 +56,7 @@ make_host_keys() {
 }
 
 run_script() {
-    folder=$(mktemp -d /var/tmp/one-context.XXXXXX)
+    folder=$(mktemp -d -p /var/tmp)
     if [ -n "${START_SCRIPT_BASE64:-}" ]; then
         printf '%s' "$START_SCRIPT_BASE64" | base64 -d >"$folder/script"
     else
