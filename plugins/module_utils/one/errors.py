@@ -18,6 +18,8 @@ INTERNAL = 0x2000
 ALLOCATE = 0x4000
 
 _METHOD_PREFIX = re.compile(r"^\[(one\.[\w.]+)\]\s*")
+# The same words for every pool, but under another number in each of them.
+_TAKEN = "NAME is already taken by"
 
 
 class OneError(Exception):
@@ -114,6 +116,13 @@ class OneAllocateError(OneError):
     kind = "allocate"
 
 
+class OneTakenError(OneAllocateError):
+    """The owner has an object of that name already: another run was quicker, or it is one that was not looked for."""
+
+    kind = "taken"
+    hint = "choose another name, or give owner or id to mean that object"
+
+
 class OneConnectionError(OneError):
     """No usable answer from the endpoint: refused, name unknown, TLS, proxy, or not an OpenNebula."""
 
@@ -165,7 +174,9 @@ def from_answer(answer: list[Any], method: str, endpoint: str) -> OneError:
     family = BY_CODE.get(code or 0, OneError)
     hint = None
     if family is OneAuthorizationError and "is locked" in text:
-        hint = "unlock it first"
+        hint = "give lock: none to unlock it first"
+    elif _TAKEN in text:
+        family = OneTakenError
     return family(
         _METHOD_PREFIX.sub("", text),
         code=code,

@@ -1,7 +1,7 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Locks of images, VM templates and VMs: what they are called, how they are compared, when they are set and taken away."""
+"""Locks of images, VM templates and VMs: their names, how they are compared, when they are set and taken away."""
 
 from __future__ import annotations
 

@@ -15,9 +15,13 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, NoReturn, TypeVar
 
 from .compare import difference, masked
-from .errors import OneError, OneUsageError
+from .errors import OneError, OneTakenError, OneUsageError
 
 S = TypeVar("S")
+
+
+# What the call of a step returns when it found nothing left to do, e.g. because another run has deleted the object.
+NOTHING_DONE = object()
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,10 @@ class Resource(ABC, Generic[S]):
     def view(self, state: S) -> Any:
         """Return the part of the state that is compared and shown in the difference."""
 
+    def explain(self, error: OneError, before: S) -> OneError:
+        """Return the error of a failed write, with a better hint where the state before it tells the cause."""
+        return error
+
 
 class PartlyDoneError(Exception):
     """A write failed after others had succeeded; `done` lists those, `cause` is the failure."""
@@ -81,32 +89,51 @@ class PartlyDoneError(Exception):
 
 def execute(resource: Resource[S], check_mode: bool) -> dict[str, Any]:
     """Run one resource and return the module's result. In check mode nothing is written and nothing waited for."""
+    try:
+        return _attempt(resource, check_mode)
+    except PartlyDoneError as error:
+        # Between our look and our write another run created an object of that name: look again, once.
+        if error.done or not isinstance(error.cause, OneTakenError):
+            raise
+    return _attempt(resource, check_mode)
+
+
+def _attempt(resource: Resource[S], check_mode: bool) -> dict[str, Any]:
     before = resource.read()
     # The view is taken now: a resource may change its state object in place while it works.
     view_before = resource.view(before)
     plan = resource.plan(before)
-    done: list[str] = []
     if check_mode:
+        done = [step.what for step in plan.steps]
         after = plan.after
     else:
-        try:
-            for step in plan.steps:
-                step.do()
-                done.append(step.what)
-            after = resource.settle(None if plan.steps else before, bool(plan.steps))
-        except OneError as error:
-            raise PartlyDoneError(error, done, plan.warnings) from error
-    changed = bool(plan.steps)
+        done, after = _write(resource, plan, before)
+    changed = bool(done)
     result: dict[str, Any] = {
         "changed": changed,
         # From the plan in both modes, so that check mode shows exactly the difference of the real run.
         "diff": difference(view_before, resource.view(plan.after)) if changed else {"before": {}, "after": {}},
-        "steps": [step.what for step in plan.steps],
+        "steps": done,
         **masked(resource.facts(after)),
     }
     if plan.warnings:
         result["warnings"] = plan.warnings
     return result
+
+
+def _write(resource: Resource[S], plan: Plan[S], before: S) -> tuple[list[str], S]:
+    done: list[str] = []
+    try:
+        for step in plan.steps:
+            try:
+                outcome = step.do()
+            except OneError as error:
+                raise resource.explain(error, before) from None
+            if outcome is not NOTHING_DONE:
+                done.append(step.what)
+        return done, resource.settle(None if plan.steps else before, bool(plan.steps))
+    except OneError as error:
+        raise PartlyDoneError(error, done, plan.warnings) from error
 
 
 def run(module: Any, make: Callable[[], Resource[Any]]) -> NoReturn:
