@@ -51,9 +51,11 @@ def check_restricted(oned: Oned, user: User, template: tpl.Template) -> None:
         return
     for path in oned.options.restricted:
         section, _separator, name = path.partition("/")
-        if any(name in vector for vector in tpl.sections(template, section)):
+        restricted = any(name in vector for vector in tpl.sections(template, section)) if name else section in template
+        if restricted:
             raise OnedError(
-                errors.AUTHORIZATION, f"User [{user.uid}] : VM Template includes a restricted attribute {name}."
+                errors.AUTHORIZATION,
+                f"User [{user.uid}] : VM Template includes a restricted attribute {name or section}.",
             )
 
 

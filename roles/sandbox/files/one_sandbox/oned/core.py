@@ -45,7 +45,7 @@ class Options:
     monitor_interval: float = 3.0
     onegate_endpoint: str = ""
     zone_endpoint: str = ""
-    restricted: tuple[str, ...] = ("DISK/TOTAL_IOPS_SEC", "DISK/READ_IOPS_SEC", "NIC/MAC", "NIC/VLAN_ID")
+    restricted: tuple[str, ...] = ("DISK/TOTAL_IOPS_SEC", "DISK/READ_IOPS_SEC", "NIC/MAC", "NIC/VLAN_ID", "PCI")
 
 
 class Oned:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import capacity, common, errors, scheduler, xml
+from . import capacity, common, errors, numa, pci, scheduler, xml
 from . import template as tpl
 from .errors import OnedError
 from .methods import BOOL, INT, STR, method, opt
@@ -25,12 +25,13 @@ _DATASTORE_TYPES = {"IMAGE_DS": 0, "SYSTEM_DS": 1, "FILE_DS": 2}
 def add_host(oned: Oned, user: User, name: str, driver: str, cpu: int, memory: int) -> Record:
     """cpu in hundredths of a core, memory in KB: what the scheduler may give away."""
     return oned.create(
-        "host", user, name, {}, state=HOST_MONITORED, im_mad=driver, vm_mad=driver, cluster=0, cpu=cpu, memory=memory
-    )
+        "host", user, name, {}, state=HOST_MONITORED, im_mad=driver, vm_mad=driver, cluster=0, cpu=cpu, memory=memory,
+        total_cpu=cpu, total_memory=memory, pci=pci.of_driver(driver),
+    )  # fmt: skip
 
 
-def render_host(oned: Oned, record: Record) -> str:
-    """HOST."""
+def render_host(oned: Oned, record: Record, monitoring: bool = False) -> str:
+    """HOST; what the monitoring measured only in `info`, as on a real server."""
     data = record.data
     cpu, memory = oned.usage.used(record.oid)
     return (
@@ -38,12 +39,31 @@ def render_host(oned: Oned, record: Record) -> str:
         f"<PREV_STATE>{data['state']}</PREV_STATE>{xml.raw('IM_MAD', data['im_mad'])}"
         f"{xml.raw('VM_MAD', data['vm_mad'])}"
         f"<CLUSTER_ID>{data['cluster']}</CLUSTER_ID>{xml.leaf('CLUSTER', _cluster_name(oned, data['cluster']))}"
-        f"<HOST_SHARE><MEM_USAGE>{memory}</MEM_USAGE><CPU_USAGE>{cpu}</CPU_USAGE><TOTAL_MEM>{data['memory']}</TOTAL_MEM>"
-        f"<TOTAL_CPU>{data['cpu']}</TOTAL_CPU><MAX_MEM>{data['memory']}</MAX_MEM><MAX_CPU>{data['cpu']}</MAX_CPU>"
+        f"<HOST_SHARE><MEM_USAGE>{memory}</MEM_USAGE><CPU_USAGE>{cpu}</CPU_USAGE>"
+        f"<TOTAL_MEM>{numa.total_memory(record)}</TOTAL_MEM><TOTAL_CPU>{_total_cpu(record)}</TOTAL_CPU>"
+        f"<MAX_MEM>{data['memory']}</MAX_MEM><MAX_CPU>{data['cpu']}</MAX_CPU>"
         f"<RUNNING_VMS>{oned.usage.count(record.oid)}</RUNNING_VMS><VMS_THREAD>1</VMS_THREAD>"
         f"<DATASTORES>{xml.raw('DISK_USAGE', 0)}{xml.raw('FREE_DISK', 20480)}{xml.raw('MAX_DISK', 20480)}"
-        f"{xml.raw('USED_DISK', 0)}</DATASTORES><PCI_DEVICES></PCI_DEVICES><NUMA_NODES></NUMA_NODES></HOST_SHARE>"
-        f"{xml.ids('VMS', oned.usage.vms(record.oid))}{tpl.to_xml(record.template)}<MONITORING></MONITORING></HOST>"
+        f"{xml.raw('USED_DISK', 0)}</DATASTORES>{pci.render(record)}{numa.render(record)}</HOST_SHARE>"
+        f"{xml.ids('VMS', oned.usage.vms(record.oid))}{tpl.to_xml(record.template)}"
+        + (_monitoring(oned, record) if monitoring else "<MONITORING/>")
+        + "</HOST>"
+    )
+
+
+def _total_cpu(record: Record) -> int:
+    return int(record.data.get("total_cpu", record.data["cpu"]))
+
+
+def _monitoring(oned: Oned, record: Record) -> str:
+    # Nothing is measured here: VMs are taken to use what they were given.
+    cpu, memory = oned.usage.used(record.oid)
+    return (
+        f"<MONITORING><TIMESTAMP>{oned.now()}</TIMESTAMP><ID>{record.oid}</ID>"
+        f"<CAPACITY>{xml.raw('FREE_CPU', max(0, _total_cpu(record) - cpu))}"
+        f"{xml.raw('FREE_MEMORY', max(0, numa.total_memory(record) - memory))}{xml.raw('USED_CPU', cpu)}"
+        f"{xml.raw('USED_MEMORY', memory)}</CAPACITY><SYSTEM>{xml.raw('NETRX', 0)}{xml.raw('NETTX', 0)}</SYSTEM>"
+        f"{numa.render_monitoring(record)}</MONITORING>"
     )
 
 
@@ -73,14 +93,29 @@ def host_allocate(oned: Oned, user: User, name: str, im_mad: str, vm_mad: str, c
 @method("host.info", INT, opt(BOOL, False))
 def host_info(oned: Oned, user: User, oid: int, decrypt: bool) -> str:
     """HOST."""
-    return render_host(oned, oned.access(user, "host", oid, USE))
+    return render_host(oned, oned.access(user, "host", oid, USE), monitoring=True)
 
 
 @method("host.update", INT, STR, opt(INT, 0))
 def host_update(oned: Oned, user: User, oid: int, text: str, how: int) -> int:
-    """Change the host's template."""
-    common.change_template(oned, oned.access(user, "host", oid, MANAGE), text, how, user)
+    """Change the host's template: RESERVED_CPU and RESERVED_MEM keep room back, PCI_FILTER hides devices."""
+    record = _admin_host(oned, user, oid)
+    common.change_template(oned, record, text, how, user)
+    record.data["cpu"] = _unreserved(_total_cpu(record), tpl.scalar(record.template, "RESERVED_CPU"))
+    record.data["memory"] = _unreserved(numa.total_memory(record), tpl.scalar(record.template, "RESERVED_MEM"))
+    scheduler.poke(oned)
     return oid
+
+
+def _unreserved(total: int, reserved: str) -> int:
+    """What is left of `total` when so much ("200", "10%"; a negative one gives away more) is reserved."""
+    text = reserved.strip()
+    share = text.endswith("%")
+    try:
+        value = float(text.rstrip("%").strip()) if share else int(text)
+    except ValueError:
+        return total
+    return int(total * (1 - value / 100)) if share else int(total - value)
 
 
 @method("host.status", INT, INT)

@@ -9,7 +9,7 @@ import copy
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from . import common, context, errors, images, leases, lifecycle
+from . import common, context, errors, images, leases, lifecycle, pci
 from . import template as tpl
 from .errors import OnedError, RpcFault
 from .methods import BOOL, INT, STR, method, opt
@@ -225,6 +225,10 @@ def vm_allocate(oned: Oned, user: User, text: str, hold: bool) -> int:
 def make_vm(oned: Oned, user: User, name: str, template: tpl.Template, hold: bool) -> Record:
     """Check everything, then create. Raises OnedError and leaves nothing behind."""
     _check_numbers(template)
+    try:
+        devices = pci.check(template)
+    except OnedError as error:
+        raise OnedError(error.code, PREFIX + error.message) from None
     vm_id = oned.next_id("vm")
     taken: tpl.Template = {}
     try:
@@ -239,6 +243,7 @@ def make_vm(oned: Oned, user: User, name: str, template: tpl.Template, hold: boo
     own.update(_automatic(user, vm_id, own, bool(nics)))
     tpl.set_sections(own, "DISK", disks)
     tpl.set_sections(own, "NIC", nics)
+    tpl.set_sections(own, "PCI", devices)
     vm = oned.create(
         "vm", user, name, own, state=0, lcm=0, stime=oned.now(), etime=0, deploy_id="", user_template=rest,
         history=[], epoch=0, hard=False, hold=hold,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..drivers import Driver, DriverError, VmSpec
-from . import context, history, images, instantiate, scheduler
+from . import context, history, images, instantiate, pci, scheduler
 from . import states as st
 from . import template as tpl
 from .records import Record, User
@@ -101,7 +101,9 @@ def count_usage(oned: Oned, vm: Record) -> None:
     """Tell the host accounting where the VM takes room."""
     entry = history.last(vm)
     on_host = entry is not None and vm.data["state"] in _KEEPS_HOST
-    oned.usage.set(vm, entry["hid"] if entry is not None and on_host else None)
+    hid = entry["hid"] if entry is not None and on_host else None
+    oned.usage.set(vm, hid)
+    pci.settle(oned, vm, hid)
 
 
 def _finish(oned: Oned, vm: Record) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import capacity, history
+from . import capacity, history, pci
 from . import states as st
 from . import template as tpl
 from .records import MANAGE, Record, allowed
@@ -55,8 +55,18 @@ def _retry(oned: Oned) -> None:
     run(oned)
 
 
-def fits(oned: Oned, vm: Record, host: Record) -> bool:
-    """Whether the VM finds room on the host."""
+def misfit(oned: Oned, vm: Record, host: Record) -> str:
+    """Why the VM finds no room, or not the PCI devices that it asks for, on the host; empty where it does."""
+    cpu, memory = capacity.vm_needs(vm)
+    used_cpu, used_memory = oned.usage.used(host.oid)
+    if used_cpu + cpu > host.data["cpu"]:
+        return f"Not enough CPU: {cpu}/{host.data['cpu'] - used_cpu}"
+    if used_memory + memory > host.data["memory"]:
+        return f"Not enough memory: {memory}/{host.data['memory'] - used_memory}"
+    return "" if pci.fits(host, vm) else "Unavailable PCI device."
+
+
+def _has_room(oned: Oned, vm: Record, host: Record) -> bool:
     cpu, memory = capacity.vm_needs(vm)
     used_cpu, used_memory = oned.usage.used(host.oid)
     return bool(used_cpu + cpu <= host.data["cpu"] and used_memory + memory <= host.data["memory"])
@@ -69,7 +79,7 @@ def _place(oned: Oned, vm: Record) -> None:
     if host is not None:
         lifecycle.deploy(oned, vm, host)
         return
-    message = f"Cannot dispatch VM: {reason}"
+    message = reason if reason.startswith("[") else f"Cannot dispatch VM: {reason}"
     # Written once, not on every pass: the time stamp would make each pass a change.
     if not tpl.scalar(vm.data["user_template"], "SCHED_MESSAGE").endswith(message):
         lifecycle.set_error(oned, vm, message, "SCHED_MESSAGE")
@@ -94,7 +104,11 @@ def _choose(oned: Oned, vm: Record) -> tuple[Record | None, str]:
         hosts = [host for host in hosts if host.data["vm_mad"] == entry["vm_mad"]]
     if not hosts:
         return None, "No host meets SCHED_REQUIREMENTS"
-    hosts = [host for host in hosts if fits(oned, vm, host)]
+    hosts = [host for host in hosts if _has_room(oned, vm, host)]
     if not hosts:
         return None, "No host with enough capacity to deploy the VM"
+    roomy = ",".join(str(host.oid) for host in sorted(hosts, key=lambda host: host.oid))
+    hosts = [host for host in hosts if pci.fits(host, vm)]
+    if not hosts:
+        return None, f"[HOST] Unavailable PCI devices on hosts: {roomy}"
     return min(hosts, key=lambda host: (oned.usage.count(host.oid), host.oid)), ""

@@ -146,8 +146,9 @@ def deploy(oned: Oned, user: User, oid: int, hid: int, enforce: bool, datastore:
         raise OnedError(errors.ACTION, f"Deploy action is not available for state {st.name_of(vm)}")
     if host.data["state"] == 8:
         raise OnedError(errors.ACTION, "Host is offline, cannot use it to deploy VM")
-    if enforce and not scheduler.fits(oned, vm, host):
-        raise OnedError(errors.ACTION, f"Cannot deploy VM {oid}: host {host.name} has not enough capacity.")
+    problem = scheduler.misfit(oned, vm, host) if enforce else ""
+    if problem:
+        raise OnedError(errors.ACTION, f"VM [{oid}] does not fit in HOST [{hid}]. {problem}")
     lifecycle.deploy(oned, vm, host)
     return oid
 
