@@ -23,11 +23,14 @@ from pathlib import Path
 from .demo import demo
 from .deploy import deploy, noop
 from .figures import Figure, table
+from .inventory import inventory
+from .modules import modules
 from .place import ROOT, Place
 from .play import BenchError
 from .rounds import rounds
 
-PARTS = ("demo", "deploy", "noop", "rounds")
+COMPARED = ("modules", "inventory")
+PARTS = (*COMPARED, "demo", "deploy", "noop", "rounds")
 LOGS = ROOT / ".cache/bench"
 REPORT = ROOT / "reports/bench.json"
 
@@ -37,6 +40,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tools/bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="part", help=f"{', '.join(PARTS)}; all of them if none is named")
     parser.add_argument("--repeat", type=int, default=3, help="repetitions of deploy and noop")
+    parser.add_argument("--tasks", type=int, default=12, help="repetitions of every task of modules")
+    parser.add_argument("--lists", type=int, default=5, help="repetitions of every listing of inventory")
     parser.add_argument("--pairs", type=int, default=5, help="pairs of runs")
     parser.add_argument("--subnet", default="172.30.97.0/24", help="private network of the bench's own VMs")
     options = parser.parse_args()
@@ -58,13 +63,18 @@ def main() -> int:
             broken[part] = str(error)
             print(f"{part} broke: {error}", file=sys.stderr)
 
+    # Without virtual machines and docker: these need nothing but this checkout.
+    for part, compare, times in (("modules", modules, options.tasks), ("inventory", inventory, options.lists)):
+        if part in wanted:
+            with folder_of(part) as (folder, logs):
+                measure(part, partial(compare, folder, logs, times))
     if "demo" in wanted:
         def fresh() -> list[Figure]:
             with place_of("demo", options.subnet, own_image=True) as place:
                 return demo(place)
 
         measure("demo", fresh)
-    if set(wanted) - {"demo"}:
+    if set(wanted) - {"demo", *COMPARED}:
         with place_of("federation", options.subnet) as place:
             place.up()
             for part, work, times in (("deploy", deploy, options.repeat), ("noop", noop, options.repeat),
@@ -74,6 +84,15 @@ def main() -> int:
     write(figures, broken)
     print(f"\n{table(figures)}\n\nwritten to {REPORT.relative_to(ROOT)}")
     return 1 if broken else 0
+
+
+@contextmanager
+def folder_of(name: str) -> Iterator[tuple[Path, Path]]:
+    """A temporary folder, and one that stays for what programs print."""
+    logs = LOGS / name
+    logs.mkdir()
+    with tempfile.TemporaryDirectory(prefix=f"flower-bench-{name}-") as folder:
+        yield Path(folder), logs
 
 
 @contextmanager

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -12,7 +13,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bench.dummy import dummy_cloud
 from bench.figures import Figure, number, table
+from bench.inventory import figures_of as inventory_figures
+from bench.modules import PAIRS, Pair, play_of, read
+from bench.modules import figures_of as modules_figures
+from bench.peers import peer_version
 from bench.play import BenchError, parse_recap, play
 
 RECAP = """\
@@ -63,3 +69,81 @@ def test_a_command_is_timed_logged_and_judged(tmp_path: Path) -> None:
     assert played.at("three") == played.seconds
     with pytest.raises(BenchError, match=str(log)):
         play(["sh", "-c", "exit 3"], tmp_path, log)
+
+
+def test_both_collections_are_asked_for_the_same_thing_in_turn() -> None:
+    tasks = play_of(PAIRS, 2)[0]["tasks"]
+    names = [task["name"] for task in tasks]
+    for pair in PAIRS:
+        assert [name for name in names if name.split("|")[1:2] == [pair.name] and not name.startswith("calls")] == [
+            f"{side}|{pair.name}|{turn}"
+            for turn, side in (
+                ("0", "ours"), ("0", "community.general"),
+                *((turn, side) for turn in ("1", "2") for side in sides(names, pair.name, turn)),
+            )
+        ]  # fmt: skip
+        first = {sides(names, pair.name, turn)[0] for turn in ("1", "2")}
+        assert first == {"ours", "community.general"}, "who goes first does not alternate"
+    assert sum(name == "ping|last" for name in names) == 2
+    create = next(task for task in tasks if task["name"] == "ours|one_template, create|2")
+    assert create["opennebula.flower.one_template"]["name"] == "own-2"
+
+
+def sides(names: list[str], pair: str, turn: str) -> list[str]:
+    """Whose task came first, and whose second."""
+    return [name.split("|")[0] for name in names if name.endswith(f"|{pair}|{turn}")]
+
+
+PAIR = Pair("look", "one_image", {"id": 1}, {"id": 1})
+
+
+def said(name: str, seconds: float, changed: bool = False, **calls: int) -> str:
+    """A line of the callback."""
+    return json.dumps({"task": name, "seconds": seconds, "changed": changed, "calls": {"by_method": calls}})
+
+
+def test_times_are_net_of_the_pings_of_their_round_and_calls_those_of_one_task() -> None:
+    lines = [
+        said("before", 1, reads=3), said("ours|look|0", 9, reads=3), said("calls|ours|look", 1, reads=4),
+        said("before", 1, reads=4), said("community.general|look|0", 9),
+        said("calls|community.general|look", 1, reads=6, writes=1),
+        said("ping", 1), said("ours|look|1", 2), said("ping", 1), said("community.general|look|1", 4),
+        said("ping|last", 1),
+        said("ping", 2), said("community.general|look|2", 6), said("ping", 2), said("ours|look|2", 4),
+        said("ping|last", 2),
+    ]  # fmt: skip
+    measured = read(lines, [PAIR])
+    assert measured.net("ours", "look") == (1, 2)
+    figures = {figure.name: figure for figure in modules_figures(measured, [PAIR])}
+    ratio = figures["look, net of ping: ratio"]
+    assert ratio.values == (1 / 3, 0.5) and ratio.goal == 0.7 and ratio.met
+    assert figures["look, whole task: ours"].median == 3
+    assert figures["look, calls per task: ours"].values == (1,)
+    theirs = figures["look, calls per task: community.general"]
+    assert theirs.values == (3,) and theirs.note == "2 reads, 1 writes"
+
+
+def test_a_task_that_does_something_else_is_no_comparison() -> None:
+    with pytest.raises(BenchError, match="changed=True"):
+        read([said("ours|look|1", 1, changed=True)], [PAIR])
+
+
+def test_inventories_are_compared_whole_and_net_of_an_empty_one() -> None:
+    seconds = {"ours": (2.0, 3.0), "community.general": (5.0, 5.0)}
+    empty = {"ours": (1.0, 1.0, 9.0), "community.general": (1.0,)}
+    figures = {figure.name: figure for figure in inventory_figures(500, seconds, empty)}
+    assert figures["inventory, 500 VMs, whole: ratio"].values == (0.4, 0.6)
+    assert figures["inventory, 500 VMs, net of an empty one: ratio"].values == (0.25, 0.5)
+
+
+def test_the_clouds_of_the_comparison_need_no_machine(tmp_path: Path) -> None:
+    with dummy_cloud(tmp_path, tmp_path / "log") as cloud:
+        template = cloud.call("one.template.allocate", 'NAME = "small"\nCPU = "0.1"\nMEMORY = "64"')
+        cloud.vms(3, template)
+        cloud.vms(3, template)
+        assert cloud.call("one.vmpool.info", -2, -1, -1, -1).count("<VM>") == 3
+        assert cloud.flow("/service") == {"DOCUMENT_POOL": {}}
+        assert cloud.environment["ONE_URL"] == cloud.xmlrpc
+        with pytest.raises(BenchError, match=r"one\.template\.allocate: .*"):
+            cloud.call("one.template.allocate", 'NAME = "small"')
+    assert peer_version()
