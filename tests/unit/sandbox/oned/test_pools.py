@@ -107,6 +107,34 @@ def test_address_ranges(one: Client) -> None:
     assert one("vn.delete", oid) == oid
 
 
+def test_reservations(one: Client, alice: Client) -> None:
+    parent = one("vn.allocate", 'NAME="big"\nVN_MAD="dummy"\nBRIDGE="b"\nAR=[TYPE="IP4",IP="10.9.0.10",SIZE="4"]', -1)
+    one("vn.hold", parent, 'LEASES=[IP="10.9.0.10"]')
+    part = one("vn.reserve", parent, 'SIZE="3"\nNAME="part"')
+    body = one.read("vn.info", part)
+    assert (body["PARENT_NETWORK_ID"], body["STATE"]) == (str(parent), "1")
+    ar = body["AR_POOL"]["AR"]
+    assert (ar["IP"], ar["SIZE"], ar["PARENT_NETWORK_AR_ID"]) == ("10.9.0.11", "3", "0")
+    pool = {network["ID"]: network for network in one.read("vnpool.info", -2, -1, -1)["VNET"]}
+    packed = "".join(f" {offset} {(1 << 38) + part}" for offset in (1, 2, 3))
+    assert pool[str(parent)]["AR_POOL"]["AR"]["ALLOCATED"] == f" 0 {(1 << 36) + 0xFFFFFFFF}{packed}"
+    leases = one.read("vn.info", parent)["AR_POOL"]["AR"]["LEASES"]["LEASE"]
+    assert [lease.get("VNET", lease.get("VM")) for lease in leases] == ["-1", *[str(part)] * 3]
+    assert "<VM>" not in alice("vn.info", parent), "the address on hold belongs to nobody that she could look at"
+    for text, message in (
+        ('SIZE="1"\nNAME="more"', "Not enough free addresses in an address range"),
+        ('NAME="more"', "Reservation SIZE must be a greater than 0"),
+        ('SIZE="1"', "NAME for reservation has to be set"),
+    ):
+        assert one.fails("vn.reserve", parent, text).answer[1:3] == [f"[one.vn.reserve] {message}", 2048]
+    refused = one.fails("vn.reserve", part, 'SIZE="1"\nNAME="more"')
+    assert refused.text.endswith("Cannot reserve addresses from a reserved VNET")
+    assert one.fails("vn.delete", parent).code == 2048
+    one("vn.delete", part)
+    one("vn.release", parent, 'LEASES=[IP="10.9.0.10"]')
+    assert one("vn.delete", parent) == parent
+
+
 def test_permissions(one: Client, alice: Client) -> None:
     oid = one("template.allocate", 'NAME="shared"\nCPU="1"\nMEMORY="64"')
     assert alice.fails("template.info", oid).code == 512

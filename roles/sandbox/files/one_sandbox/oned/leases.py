@@ -112,6 +112,37 @@ def free(oned: Oned, vnet: Record | None, ip: str, holder: dict[str, int] | None
     return False
 
 
+def free_run(vnet: Record, size: int) -> tuple[Range, int] | None:
+    """Where that many free addresses stand in a row: range and first offset."""
+    for ar in vnet.data["ranges"]:
+        run = 0
+        for offset in range(ar["size"]):
+            run = 0 if str(offset) in ar["leases"] else run + 1
+            if run == size:
+                return ar, offset - size + 1
+    return None
+
+
+def reserve(oned: Oned, vnet: Record, ar: Range, first: int, size: int, holder: int) -> Range:
+    """Take these addresses for the network `holder`; returns its range."""
+    for offset in range(first, first + size):
+        ar["leases"][str(offset)] = {"vnet": holder}
+    ar["next"] = (first + size) % ar["size"]
+    oned.touch(vnet)
+    ip = ip_at(ar, first)
+    return {**ar, "id": 0, "ip": ip, "mac": mac_of(ip), "size": size, "next": 0, "leases": {}, "parent": ar["id"]}
+
+
+def unreserve(oned: Oned, vnet: Record) -> None:
+    """Give back what a network had reserved from its parent."""
+    parent = oned.find("vn", vnet.data["parent"])
+    if parent is None:
+        return
+    for ar in parent.data["ranges"]:
+        ar["leases"] = {offset: holder for offset, holder in ar["leases"].items() if holder != {"vnet": vnet.oid}}
+    oned.touch(parent)
+
+
 def nic_from(vnet: Record, ar: Range, offset: int, nic_id: int, vm_id: int, wanted: Vector) -> Vector:
     """The NIC section of a VM with that lease."""
     ip = ip_at(ar, offset)

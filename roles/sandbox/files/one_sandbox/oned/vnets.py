@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from ..drivers import DriverError
 from . import common, errors, leases, xml
 from . import template as tpl
-from .errors import OnedError
+from .errors import OnedError, RpcFault
 from .methods import BOOL, INT, STR, method, opt
-from .records import MANAGE, USE, Record, User
+from .records import MANAGE, USE, Record, User, allowed
 
 if TYPE_CHECKING:
     from .core import Oned
@@ -34,8 +34,8 @@ def add(oned: Oned, user: User, name: str, template: tpl.Template) -> Record:
     return record
 
 
-def render(oned: Oned, record: Record, leases_too: bool = False) -> str:
-    """VNET; with the leases themselves in `info`, without them in the pool."""
+def render(oned: Oned, record: Record, reader: User | None = None) -> str:
+    """VNET; for a reader of `info` with the leases of what he may use, in the pool with packed numbers instead."""
     template = record.template
     parent = record.data["parent"]
     vms = sorted({lease["vm"] for ar in record.data["ranges"] for lease in ar["leases"].values() if "vm" in lease})
@@ -48,38 +48,45 @@ def render(oned: Oned, record: Record, leases_too: bool = False) -> str:
         "<VLAN_ID_AUTOMATIC>0</VLAN_ID_AUTOMATIC><OUTER_VLAN_ID_AUTOMATIC>0</OUTER_VLAN_ID_AUTOMATIC>"
         f"<USED_LEASES>{leases.used(record)}</USED_LEASES><VROUTERS></VROUTERS>{xml.ids('UPDATED_VMS', vms)}"
         "<OUTDATED_VMS></OUTDATED_VMS><UPDATING_VMS></UPDATING_VMS><ERROR_VMS></ERROR_VMS>"
-        f"{tpl.to_xml(template)}<AR_POOL>{''.join(_range(ar, leases_too) for ar in record.data['ranges'])}</AR_POOL>"
+        f"{tpl.to_xml(template)}<AR_POOL>{''.join(_range(oned, ar, reader) for ar in record.data['ranges'])}</AR_POOL>"
         "</VNET>"
     )
 
 
-def _range(ar: leases.Range, leases_too: bool) -> str:
+def _range(oned: Oned, ar: leases.Range, reader: User | None) -> str:
     given = sorted(ar["leases"].items(), key=lambda item: int(item[0]))
     allocated = "".join(f" {offset} {_packed(holder)}" for offset, holder in given)
     parts = [
-        f"<AR>{xml.raw('ALLOCATED', allocated) if allocated and not leases_too else ''}{xml.raw('AR_ID', ar['id'])}"
+        f"<AR>{xml.raw('ALLOCATED', allocated) if allocated and reader is None else ''}{xml.raw('AR_ID', ar['id'])}"
         f"{xml.raw('IP', ar['ip'])}{xml.raw('MAC', ar['mac'])}{xml.raw('NEXT_INDEX', ar['next'])}"
         + (xml.raw("PARENT_NETWORK_AR_ID", ar["parent"]) if "parent" in ar else "")
         + f"{xml.raw('SHARED', ar['shared'])}{xml.raw('SIZE', ar['size'])}{xml.raw('TYPE', ar['type'])}"
     ]
-    if leases_too:
+    if reader is not None:
         last = leases.ip_at(ar, ar["size"] - 1)
         parts.append(f"{xml.raw('MAC_END', leases.mac_of(last))}{xml.raw('IP_END', last)}")
-        parts.append(f"<USED_LEASES>{len(given)}</USED_LEASES><LEASES>")
-        for offset, holder in given:
-            ip = leases.ip_at(ar, int(offset))
-            (kind, oid), *_rest = holder.items()
-            tag = {"vm": "VM", "vnet": "VNET", "hold": "VM"}[kind]
-            parts.append(f"<LEASE>{xml.raw('IP', ip)}{xml.raw('MAC', leases.mac_of(ip))}{xml.raw(tag, oid)}</LEASE>")
-        parts.append("</LEASES>")
+        shown = "".join(_lease(oned, ar, int(offset), holder, reader) for offset, holder in given)
+        parts.append(f"<USED_LEASES>{len(given)}</USED_LEASES>")
+        parts.append(f"<LEASES>{shown}</LEASES>" if given else "<LEASES/>")
     parts.append("</AR>")
     return "".join(parts)
 
 
-def _packed(holder: dict[str, int]) -> int:
-    # The server keeps the kind of the holder in the upper half of one number.
+def _lease(oned: Oned, ar: leases.Range, offset: int, holder: dict[str, int], reader: User) -> str:
     (kind, oid), *_rest = holder.items()
-    return {"vm": 1 << 36, "vnet": 1 << 38, "hold": 1 << 36}[kind] + max(oid, 0)
+    held = oned.find({"vm": "vm", "vnet": "vn"}.get(kind, "vm"), oid)
+    # Whoever may not use the VM is not told of its address.
+    if not reader.is_admin and (held is None or not allowed(reader, held, USE)):
+        return ""
+    ip = leases.ip_at(ar, offset)
+    tag = "VNET" if kind == "vnet" else "VM"
+    return f"<LEASE>{xml.raw('IP', ip)}{xml.raw('MAC', leases.mac_of(ip))}{xml.raw(tag, oid)}</LEASE>"
+
+
+def _packed(holder: dict[str, int]) -> int:
+    # The server keeps the kind of the holder in the upper half of one number; an address on hold is that of VM -1.
+    (kind, oid), *_rest = holder.items()
+    return {"vm": 1 << 36, "vnet": 1 << 38, "hold": 1 << 36}[kind] + (oid & 0xFFFFFFFF)
 
 
 @method("vn.allocate", STR, opt(INT, -1))
@@ -123,7 +130,7 @@ def prepare(oned: Oned, record: Record) -> None:
 @method("vn.info", INT, opt(BOOL, False))
 def info(oned: Oned, user: User, oid: int, decrypt: bool) -> str:
     """VNET with leases."""
-    return render(oned, oned.access(user, "vn", oid, USE), leases_too=True)
+    return render(oned, oned.access(user, "vn", oid, USE), user)
 
 
 @method("vnpool.info", opt(INT, -2), opt(INT, -1), opt(INT, -1))
@@ -151,6 +158,7 @@ def delete(oned: Oned, user: User, oid: int) -> int:
         raise OnedError(
             errors.ACTION, "Cannot delete virtual network. Can not remove a virtual network with leases in use"
         )
+    leases.unreserve(oned, record)
     oned.remove(record)
     return oid
 
@@ -225,3 +233,27 @@ def release(oned: Oned, user: User, oid: int, text: str) -> int:
         if not leases.free(oned, record, vector.get("IP", "-"), {"hold": -1}):
             raise OnedError(errors.ACTION, "Address is not part of the address range or not on hold.")
     return oid
+
+
+@method("vn.reserve", INT, STR)
+def reserve(oned: Oned, user: User, oid: int, text: str) -> int:
+    """A network of its own for some addresses of this one."""
+    wanted = common.parse(text)
+    size, name = tpl.scalar(wanted, "SIZE"), tpl.scalar(wanted, "NAME")
+    if not size.isdigit() or not int(size):
+        raise OnedError(errors.ACTION, "Reservation SIZE must be a greater than 0")
+    if set(wanted) - {"SIZE", "NAME"}:
+        raise RpcFault(-506, "The sandbox reserves a number of addresses as a new network only.")
+    if not name:
+        raise OnedError(errors.ACTION, "NAME for reservation has to be set")
+    parent = oned.access(user, "vn", oid, USE)
+    if parent.data["parent"] >= 0:
+        raise OnedError(errors.ACTION, "Cannot reserve addresses from a reserved VNET")
+    common.check_free(oned, "vn", name, user.uid, errors.INTERNAL)
+    found = leases.free_run(parent, int(size))
+    if found is None:
+        raise OnedError(errors.ACTION, "Not enough free addresses in an address range")
+    kept = dict(parent.template)
+    record = oned.create("vn", user, name, kept, ranges=[], next_ar=1, parent=oid, state=READY)
+    record.data["ranges"] = [leases.reserve(oned, parent, *found, int(size), record.oid)]
+    return record.oid
