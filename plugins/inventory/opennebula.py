@@ -6,17 +6,27 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: opennebula
-short_description: Virtual machines of OpenNebula, above all those of OneFlow services
+short_description: Virtual machines of OpenNebula, those of OneFlow services and all others
 version_added: 0.1.0
 author:
   - opennebula.flower contributors (@opennebula)
 description:
-  - Makes hosts of the VMs of services, with the names, groups and variables that M(opennebula.flower.one_service)
-    returns for the same VMs. A host belongs to the group of its role, to C(federation_) with the ownership mark (or
-    the name) of its service, and to C(opennebula).
-  - A host is named after its service, its role and the id of its VM, so that its name stays when others come and go.
-  - Takes one request to OneFlow, and one to OpenNebula for every 500 VMs.
+  - Makes hosts of VMs. Those of services get the names, groups and variables that M(opennebula.flower.one_service)
+    returns for the same VMs, and some more variables.
+  - Takes one request to OneFlow, and one to OpenNebula for every 500 VMs, whatever is asked for.
+  - The variables of a host are C(ansible_host), C(one_vm_id), C(one_vm_name), C(one_state), C(one_attributes) (what
+    OpenNebula calls the user template, with secrets hidden), C(one_labels), C(one_owner), C(one_group), C(one_host)
+    (the host that the VM runs on), C(one_cluster_id), C(one_nics) (with C(id), C(name), C(network), C(network_id),
+    C(ip), C(ip6), C(mac), C(external), C(parent)), and for VMs that have them C(one_role), C(one_service_id) and
+    C(one_service_name).
+  - Every host belongs to the group C(opennebula), and to those of O(group_by).
+  - A VM becomes a host if it satisfies every filter that is given (O(services), O(federations), O(roles), O(states),
+    O(names), O(labels), O(owners), O(user_groups), O(on_hosts), O(clusters), O(attributes)). A filter is satisfied
+    by any one of its values. Values are compared as OpenNebula has them, case and all.
   - The file must be named C(*opennebula.yml), C(*opennebula.yaml), C(*.one.yml) or C(*.one.yaml).
+notes:
+  - The attributes of a VM are written by its owner, and by the VM itself through OneGate. Ansible never takes them for
+    templates. On a cloud of several users, say with O(owners) whose VMs you mean before you run anything on them.
 options:
   plugin:
     description: Must be V(opennebula.flower.opennebula).
@@ -57,8 +67,23 @@ options:
     type: str
     env:
       - name: ONEFLOW_URL
+  use_oneflow:
+    description:
+      - Whether OneFlow is asked which services there are. Set it to V(false) on a cloud without OneFlow.
+      - Without it the attributes C(SERVICE_ID) and C(ROLE_NAME) of a VM tell its service and role, so that nobody knows
+        the names of services. They are called C(service-) and their id then, and their VMs have the ownership mark
+        that is in their own attributes.
+    type: bool
+    default: true
+  include_standalone:
+    description:
+      - Whether VMs that belong to no service become hosts too. Their attribute C(FLOWER_ROLE) tells their role, their
+        ownership mark their federation.
+      - With V(false), or with O(services), only the VMs of services are read, which takes fewer requests.
+    type: bool
+    default: true
   services:
-    description: Only services of these names. All services that the user may see, if not given.
+    description: Only VMs of these services. Each is a name or an id.
     type: list
     elements: str
     default: []
@@ -67,37 +92,109 @@ options:
     type: list
     elements: str
     default: []
-  states:
-    description: Only VMs in these states.
+  roles:
+    description: Only VMs with these roles.
     type: list
     elements: str
-    choices: [running, poweroff, suspended, stopped, undeployed, unknown]
+    default: []
+  states:
+    description:
+      - Only VMs in these states. V(all) stands for every state.
+      - A VM that keeps running meanwhile, as in a backup, a live migration or a hot plug, is V(running). A VM on its
+        way from one state to another, as in a boot, is in none.
+    type: list
+    elements: str
+    choices: [running, poweroff, suspended, stopped, undeployed, unknown, pending, hold, all]
     default: [running]
+  names:
+    description: Only VMs whose names match one of these shell patterns, for example V(web-*).
+    type: list
+    elements: str
+    default: []
+  labels:
+    description:
+      - Only VMs with one of these labels, or with a label below one of them. V(web) finds C(web/front) too.
+    type: list
+    elements: str
+    default: []
+  match_labels:
+    description: Whether V(any) or V(all) of O(labels) are needed.
+    type: str
+    choices: [any, all]
+    default: any
+  owners:
+    description: Only VMs of these users. Each is a name or an id.
+    type: list
+    elements: str
+    default: []
+  user_groups:
+    description: Only VMs of these groups of users. Each is a name or an id.
+    type: list
+    elements: str
+    default: []
+  on_hosts:
+    description: Only VMs on these hosts of OpenNebula, by name. A VM that is off counts for the host it was on.
+    type: list
+    elements: str
+    default: []
+  clusters:
+    description: Only VMs on hosts of these clusters. Each is a name or an id. Names take one request more.
+    type: list
+    elements: str
+    default: []
+  attributes:
+    description:
+      - Only VMs with these attributes. A value may be a list, of which one is enough; V(null) asks for any value.
+      - Secrets are hidden before they are compared.
+    type: dict
+    default: {}
   network:
     description: Name or id of the network whose address is C(ansible_host). Without it, that of the first NIC.
     type: str
-  hostname:
-    description:
-      - What a host is named after. V(role) joins the service, the role and the id of the VM; V(vm) is the name of the
-        VM; V(address) is its address. Names that occur more than once get the id of the VM appended.
-      - Only V(role) gives the same names as M(opennebula.flower.one_service).
+  nic:
+    description: Id or name of the NIC or alias whose address is C(ansible_host), for example V(1) or V(NIC0_ALIAS1).
     type: str
-    choices: [role, vm, address]
-    default: role
-  role_groups:
-    description: Whether there is a group for every role.
+  ip_version:
+    description: Which address of the NIC is C(ansible_host). With V(ipv4) and V(ipv6) the other one will not do.
+    type: str
+    choices: [prefer_ipv4, prefer_ipv6, ipv4, ipv6]
+    default: prefer_ipv4
+  prefer_external:
+    description:
+      - Whether the address of an external alias is C(ansible_host) where a VM has one. That is an alias with the
+        attribute C(EXTERNAL), an address outside that is translated to the VM.
+    type: bool
+    default: false
+  require_address:
+    description:
+      - Whether VMs without an address are left out, which C(-v) tells. With V(false) they become hosts without
+        C(ansible_host).
     type: bool
     default: true
-  service_groups:
-    description: Whether there is a group C(service_) with the name of every service.
-    type: bool
-    default: false
-  include_standalone:
+  hostname:
     description:
-      - Whether VMs that belong to no service become hosts too, named as the VM. Their attribute C(FLOWER_ROLE) puts
-        them into the group of a role, their ownership mark into that of a federation.
-    type: bool
-    default: false
+      - What a host is named after. V(role) joins the service, the role and the id of the VM, and is the name of the VM
+        if that has no service; V(vm) is the name of the VM; V(address) is its address, or its name if it has none;
+        V(id) is C(one-) and its id.
+      - If several VMs of all that are read would have one name, the id of the VM is appended for each of them. So a
+        name does not depend on filters and states. Names with V(id), and with V(role) those of the VMs of services,
+        never change.
+      - Only V(role) gives the same names as M(opennebula.flower.one_service).
+    type: str
+    choices: [role, vm, address, id]
+    default: role
+  group_by:
+    description:
+      - Which groups there are. V(role) is named after the role. All others have their kind and an underscore in front,
+        for example C(federation_mnist), C(label_web) or C(owner_oneadmin).
+      - The federation of a service without an ownership mark is its name.
+      - V(owner) and V(group) are the user and the group of users that own the VM, V(host) and V(cluster) where it is.
+        A VM with the label C(web/front) is in C(label_web) and C(label_web_front).
+      - V(cluster) takes one request more.
+    type: list
+    elements: str
+    choices: [role, federation, service, label, owner, group, host, cluster, state, network]
+    default: [role, federation]
 extends_documentation_fragment:
   - ansible.builtin.constructed
   - ansible.builtin.inventory_cache
@@ -113,50 +210,77 @@ EXAMPLES = r"""
 plugin: opennebula.flower.opennebula
 federations:
   - mnist
+include_standalone: false
 
 # everything that runs, with groups of our own, read anew after ten minutes
 ---
 plugin: opennebula.flower.opennebula
-api_url: http://one.example.org:2633/RPC2
-include_standalone: true
-service_groups: true
+group_by: [role, federation, service, label, owner, host]
 cache: true
 cache_plugin: ansible.builtin.jsonfile
 cache_connection: /tmp/opennebula
 cache_timeout: 600
 compose:
   ansible_user: "'root'"
+  ansible_port: one_attributes.SSH_PORT | int
 keyed_groups:
   - prefix: site
     key: one_attributes.SITE | default('none')
+groups:
+  big_disks: "'storage' in one_labels"
+
+# a cloud without OneFlow: web servers of one user, reached over IPv6 on their second NIC, those that are off as well
+---
+plugin: opennebula.flower.opennebula
+use_oneflow: false
+owners: [oneadmin]
+labels: [web]
+states: [running, poweroff]
+attributes:
+  STAGE: [test, production]
+nic: 1
+ip_version: ipv6
+hostname: vm
+group_by: [label, state]
+
+# the password from a secret store, and floating addresses
+---
+plugin: opennebula.flower.opennebula
+api_url: "{{ lookup('ansible.builtin.env', 'ONE_URL') }}"
+api_username: oneadmin
+api_password: "{{ lookup('ansible.builtin.env', 'ONE_PASSWORD') }}"
+network: private
+prefer_external: true
+require_address: false
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.unsafe_proxy import wrap_var
-from ansible_collections.opennebula.flower.plugins.module_utils.one.compare import masked
 from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import OneError
-from ansible_collections.opennebula.flower.plugins.module_utils.one.flow_session import FlowSession
-from ansible_collections.opennebula.flower.plugins.module_utils.one.hosts import (
-    Host,
-    group_name,
-    host_name,
-    service_hosts,
-    standalone_hosts,
-    unique_names,
+from ansible_collections.opennebula.flower.plugins.module_utils.one.inventory_filter import Filters, checks_of
+from ansible_collections.opennebula.flower.plugins.module_utils.one.inventory_hosts import (
+    AddressChoice,
+    Choice,
+    Grouping,
+    Member,
+    address_of,
+    members_of,
+    variables_of,
 )
-from ansible_collections.opennebula.flower.plugins.module_utils.one.marks import mark_of
-from ansible_collections.opennebula.flower.plugins.module_utils.one.service import service_view, vm_ids
-from ansible_collections.opennebula.flower.plugins.module_utils.one.service_vms import read_all_vms, read_vms
+from ansible_collections.opennebula.flower.plugins.module_utils.one.inventory_names import names_of
+from ansible_collections.opennebula.flower.plugins.module_utils.one.inventory_read import Cloud, query_of, read_cloud
+from ansible_collections.opennebula.flower.plugins.module_utils.one.settings import Settings
 
 _SUFFIXES = ("opennebula.yml", "opennebula.yaml", ".one.yml", ".one.yaml")
 _API_OPTIONS = ("api_url", "api_username", "api_password", "api_timeout", "validate_certs", "ca_path", "oneflow_url")
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
-    """Inventory of the VMs of OneFlow services; see DOCUMENTATION."""
+    """Inventory of the VMs of a cloud; see DOCUMENTATION."""
 
     NAME = "opennebula.flower.opennebula"
 
@@ -166,88 +290,95 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
-        for host in self._hosts(self._cloud(self.get_cache_key(path), cache)):
-            self._add(host)
+        try:
+            cloud = self._cloud(self.get_cache_key(path), cache)
+        except OneError as error:
+            raise AnsibleParserError(str(error)) from error
+        self._add_hosts(cloud)
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
-    def _cloud(self, key: str, cache: bool) -> dict[str, Any]:
-        """Services and VMs as views, from the cache where the user wants that."""
+    def _cloud(self, key: str, cache: bool) -> Cloud:
+        """Services and VMs, from the cache where the user wants that and the same was asked."""
+        # As templates, so that a password can come from a lookup and need not stand in the file.
+        settings = Settings.from_params({name: self.templar.template(self.get_option(name)) for name in _API_OPTIONS})
+        query = query_of(
+            settings,
+            use_oneflow=bool(self.get_option("use_oneflow")),
+            standalone=bool(self.get_option("include_standalone")),
+            services=self._texts("services"),
+            federations=self._texts("federations"),
+            clusters="cluster" in self.get_option("group_by") or not all(map(str.isdigit, self._texts("clusters"))),
+        )
         use_cache = bool(self.get_option("cache"))
         if use_cache and cache:
             try:
-                # Caches that others wrote under this name are read anew.
-                known: dict[str, Any] = self._cache[key]
-                whole = {"services", "vms", "standalone"} <= set(known)
-                if whole and (known["standalone"] or not self.get_option("include_standalone")):
+                known: Cloud = self._cache[key]
+                if known.get("query") == query:
                     return known
             except KeyError:
                 pass
-        found = self._read()
+        found = read_cloud(settings, query)
         if use_cache:
             self._cache[key] = found
         return found
 
-    def _read(self) -> dict[str, Any]:
-        # As templates, so that a password can come from a lookup and need not stand in the file.
-        params = {name: self.templar.template(self.get_option(name)) for name in _API_OPTIONS}
-        standalone = bool(self.get_option("include_standalone"))
-        try:
-            session = FlowSession(params)
-            services = [service_view(document) for document in session.flow.services()]
-            if standalone:
-                vms = read_all_vms(session.connect())
-            else:
-                ids = sorted(number for service in services for number in vm_ids(service))
-                vms = read_vms(session.connect(), ids) if ids else []
-        except OneError as error:
-            raise AnsibleParserError(str(error)) from error
-        # A cache is a file: no secrets in it.
-        return {"services": masked(services), "vms": masked(vms), "standalone": standalone}
+    def _texts(self, option: str) -> list[str]:
+        """The values of a list option: YAML makes numbers of ids, and of some names."""
+        return [str(value) for value in self.get_option(option)]
 
     # -- hosts ------------------------------------------------------------------------------------------------------
 
-    def _hosts(self, cloud: dict[str, Any]) -> list[Host]:
-        names, marks = self.get_option("services"), self.get_option("federations")
-        chosen = {"states": self.get_option("states"), "network": self.get_option("network")}
-        hosts: list[Host] = []
-        in_service: set[int] = set()
-        for service in cloud["services"]:
-            in_service.update(vm_ids(service))
-            if (not names or service["name"] in names) and (not marks or service["mark"] in marks):
-                hosts += self._grouped(service, service_hosts(service, cloud["vms"], **chosen))
-        if self.get_option("include_standalone"):
-            alone = [vm for vm in cloud["vms"] if vm["id"] not in in_service]
-            others = standalone_hosts(alone, **chosen)
-            hosts += [host for host in others if not marks or mark_of(host["vars"]["one_attributes"]) in marks]
-        return unique_names([self._named(host) for host in hosts])
+    def _add_hosts(self, cloud: Cloud) -> None:
+        grouping = Grouping(self.get_option("group_by"), cloud["clusters"])
+        required = bool(self.get_option("require_address"))
+        choice = AddressChoice(
+            network=self.get_option("network"),
+            nic=self.get_option("nic"),
+            family=self.get_option("ip_version"),
+            external=bool(self.get_option("prefer_external")),
+        )
+        members = list(members_of(cloud))
+        names = names_of(self.get_option("hostname"), members, lambda member: address_of(member.vm, choice))
+        without: list[Member] = []
+        for member in self._chosen(members, cloud):
+            address = address_of(member.vm, choice)
+            if address is None and required:
+                without.append(member)
+            else:
+                self._add(names[member.vm["id"]], grouping.of(member), variables_of(member, address))
+        if without:
+            listed = ", ".join(f"{member.vm['name']} (id {member.vm['id']})" for member in without)
+            self.display.v(f"opennebula: left out {len(without)} VMs without a suitable address: {listed}")
 
-    def _grouped(self, service: dict[str, Any], hosts: list[Host]) -> list[Host]:
-        if not self.get_option("role_groups"):
-            hosts = [
-                {**host, "groups": [name for name in host["groups"] if name != group_name(host["vars"]["one_role"])]}
-                for host in hosts
-            ]
-        if self.get_option("service_groups"):
-            group = group_name(f"service_{service['name']}")
-            hosts = [{**host, "groups": [*host["groups"], group]} for host in hosts]
-        return hosts
+    def _chosen(self, members: list[Member], cloud: Cloud) -> Iterator[Member]:
+        choice = Choice(
+            services=self._texts("services"),
+            federations=self._texts("federations"),
+            roles=self._texts("roles"),
+            standalone=bool(self.get_option("include_standalone")),
+        )
+        filters = Filters(
+            states=self.get_option("states"),
+            names=self._texts("names"),
+            labels=self._texts("labels"),
+            all_labels=self.get_option("match_labels") == "all",
+            owners=self._texts("owners"),
+            user_groups=self._texts("user_groups"),
+            hosts=self._texts("on_hosts"),
+            clusters=self._texts("clusters"),
+            attributes=self.get_option("attributes"),
+        )
+        checks = checks_of(filters, cloud["clusters"])
+        return (member for member in members if choice.takes(member) and all(check(member.vm) for check in checks))
 
-    def _named(self, host: Host) -> Host:
-        strategy = self.get_option("hostname")
-        if strategy == "vm":
-            return {**host, "name": host_name(host["vars"]["one_vm_name"])}
-        if strategy == "address":
-            return {**host, "name": host["vars"]["ansible_host"]}
-        return host
-
-    def _add(self, host: Host) -> None:
+    def _add(self, name: str, groups: list[str], variables: dict[str, Any]) -> None:
         # A VM writes its own attributes: before ansible-core 2.19 they would count as templates on the control machine.
-        name, variables = host["name"], wrap_var(host["vars"])
+        variables = wrap_var(variables)
         self.inventory.add_host(name)
         for key, value in variables.items():
             self.inventory.set_variable(name, key, value)
-        for group in host["groups"]:
+        for group in groups:
             self.inventory.add_group(group)
             self.inventory.add_child(group, name)
         strict = self.get_option("strict")

@@ -11,20 +11,27 @@ names. Pure functions; a VM is the mapping that `service_vms.vm_view` makes.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .compare import masked
-from .marks import MARK_ATTRIBUTE
 
 Vm = dict[str, Any]
 Host = dict[str, Any]
 
 #: The group that every host made here belongs to.
 BASE_GROUP = "opennebula"
-#: Attribute in USER_TEMPLATE that says what a VM without a service is for.
-ROLE_ATTRIBUTE = "FLOWER_ROLE"
+#: Life-cycle states in which the guest goes on running: a backup at night takes no host out of an inventory.
+RUNNING_STATES = frozenset({
+    "RUNNING", "MIGRATE", "HOTPLUG", "HOTPLUG_SNAPSHOT", "HOTPLUG_NIC", "HOTPLUG_SAVEAS", "HOTPLUG_RESIZE",
+    "DISK_SNAPSHOT", "DISK_SNAPSHOT_REVERT", "DISK_SNAPSHOT_DELETE", "DISK_RESIZE", "BACKUP",
+})  # fmt: skip
+# The same while the VM is off: oned works on its disks.
+_WHILE_OFF = (
+    ("HOTPLUG", "_POWEROFF"), ("DISK_", "_POWEROFF"), ("BACKUP", "_POWEROFF"),
+    ("HOTPLUG", "_SUSPENDED"), ("DISK_", "_SUSPENDED"), ("HOTPLUG", "_UNDEPLOYED"), ("DISK_", "_UNDEPLOYED"),
+    ("HOTPLUG", "_STOPPED"),
+)  # fmt: skip
 
 _NOT_IN_GROUP = re.compile(r"[^A-Za-z0-9_]")
 _NOT_IN_HOST = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -52,9 +59,22 @@ def address_of(vm: Vm, network: str | int | None = None) -> str | None:
     return None
 
 
+def settled_state(state: str) -> str:
+    """What a VM in this (one-word) state is, in lower case: `running` while its guest runs, `poweroff` while it is off.
+
+    States on the way from one to another keep their names, for such a VM is neither.
+    """
+    if state in RUNNING_STATES:
+        return "running"
+    for begin, end in _WHILE_OFF:
+        if state.startswith(begin) and state.endswith(end):
+            return end[1:].lower()
+    return state.lower()
+
+
 def reachable(vm: Vm, states: Sequence[str] = ("running",), network: str | int | None = None) -> bool:
     """Whether the VM is in one of the states (`running`, `poweroff`, …) and has an address there."""
-    return str(vm["state"]).lower() in states and address_of(vm, network) is not None
+    return settled_state(str(vm["state"])) in states and address_of(vm, network) is not None
 
 
 def _variables(vm: Vm, network: str | int | None) -> dict[str, Any]:
@@ -98,47 +118,6 @@ def service_hosts(
                 },
             })
     return hosts
-
-
-def standalone_hosts(
-    vms: Iterable[Vm],
-    *,
-    states: Sequence[str] = ("running",),
-    network: str | int | None = None,
-) -> list[Host]:
-    """The hosts of VMs without a service, named as the VM; several of one name get their VM ids appended.
-
-    The ownership mark of a VM puts it into the federation's group, the attribute FLOWER_ROLE into that of the role, so
-    that machines made one by one are found like those of a service.
-    """
-    machines = sorted(vms, key=lambda item: int(item["id"]))
-    # Counted over all of them, so that no name depends on which machines happen to run or are asked for.
-    count = Counter(host_name(str(vm["name"])) for vm in machines)
-    hosts: list[Host] = []
-    for vm in machines:
-        if not reachable(vm, states, network):
-            continue
-        variables = _variables(vm, network)
-        attributes = variables["one_attributes"]
-        role, mark = attributes.get(ROLE_ATTRIBUTE), attributes.get(MARK_ATTRIBUTE)
-        groups = [group_name(str(role))] if role else []
-        groups += [group_name(f"federation_{mark}")] if mark else []
-        if role:
-            variables["one_role"] = str(role)
-        name = host_name(str(vm["name"]))
-        if count[name] > 1:
-            name = f"{name}-{vm['id']}"
-        hosts.append({"name": name, "groups": [*groups, BASE_GROUP], "vars": variables})
-    return hosts
-
-
-def unique_names(hosts: list[Host]) -> list[Host]:
-    """The hosts with `-<VM id>` appended to every name that occurs more than once; the order stays."""
-    count = Counter(host["name"] for host in hosts)
-    return [
-        {**host, "name": f"{host['name']}-{host['vars']['one_vm_id']}"} if count[host["name"]] > 1 else host
-        for host in hosts
-    ]
 
 
 def _distinct(names: Iterable[str]) -> list[str]:
