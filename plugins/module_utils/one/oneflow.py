@@ -9,17 +9,13 @@ uses 401 for a wrong password and for a missing right, and 500 for "not in this 
 
 from __future__ import annotations
 
+import base64
 import json
-import os
 import re
 from html import unescape
-from http.client import HTTPException
-from typing import Any
-from urllib.error import HTTPError, URLError
+from typing import Any, TypeGuard
 
-from ansible.module_utils.urls import ConnectionError as UrlsError
-from ansible.module_utils.urls import open_url
-
+from .access import explained
 from .errors import (
     OneActionError,
     OneApiError,
@@ -28,12 +24,13 @@ from .errors import (
     OneConnectionError,
     OneError,
     OneNotFoundError,
-    OneTimeoutError,
-    OneUsageError,
 )
-from .settings import Settings, is_loopback
+from .settings import Settings
+from .transport import UNKNOWN_OUTCOME, Service, Transport
 
 Document = dict[str, Any]
+
+ONEFLOW = Service("OneFlow", "oneflow_url", "oneflow-server")
 
 _TAGS = re.compile(r"<style.*?</style>|<[^>]+>", re.DOTALL)
 _WRONG_STATE = re.compile(r"(cannot be \w+|Cannot modify roles) in state")
@@ -41,18 +38,23 @@ _LOGIN_TEXTS = ("invalid credentials", "username and password must be provided",
 
 
 class OneFlow:
-    """Calls of one OneFlow server as one user; each has the time-out of the settings, and nothing is retried."""
+    """Calls of one OneFlow server as one user. What only reads is made again when the connection breaks, else nothing.
+
+    calls counts the calls made, for tests.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        ca_path = settings.ca_path
-        if ca_path and os.path.isdir(ca_path) and settings.validate_certs and settings.oneflow_url.startswith("https:"):
-            raise OneUsageError(
-                f"ca_path {ca_path} is a folder, which the client of OneFlow cannot read",
-                hint="give the file with the certificates of the authorities",
-            )
-        self._settings = settings
         self.url = settings.oneflow_url.rstrip("/")
         self.calls = 0
+        self._username = settings.username
+        token = base64.b64encode(settings.session.encode("utf-8")).decode("ascii")
+        self._headers = {
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+            "User-Agent": "opennebula.flower",
+            "Authorization": f"Basic {token}",
+        }
+        self._transport = Transport(self.url, settings, ONEFLOW)
 
     # -- service templates ------------------------------------------------------------------------------------------
 
@@ -70,8 +72,17 @@ class OneFlow:
         """Replace the whole body; the server keeps `registration_time`, and does not change the document's name."""
         return self._fetch("PUT", f"/service_template/{int(template_id)}", body)
 
-    def delete_template(self, template_id: int) -> None:
-        self._request("DELETE", f"/service_template/{int(template_id)}", {"delete_type": "none"})
+    def delete_template(self, template_id: int, delete_type: str = "none") -> None:
+        """delete_type: none, templates (with the VM templates of its roles) or all (with the images of those too)."""
+        self._request("DELETE", f"/service_template/{int(template_id)}", {"delete_type": delete_type})
+
+    def clone_template(self, template_id: int, name: str, recursive: str) -> Document:
+        """Clone with the VM templates of its roles ("templates"), or with their images too ("all").
+
+        The document gets the name, its body keeps the old one.
+        """
+        action = {"perform": "clone", "params": {"name": name, "recursive": recursive}}
+        return self._fetch("POST", f"/service_template/{int(template_id)}/action", {"action": action})
 
     def template_action(self, template_id: int, perform: str, params: dict[str, Any]) -> None:
         """chmod, chown, rename … The server says 204 even where it did nothing: read the document back."""
@@ -102,6 +113,26 @@ class OneFlow:
     def service_action(self, service_id: int, perform: str, params: dict[str, Any]) -> None:
         self._action(f"/service/{int(service_id)}/action", perform, params)
 
+    def update_service(self, service_id: int, changes: dict[str, Any]) -> None:
+        """Lay top-level keys over the body of a service; OneFlow refuses those that are fixed from its start."""
+        body = {"append": True, "template": json.dumps(changes)}
+        self._request("PUT", f"/service/{int(service_id)}", body)
+
+    def role_action(self, service_id: int, role: str, perform: str) -> None:
+        """Schedule an action (resume, poweroff, …) on every VM of a role for now. That it was refused is only logged."""
+        # OneFlow fails on params that are missing or null.
+        self._action(f"/service/{int(service_id)}/role/{role}/action", perform, {"period": 0, "number": 0})
+
+    def add_role(self, service_id: int, role: dict[str, Any]) -> None:
+        """Add a role, in the keys of 7.x, to a service that is RUNNING."""
+        path = f"/service/{int(service_id)}/role_action"
+        self._request("POST", path, {"action": {"perform": "add_role", "params": {"role": role}}})
+
+    def remove_role(self, service_id: int, role: str) -> None:
+        """Remove a role and its VMs from a service that is RUNNING."""
+        path = f"/service/{int(service_id)}/role_action"
+        self._request("POST", path, {"action": {"perform": "remove_role", "params": {"role": role}}})
+
     def scale(self, service_id: int, role: str, cardinality: int, *, force: bool = False) -> None:
         # OneFlow 7.4 answers with an internal error when "force" is absent, so it is always sent.
         body = {"role_name": role, "cardinality": int(cardinality), "force": bool(force)}
@@ -116,61 +147,33 @@ class OneFlow:
         """A request whose answer is one document."""
         answer = self._request(method, path, body)
         document = answer.get("DOCUMENT") if isinstance(answer, dict) else None
-        if not isinstance(document, dict):
-            raise self._not_oneflow(f"{method} {path}", json.dumps(answer))
-        return document
+        if not _is_document(document):
+            raise self._not_oneflow(f"{method} {path}", "it is empty" if answer is None else json.dumps(answer))
+        return dict(document)
 
     def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """The decoded JSON answer, or None where there is none."""
         call = f"{method} {path}"
-        settings = self._settings
         self.calls += 1
-        try:
-            response = open_url(
-                f"{self.url}{path}",
-                method=method,
-                data=None if body is None else json.dumps(body).encode("utf-8"),
-                headers={"Accept": "application/json", "Content-Type": "application/json"},
-                timeout=settings.timeout,
-                validate_certs=settings.validate_certs,
-                ca_path=settings.ca_path,
-                url_username=settings.username,
-                url_password=settings.password,
-                force_basic_auth=True,
-                use_proxy=not is_loopback(self.url),
-                use_netrc=False,
-            )
-            text = response.read().decode("utf-8", "replace")
-        except HTTPError as error:
-            raise _failure(call, self.url, error.code, error.read().decode("utf-8", "replace")) from None
-        except (URLError, OSError, HTTPException, UrlsError) as error:
-            reason = getattr(error, "reason", None) or error
-            if isinstance(reason, TimeoutError):
-                raise OneTimeoutError(
-                    f"no answer within {settings.timeout:g} s",
-                    method=call,
-                    endpoint=self.url,
-                    hint="check that oneflow-server is running and reachable, or raise api_timeout",
-                ) from None
-            raise OneConnectionError(
-                f"OneFlow does not answer ({reason or type(error).__name__})",
-                method=call,
-                endpoint=self.url,
-                hint="check oneflow_url, that oneflow-server runs, the network, and TLS settings",
-            ) from None
-        if not text.strip():
+        content = None if body is None else json.dumps(body).encode("utf-8")
+        reads = method == "GET"
+        answer = self._transport.send(call, method, path, content, self._headers, reads=reads)
+        if answer.status >= 400:
+            raise explained(_failure(call, self.url, answer.status, answer.text), self._username)
+        if not answer.text.strip():
             return None
         try:
-            return json.loads(text)
+            return json.loads(answer.text)
         except ValueError:
-            raise self._not_oneflow(call, text) from None
+            raise self._not_oneflow(call, answer.text) from None
 
     def _not_oneflow(self, call: str, answer: str) -> OneConnectionError:
+        unsure = "" if call.startswith("GET ") else f"; {UNKNOWN_OUTCOME}"
         return OneConnectionError(
             f"the answer is not one of OneFlow ({_short(answer)})",
             method=call,
             endpoint=self.url,
-            hint="check oneflow_url",
+            hint=f"check oneflow_url{unsure}",
         )
 
     def _pool(self, path: str) -> list[Document]:
@@ -180,9 +183,16 @@ class OneFlow:
         documents = pool.get("DOCUMENT", []) if isinstance(pool, dict) else pool
         if isinstance(documents, dict):
             documents = [documents]
-        if not isinstance(documents, list):
-            raise self._not_oneflow(f"GET {path}", json.dumps(answer))
-        return [item.get("DOCUMENT", item) for item in documents if isinstance(item, dict)]
+        if isinstance(documents, list):
+            found = [item.get("DOCUMENT", item) if isinstance(item, dict) else item for item in documents]
+            if all(map(_is_document, found)):
+                return found
+        raise self._not_oneflow(f"GET {path}", json.dumps(answer))
+
+
+def _is_document(found: Any) -> TypeGuard[Document]:
+    """Whether it has an id, which every document has."""
+    return isinstance(found, dict) and str(found.get("ID")).isdigit()
 
 
 def _short(text: str) -> str:
@@ -195,10 +205,15 @@ def _failure(call: str, endpoint: str, status: int, text: str) -> OneError:
     """The exception for an answer that is an error."""
     message = _message(text) or f"HTTP {status} without an explanation"
     where: dict[str, Any] = {"code": status, "method": call, "endpoint": endpoint}
-    if status == 403 or (status == 401 and any(known in message.lower() for known in _LOGIN_TEXTS)):
+    # Sinatra says 401 for a missing or wrong password. For errors of oned OneFlow has 401 and 403 the wrong way round:
+    # 401 where a right is missing, 403 where the user is unknown. What the text says counts more than the number.
+    said = message.lower()
+    if any(known in said for known in _LOGIN_TEXTS):
         return OneAuthenticationError(message, **where)
-    if status == 401:
+    if status == 401 or "not authorized to perform" in said:
         return OneAuthorizationError(message, **where)
+    if status == 403:
+        return OneAuthenticationError(message, **where)
     if status == 404:
         if "Sinatra" in message:
             return OneApiError("this OneFlow does not know the route", **where)
