@@ -119,7 +119,7 @@ class OneFlow:
         self._request("PUT", f"/service/{int(service_id)}", body)
 
     def role_action(self, service_id: int, role: str, perform: str) -> None:
-        """Schedule an action (resume, poweroff, …) on every VM of a role for now. That it was refused is only logged."""
+        """Schedule an action (resume, poweroff, …) on every VM of a role for now. A refusal is only logged."""
         # OneFlow fails on params that are missing or null.
         self._action(f"/service/{int(service_id)}/role/{role}/action", perform, {"period": 0, "number": 0})
 

@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .connection import Connection
-from .errors import OneNotFoundError, OneUsageError
-from .xml import number, pool_to_dicts, text, to_dict
+from .errors import OneInternalError, OneNotFoundError, OneUsageError
+from .xml import number, pool_members, text, to_dict
 
 PAGE = 500
+_RESTARTS = 3
 ALL_VISIBLE = -2
 MINE = -3
 
@@ -25,14 +26,63 @@ def read_pool(
     who: int = ALL_VISIBLE,
     page: int = PAGE,
 ) -> list[dict[str, Any]]:
-    """Return all members of a pool that takes (filter, start, end, …), `page` objects per call, lowest id first."""
-    found: list[dict[str, Any]] = []
+    """Return all members of a pool that takes (filter, start, end, …), `page` objects per call, lowest id first.
+
+    Pages are counted from the start of the list, so whatever others delete meanwhile shifts the rest, and objects
+    would be missed: each page therefore begins with the last object of the one before, and where that is gone, the pool
+    is read again. No object comes twice, and a server that ignores the range costs one call.
+    """
+    found: dict[int, dict[str, Any]] = {}
+    for _attempt in range(_RESTARTS):
+        found.clear()
+        if _read_pages(connection, method, element, extra, who, page, found):
+            break
+    return [found[key] for key in sorted(found)]
+
+
+def read_whole_pool(connection: Connection, method: str, element: str) -> list[dict[str, Any]]:
+    """Return all members of a pool that has no pages: users, groups, hosts, datastores, clusters, zones."""
+    return _members(connection, method, element)
+
+
+def _read_pages(
+    connection: Connection,
+    method: str,
+    element: str,
+    extra: tuple[Any, ...],
+    who: int,
+    page: int,
+    found: dict[int, dict[str, Any]],
+) -> bool:
+    """Fill `found` by id. False where the list moved under the reader, so that objects may be missing."""
+    # A negative end asks for that many objects from the offset `start`.
+    part = _members(connection, method, element, who, 0, -page, *extra)
+    size = page
     while True:
-        # A negative end asks for that many objects from the offset `start`.
-        part = pool_to_dicts(connection.call(method, who, len(found), -page, *extra), element)
-        found.extend(part)
-        if len(part) < page:
-            return sorted(found, key=lambda body: number(body, "ID"))
+        known = len(found)
+        found.update((number(body, "ID"), body) for body in part)
+        # Less than a page, nothing new, or more than was asked for: this was the end.
+        if len(part) != size or len(found) == known:
+            return True
+        last = number(part[-1], "ID")
+        size = page + 1
+        part = _members(connection, method, element, who, len(found) - 1, -size, *extra)
+        if all(number(body, "ID") != last for body in part):
+            return False
+
+
+def _members(connection: Connection, method: str, element: str, *args: Any) -> list[dict[str, Any]]:
+    """The members of one answer in the order of the server; what is no pool is said with the call that brought it."""
+    try:
+        return pool_members(connection.call(method, *args), element)
+    except OneInternalError as error:
+        raise _named(error, connection, method) from error
+
+
+def _named(error: OneInternalError, connection: Connection, method: str) -> OneInternalError:
+    error.method = error.method or method
+    error.endpoint = error.endpoint or connection.settings.api_url
+    return error
 
 
 def read_one(connection: Connection, method: str, object_id: int, *extra: Any) -> dict[str, Any] | None:
@@ -41,6 +91,8 @@ def read_one(connection: Connection, method: str, object_id: int, *extra: Any) -
         return to_dict(connection.call(method, object_id, *extra))
     except OneNotFoundError:
         return None
+    except OneInternalError as error:
+        raise _named(error, connection, method) from error
 
 
 def pick(
@@ -82,16 +134,16 @@ def resolve(
 
 def user_id(connection: Connection, name: str) -> int:
     """Return the id of a user by name or number."""
-    return resolve(name, "user", lambda: pool_to_dicts(connection.call("one.userpool.info"), "USER"))
+    return resolve(name, "user", lambda: read_whole_pool(connection, "one.userpool.info", "USER"))
 
 
 def group_id(connection: Connection, name: str) -> int:
     """Return the id of a group by name or number."""
-    return resolve(name, "group", lambda: pool_to_dicts(connection.call("one.grouppool.info"), "GROUP"))
+    return resolve(name, "group", lambda: read_whole_pool(connection, "one.grouppool.info", "GROUP"))
 
 
 def datastore_id(connection: Connection, reference: str) -> int:
     """Return the id of a datastore by name or number."""
     return resolve(
-        reference, "datastore", lambda: pool_to_dicts(connection.call("one.datastorepool.info"), "DATASTORE")
+        reference, "datastore", lambda: read_whole_pool(connection, "one.datastorepool.info", "DATASTORE")
     )

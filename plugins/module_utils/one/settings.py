@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,6 +29,8 @@ def api_argument_spec() -> dict[str, dict[str, Any]]:
         "api_timeout": {"type": "int", "default": DEFAULT_TIMEOUT},
         "validate_certs": {"type": "bool", "default": True},
         "ca_path": {"type": "path"},
+        "client_cert": {"type": "path"},
+        "client_key": {"type": "path"},
         "oneflow_url": {"type": "str", "fallback": (env_fallback, ["ONEFLOW_URL"])},
     }
 
@@ -45,6 +46,8 @@ class Settings:
     validate_certs: bool = True
     ca_path: str | None = None
     oneflow_url: str = ""
+    client_cert: str | None = None
+    client_key: str | None = None
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:
@@ -56,7 +59,7 @@ class Settings:
         api_url = params.get("api_url")
         if not api_url:
             raise OneUsageError(
-                "the address of the cloud is missing: set api_url (or ONE_URL), e.g. http://one:2633/RPC2"
+                "the address of the cloud is missing: set api_url (or ONE_URL or ONE_XMLRPC), e.g. http://one:2633/RPC2"
             )
         url = _checked_url(api_url, "api_url")
         username, password = _credentials(params, env)
@@ -70,8 +73,10 @@ class Settings:
             password=password,
             timeout=timeout,
             validate_certs=bool(params.get("validate_certs", True)),
-            ca_path=_checked_ca(params.get("ca_path")),
+            ca_path=_checked_file(params, "ca_path"),
             oneflow_url=_oneflow_url(oneflow, url),
+            client_cert=_checked_file(params, "client_cert"),
+            client_key=_checked_file(params, "client_key"),
         )
 
     @property
@@ -80,22 +85,9 @@ class Settings:
         return f"{self.username}:{self.password}"
 
     @property
-    def verify(self) -> bool | str:
-        """What requests calls `verify`: False, a CA file or folder, or True for the default store."""
-        if not self.validate_certs:
-            return False
-        return self.ca_path or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
-
-
-def is_loopback(url: str) -> bool:
-    """Tell whether url points to this machine (a proxy from the environment must not be used then)."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    def authorities(self) -> str | None:
+        """File or folder with the certificates to trust; None: those that the system trusts."""
+        return self.ca_path or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or None
 
 
 def _checked_url(text: str, option: str) -> SplitResult:
@@ -111,9 +103,10 @@ def _checked_url(text: str, option: str) -> SplitResult:
     return url
 
 
-def _checked_ca(path: str | None) -> str | None:
+def _checked_file(params: Mapping[str, Any], option: str) -> str | None:
+    path = params.get(option)
     if path and not os.path.exists(path):
-        raise OneUsageError(f"ca_path {path} does not exist on {os.uname().nodename}")
+        raise OneUsageError(f"{option} {path} does not exist on {os.uname().nodename}")
     return path or None
 
 
@@ -132,21 +125,30 @@ def _credentials(params: Mapping[str, Any], env: Mapping[str, str]) -> tuple[str
             raise OneUsageError("api_username must not contain a colon")
         return username, password
     if username or password:
-        missing = "api_password" if username else "api_username"
+        missing, variable = ("api_password", "ONE_PASSWORD") if username else ("api_username", "ONE_USERNAME")
         raise OneUsageError(
-            f"{missing} is missing: give both api_username and api_password, or neither to use ONE_AUTH"
+            f"{missing} is missing: give both api_username and api_password (or set {variable}), "
+            "or neither to use the file named by ONE_AUTH"
         )
-    path = os.path.expanduser(env.get("ONE_AUTH") or DEFAULT_AUTH_FILE)
+    return _from_file(os.path.expanduser(env.get("ONE_AUTH") or DEFAULT_AUTH_FILE))
+
+
+def _from_file(path: str) -> tuple[str, str]:
+    """The line user:password, or user:token, that OpenNebula's own tools read as well."""
     try:
         with open(path, encoding="utf-8") as handle:
             line = handle.read().strip()
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise OneUsageError(
             f"no credentials: set api_username and api_password (or ONE_USERNAME and ONE_PASSWORD), "
-            f"or a readable ONE_AUTH file ({path}: {error.strerror})"
+            f"or have a readable file for ONE_AUTH ({path}: {reason})"
         ) from error
     # Only the first colon separates: passwords may contain colons.
-    username, colon, password = line.partition(":")
-    if not username or not colon or not password:
-        raise OneUsageError(f"{path} must hold one line user:password")
+    username, _colon, password = line.partition(":")
+    if not username or not password or "\n" in line:
+        raise OneUsageError(
+            f"the file of ONE_AUTH {path} must hold one line user:password",
+            hint="or set api_username and api_password (or ONE_USERNAME and ONE_PASSWORD)",
+        )
     return username, password

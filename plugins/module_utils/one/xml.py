@@ -14,16 +14,20 @@ from .errors import OneInternalError
 from .template import Template
 
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_HINT = "check that api_url is the XML-RPC endpoint of oned, and that nothing in between changes its answers"
 _RIGHTS = ("U", "M", "A")
 _CLASSES = ("OWNER", "GROUP", "OTHER")
 
 
 def parse_xml(text: str) -> ElementTree.Element:
     """Parse an answer; control characters that a stored value may hold are dropped rather than fatal."""
+    if not isinstance(text, str):
+        raise OneInternalError(f"the answer is no XML but {text!r:.80}", hint=_HINT)
     try:
-        return ElementTree.fromstring(_ILLEGAL.sub("", text))
+        # Most answers have nothing to drop, and looking costs less than making a copy without it.
+        return ElementTree.fromstring(_ILLEGAL.sub("", text) if _ILLEGAL.search(text) else text)
     except ElementTree.ParseError as error:
-        raise OneInternalError(f"the answer is no well-formed XML ({error})") from error
+        raise OneInternalError(f"the answer is no well-formed XML ({error})", hint=_HINT) from error
 
 
 def to_dict(text: str) -> dict[str, Any]:
@@ -34,9 +38,17 @@ def to_dict(text: str) -> dict[str, Any]:
 
 def pool_to_dicts(text: str, element: str) -> list[dict[str, Any]]:
     """Return the members of a pool answer (e.g. element IMAGE of IMAGE_POOL), lowest id first."""
-    members = [_element(node) for node in parse_xml(text).findall(element)]
-    found = [member for member in members if isinstance(member, dict)]
-    return sorted(found, key=lambda member: int(member.get("ID", -1)))
+    return sorted(pool_members(text, element), key=lambda member: number(member, "ID"))
+
+
+def pool_members(text: str, element: str) -> list[dict[str, Any]]:
+    """Return the members of a pool answer in the order of the server. Raises OneInternalError for anything else."""
+    root = parse_xml(text)
+    nodes = root.findall(element)
+    if not nodes and not root.tag.endswith("_POOL"):
+        raise OneInternalError(f"the answer is no pool but <{root.tag}>", hint=_HINT)
+    members = [_element(node) for node in nodes]
+    return [member for member in members if isinstance(member, dict)]
 
 
 def as_list(value: Any) -> list[Any]:
