@@ -170,7 +170,8 @@ steps:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
-from ansible_collections.opennebula.flower.plugins.module_utils.one.image import ImageResource, argument_spec
+from ansible_collections.opennebula.flower.plugins.module_utils.one.image import argument_spec
+from ansible_collections.opennebula.flower.plugins.module_utils.one.image_resource import ImageResource
 from ansible_collections.opennebula.flower.plugins.module_utils.one.runner import run
 
 
@@ -178,8 +179,15 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec=argument_spec(),
-        mutually_exclusive=[("id", "name"), ("path", "clone_from"), ("size", "clone_from")],
+        mutually_exclusive=[
+            ("id", "name"),
+            ("path", "source", "clone_from"),
+            ("size", "clone_from"),
+            ("path", "format"),
+            ("path", "fs"),
+        ],
         required_one_of=[("id", "name")],
+        required_by={"source": ["size", "format"], "format": ["size"], "fs": ["size"]},
         supports_check_mode=True,
     )
     run(module, lambda: ImageResource(Connection(Settings.from_params(module.params)), module.params))

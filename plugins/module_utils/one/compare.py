@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .errors import OneUsageError
 from .template import Template, Value, Vector
 
 MASK = "********"
@@ -53,18 +54,63 @@ def replaced(current: Mapping[str, Value], wanted: Mapping[str, Value], keep: It
     return result
 
 
+# NIC[NETWORK=private] or PCI[VENDOR=10de,DEVICE=2204]: those vectors of a repeated attribute that have these values.
+_SOME_VECTORS = re.compile(r"(\w+)\[(.*)\]\Z", re.DOTALL)
+
+
 def without(current: Mapping[str, Value], names: Iterable[str]) -> Template:
-    """Return current without the named attributes; "CONTEXT.START_SCRIPT" removes one key of a vector."""
+    """Return current without the named attributes.
+
+    "CONTEXT.START_SCRIPT" removes one key of a vector (of each vector, if there are several), "NIC[NETWORK=private]"
+    the vectors that have that value.
+    """
     result = Template(current)
     for name in names:
-        top, dot, key = name.upper().partition(".")
+        chosen = _SOME_VECTORS.match(name.strip())
+        if chosen:
+            top, values = chosen.group(1).upper(), _pairs(chosen.group(2))
+            _keep(result, top, [one for one in _items(result.get(top)) if not _has(one, values)])
+            continue
+        top, dot, key = name.strip().upper().partition(".")
         if not dot:
             result.pop(top, None)
-            continue
-        vector = result.get(top)
-        if isinstance(vector, dict) and key in vector:
-            result[top] = {part: text for part, text in vector.items() if part != key}
+        elif any(isinstance(one, dict) and key in one for one in _items(result.get(top))):
+            kept = [
+                {part: text for part, text in one.items() if part != key} if isinstance(one, dict) else one
+                for one in _items(result[top])
+            ]
+            _keep(result, top, kept)
     return result
+
+
+def _items(value: Value | None) -> list[str | Vector]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]
+
+
+def _keep(result: Template, name: str, items: list[str | Vector]) -> None:
+    if not items:
+        result.pop(name, None)
+    elif isinstance(result.get(name), list):
+        result[name] = items
+    else:
+        result[name] = items[0]
+
+
+def _pairs(text: str) -> Vector:
+    """Read KEY=value,KEY=value; quotes around a value are allowed."""
+    pairs = {}
+    for part in text.split(","):
+        key, equal, value = part.partition("=")
+        if not equal or not key.strip():
+            raise OneUsageError(f"remove_attributes: {text!r} should read KEY=value, or several of these with commas")
+        pairs[key.strip().upper()] = value.strip().strip('"')
+    return pairs
+
+
+def _has(one: str | Vector, values: Vector) -> bool:
+    return isinstance(one, dict) and all(one.get(key) == value for key, value in values.items())
 
 
 # Attributes of which an object has any number; one element and a list of one are the same thing for them.
@@ -152,8 +198,9 @@ def _hidden_pem(value: str) -> bool:
 
 
 def _canonical(value: Value | None) -> Any:
-    items = value if isinstance(value, list) else [value]
-    shaped = [tuple(sorted(item.items())) if isinstance(item, dict) else item for item in items if not _empty(item)]
+    shaped = [
+        tuple(sorted(item.items())) if isinstance(item, dict) else item for item in _items(value) if not _empty(item)
+    ]
     return sorted(shaped, key=repr)
 
 

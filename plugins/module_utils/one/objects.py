@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .compare import merged, replaced, update_for, without
 from .connection import Connection
-from .errors import OneUsageError
+from .errors import OneError, OneNotFoundError, OneUsageError
+from .lock import explain_lock, lock_argument_spec, lock_of, plan_lock, same_lock
 from .marks import MARK_ATTRIBUTE, mark_of, require_mark
 from .pools import group_id, pick, read_one, read_pool, user_id
-from .runner import Plan, Resource
+from .runner import NOTHING_DONE, Plan, Resource
 from .template import Template, normalise
-from .xml import common_fields, permission_bits, split_labels, template_of
+from .xml import common_fields, number, permission_bits, split_labels, template_of, text
 
 # The state of an object as modules return it, see common_fields; None where the object does not exist.
 State = dict[str, Any]
@@ -54,6 +55,7 @@ def object_argument_spec() -> dict[str, dict[str, Any]]:
         "labels": {"type": "list", "elements": "str"},
         "remove_attributes": {"type": "list", "elements": "str", "default": []},
         "clone_from": {"type": "str"},
+        **lock_argument_spec(),
         "mark": {"type": "str"},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     }
@@ -75,6 +77,9 @@ class ObjectResource(Resource["State | None"]):
         self.connection = connection
         self.params = params
         self.object_id: int | None = params.get("id")
+        # The pool, where it had to be read to find a name.
+        self.bodies: list[dict[str, Any]] = []
+        self.clone_source: dict[str, Any] | None = None
         checked_permissions(params.get("permissions"))
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -94,10 +99,18 @@ class ObjectResource(Resource["State | None"]):
 
     def read_back(self) -> State | None:
         """Return the present state of the object that was read or created; None when it is gone."""
-        if self.object_id is None:
-            return None
-        body = read_one(self.connection, f"{self.kind.prefix}.info", self.object_id)
+        return None if self.object_id is None else self.read_id(self.object_id)
+
+    def read_id(self, object_id: int) -> State | None:
+        """Return the present state of any object of this kind; None when it is gone."""
+        body = read_one(self.connection, f"{self.kind.prefix}.info", object_id)
         return None if body is None else self.represent(body)
+
+    def known_id(self) -> int:
+        """Return the id of the object that was read or created."""
+        if self.object_id is None:
+            raise ValueError("the object has no id before it is created")
+        return self.object_id
 
     def _find(self) -> dict[str, Any] | None:
         params, word = self.params, self.kind.word
@@ -106,25 +119,27 @@ class ObjectResource(Resource["State | None"]):
             if body is None and params["state"] != "absent":
                 raise OneUsageError(f"{word} {params['id']} does not exist", hint="create it by giving a name, no id")
             return body
-        bodies = read_pool(self.connection, self.kind.pool, self.kind.element)
-        body = pick(bodies, word, params["name"], params.get("owner"))
+        self.bodies = read_pool(self.connection, self.kind.pool, self.kind.element)
+        body = self._pick(params["name"])
         if body is None and params.get("new_name") and params["state"] != "absent":
             # A second run after a rename finds the object under its new name.
-            body = pick(bodies, word, params["new_name"], params.get("owner"))
-        self._remember_clone_source(bodies)
+            body = self._pick(params["new_name"])
+        self._remember_clone_source()
         return body
 
-    def _remember_clone_source(self, bodies: list[dict[str, Any]]) -> None:
+    def _pick(self, name: str) -> dict[str, Any] | None:
+        return pick(self.bodies, self.kind.word, name, self.params.get("owner"))
+
+    def _remember_clone_source(self) -> None:
         """Find the source of a clone in the pool just read, so that cloning costs no second look."""
-        self.clone_source: dict[str, Any] | None = None
         source = self.params.get("clone_from")
         if not source or self.params["state"] == "absent":
             return
         if source.strip().isdigit():
-            found = [body for body in bodies if body.get("ID") == source.strip()]
+            found = [body for body in self.bodies if body.get("ID") == source.strip()]
             self.clone_source = found[0] if found else None
         else:
-            self.clone_source = pick(bodies, self.kind.word, source)
+            self.clone_source = pick(self.bodies, self.kind.word, source)
 
     def _check_mark(self, state: State) -> None:
         require_mark(self.kind.word, state["name"], state["id"], mark_of(state["attributes"]), self.params.get("mark"))
@@ -148,10 +163,11 @@ class ObjectResource(Resource["State | None"]):
         return after
 
     def plan_common(self, plan: Plan[State | None], before: State) -> None:
-        """Add the writes for name, permissions, owner, group and attributes; plan.after holds the wanted ones."""
+        """Add the writes for name, attributes, permissions, owner, group and lock; plan.after holds the wanted ones."""
         after = state_after(plan)
         word, prefix = self.kind.word, self.kind.prefix
         if after["name"] != before["name"]:
+            self._refuse_taken(before, after["name"])
             plan.add(
                 f"rename {word} {before['name']} to {after['name']}",
                 lambda: self.connection.call(f"{prefix}.rename", self.object_id, after["name"]),
@@ -165,8 +181,33 @@ class ObjectResource(Resource["State | None"]):
             )
         self.plan_access(plan, before)
 
+    def _refuse_taken(self, before: State, name: str) -> None:
+        """Refuse a new name that the owner gave to another object, as far as the pool was read anyway."""
+        owner = before["owner"]["id"]
+        for body in self.bodies:
+            if text(body, "NAME") == name and number(body, "UID") == owner and number(body, "ID") != before["id"]:
+                raise OneUsageError(
+                    f"{self.kind.word} {before['name']} cannot be renamed to {name}: {before['owner']['name']} has "
+                    f"{self.kind.word} {number(body, 'ID')} of that name",
+                    hint="choose another new_name, or remove that object first",
+                )
+
     def plan_access(self, plan: Plan[State | None], before: State) -> None:
-        """Add chmod and chown where they differ. Last of all: afterwards the user may have no rights left."""
+        """Add chmod, chown and lock where they differ. Last of all: afterwards the user may have no rights left."""
+        self._plan_permissions(plan, before)
+        self._plan_owner(plan, before)
+        after = state_after(plan)
+        what = f"{self.kind.word} {after['name']}"
+        after["lock"] = plan_lock(plan, before["lock"], self.params.get("lock"), what, self.call_lock)
+
+    def call_lock(self, verb: str, *level: int) -> None:
+        """Make the call lock or unlock."""
+        self.connection.call(f"{self.kind.prefix}.{verb}", self.object_id, *level)
+
+    def explain(self, error: OneError, before: State | None) -> OneError:
+        return error if before is None else explain_lock(error, before["lock"])
+
+    def _plan_permissions(self, plan: Plan[State | None], before: State) -> None:
         after = state_after(plan)
         word, prefix = self.kind.word, self.kind.prefix
         permissions = self.params.get("permissions")
@@ -176,6 +217,10 @@ class ObjectResource(Resource["State | None"]):
                 f"set permissions of {word} {after['name']} to {permissions}",
                 lambda: self.connection.call(f"{prefix}.chmod", self.object_id, *permission_bits(permissions)),
             )
+
+    def _plan_owner(self, plan: Plan[State | None], before: State) -> None:
+        after = state_after(plan)
+        word, prefix = self.kind.word, self.kind.prefix
         owner = self._other(self.params.get("owner"), before["owner"])
         group = self._other(self.params.get("group"), before["group"])
         if owner is None and group is None:
@@ -192,13 +237,26 @@ class ObjectResource(Resource["State | None"]):
             lambda: self.connection.call(f"{prefix}.chown", self.object_id, uid, gid),
         )
 
-    def plan_delete(self, plan: Plan[State | None], before: State, *arguments: Any) -> None:
-        """Add the delete call."""
-        plan.after = None
-        plan.add(
-            f"delete {self.kind.word} {before['name']}",
-            lambda: self.connection.call(f"{self.kind.prefix}.delete", self.object_id, *arguments),
-        )
+    def plan_delete(self, before: State, what: str = "", delete: Callable[[], Any] | None = None) -> Plan[State | None]:
+        """Return the plan that deletes the object; only `lock: none` takes a lock away for that."""
+        word = f"{self.kind.word} {before['name']}"
+        plan: Plan[State | None] = Plan(after=None)
+        plan.add(what or f"delete {word}", lambda: self.deleted(delete or self.call_delete))
+        if same_lock(self.params.get("lock")) == "none":
+            plan_lock(plan, before["lock"], "none", word, self.call_lock)
+        return plan
+
+    def call_delete(self, *arguments: Any) -> Any:
+        """Make the delete call."""
+        return self.connection.call(f"{self.kind.prefix}.delete", self.object_id, *arguments)
+
+    @staticmethod
+    def deleted(delete: Callable[[], Any]) -> Any:
+        """Delete; an object that another run has deleted since it was read is just as gone."""
+        try:
+            return delete()
+        except OneNotFoundError:
+            return NOTHING_DONE
 
     def fresh_state(self, name: str, attributes: Template) -> State:
         """Return the predicted state of an object that this user is about to create."""
@@ -208,6 +266,7 @@ class ObjectResource(Resource["State | None"]):
             "owner": {"id": None, "name": self.connection.settings.username},
             "group": {"id": None, "name": None},
             "permissions": None,
+            "lock": "none",
             "attributes": attributes,
         }
 
@@ -250,12 +309,14 @@ def state_after(plan: Plan[State | None]) -> State:
 
 
 def base_state(body: Mapping[str, Any], kind: Kind) -> State:
-    """Return the common fields and the attributes of a body."""
-    return {**common_fields(dict(body)), "attributes": template_of(dict(body), kind.template)}
+    """Return the common fields, the lock and the attributes of a body."""
+    return {**common_fields(dict(body)), "lock": lock_of(body), "attributes": template_of(dict(body), kind.template)}
 
 
-def wanted_attributes(value: Mapping[str, Any] | str | None, reserved: Mapping[str, str]) -> Template:
+def wanted_attributes(value: Any, reserved: Mapping[str, str], option: str = "attributes") -> Template:
     """Return normalised attributes; names that have an option of their own are refused with the option to use."""
+    if value is not None and not isinstance(value, (Mapping, str)):
+        raise OneUsageError(f"{option} must be a dictionary or template text")
     template = normalise(value)
     for name, option in reserved.items():
         if name in template:

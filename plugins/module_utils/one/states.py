@@ -16,8 +16,9 @@ IMAGE_STATES = (
     "LOCKED_USED_PERS",
 )  # fmt: skip
 IMAGE_TYPES = ("OS", "CDROM", "DATABLOCK", "KERNEL", "RAMDISK", "CONTEXT", "BACKUP", "FILESYSTEM")
-IMAGE_USABLE = frozenset({"READY", "USED", "USED_PERS", "DISABLED", "CLONE"})
-IMAGE_BUSY = frozenset({"INIT", "LOCKED", "LOCKED_USED", "LOCKED_USED_PERS"})
+IMAGE_USABLE = frozenset({"READY", "USED", "USED_PERS", "DISABLED"})
+# CLONE: a persistent image that is being copied; no VM may use it until that ends.
+IMAGE_BUSY = frozenset({"INIT", "LOCKED", "LOCKED_USED", "LOCKED_USED_PERS", "CLONE"})
 
 # Number 7 was FAILED until OpenNebula 5.
 VM_STATES = (
@@ -25,7 +26,7 @@ VM_STATES = (
     "CLONING_FAILURE",
 )  # fmt: skip
 
-# Numbers 13, 14, 55 and 58 are no longer used by oned; old clients still name them.
+# Numbers 13, 14, 55 and 58 are no longer used by oned; old clients still name them. 71 is the last one of 7.4.
 LCM_STATES = (
     "LCM_INIT", "PROLOG", "BOOT", "RUNNING", "MIGRATE", "SAVE_STOP", "SAVE_SUSPEND", "SAVE_MIGRATE", "PROLOG_MIGRATE",
     "PROLOG_RESUME", "EPILOG_STOP", "EPILOG", "SHUTDOWN", "CANCEL", "FAILURE", "CLEANUP_RESUBMIT", "UNKNOWN", "HOTPLUG",
@@ -68,6 +69,7 @@ VM_STABLE = frozenset(
         "STOPPED",
         "SUSPENDED",
         "DONE",
+        "FAILED",
         "POWEROFF",
         "UNDEPLOYED",
         "CLONING_FAILURE",
@@ -77,6 +79,8 @@ VM_STABLE = frozenset(
     | LCM_FAILURES
 )
 VM_FAILURES = LCM_FAILURES | {"CLONING_FAILURE", "FAILED"}
+# On its way out and past the point where a guest could refuse to shut down.
+VM_LEAVING = frozenset({"EPILOG", "CLEANUP_DELETE"})
 
 
 def state_name(table: Sequence[str], number: Any) -> str:
@@ -97,10 +101,18 @@ def vm_state_name(state: Any, lcm_state: Any) -> str:
     return f"LCM_{lcm}" if lcm.startswith("UNKNOWN(") else lcm
 
 
+def is_unknown(state: str) -> bool:
+    """Tell whether a VM is in a state that this collection has no name for, see state_name."""
+    return state.startswith(("UNKNOWN(", "LCM_UNKNOWN("))
+
+
 def vm_destination(state: str) -> str:
     """Return the stable state a VM in this (one-word) state is on its way to; stable states lead to themselves."""
-    if state in VM_STABLE and state != "PENDING":
+    if (state in VM_STABLE and state != "PENDING") or is_unknown(state):
         return state
+    if state == "RESTORE":
+        # Disks are restored from a backup while the VM is powered off.
+        return "POWEROFF"
     if state in ("SHUTDOWN", "EPILOG", "CLEANUP_DELETE"):
         return "DONE"
     # BOOT_POWEROFF and its like name where a VM comes from, all others where it goes.

@@ -1,7 +1,7 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""VM templates: create, clone, merge or replace attributes, rename, delete."""
+"""VM templates: create, clone, merge or replace attributes, rename, delete, with their images if that is wanted."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from .objects import (
 from .runner import Plan
 from .settings import api_argument_spec
 from .template import Template
+from .template_images import TemplateImages, copied_disks
 from .xml import labels_of, number
 
 RESERVED = {"NAME": "name"}
@@ -34,6 +35,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         **object_argument_spec(),
         "template": {"type": "raw"},
         "update": {"type": "str", "choices": ["merge", "replace"], "default": "merge"},
+        "recursive": {"type": "bool", "default": False},
     }
 
 
@@ -53,29 +55,32 @@ class TemplateResource(ObjectResource):
 
     def __init__(self, connection: Any, params: Mapping[str, Any]) -> None:
         super().__init__(connection, params)
-        given = params.get("template")
-        if given is not None and not isinstance(given, (Mapping, str)):
-            raise OneUsageError("template must be a dictionary or template text")
-        self.wanted = wanted_attributes(given, RESERVED)
+        self.wanted = wanted_attributes(params.get("template"), RESERVED, "template")
+        self.images = TemplateImages(connection)
 
     def represent(self, body: Mapping[str, Any]) -> State:
         return represent(body)
 
     def plan(self, before: State | None) -> Plan[State | None]:
         if self.params["state"] == "absent":
-            plan: Plan[State | None] = Plan(after=None)
-            if before is not None:
-                self.plan_delete(plan, before, False)
-            return plan
+            return Plan(after=None) if before is None else self._plan_absent(before)
         return self._plan_create() if before is None else self._plan_change(before)
 
     def settle(self, known: State | None, changed: bool) -> State | None:
-        if self.params["state"] == "absent" or known is not None:
-            return known if self.params["state"] != "absent" else None
-        return self.read_back()
+        if self.params["state"] == "absent":
+            self.images.check_deleted()
+            return None
+        return known if known is not None else self.read_back()
 
     def facts(self, state: State | None) -> dict[str, Any]:
         return {"template": state or {}}
+
+    def _plan_absent(self, before: State) -> Plan[State | None]:
+        if not self.params["recursive"]:
+            return self.plan_delete(before, delete=lambda: self.call_delete(False))
+        listed = self.images.to_delete(before)
+        what = f"delete VM template {before['name']}" + (f" and its images {listed}" if listed else "")
+        return self.plan_delete(before, what, lambda: self.call_delete(True))
 
     def _plan_create(self) -> Plan[State | None]:
         params = self.params
@@ -95,22 +100,42 @@ class TemplateResource(ObjectResource):
         return plan
 
     def _plan_clone(self, name: str) -> Plan[State | None]:
-        source = represent(self.cloned_body())
-        attributes = self.final_attributes(source["attributes"], self.wanted, self.params["update"] == "replace")
-        plan: Plan[State | None] = Plan(after={**self.fresh_state(name, attributes), **self._extra(attributes)})
-        plan.add(
-            f"clone VM template {source['name']} to {name}",
-            lambda: self.remember_id(self.connection.call("one.template.clone", source["id"], name, False)),
-        )
-        update = update_for(source["attributes"], attributes)
-        if update is not None:
-            template, how = update
-            plan.add(
-                f"update attributes of VM template {name}",
-                lambda: self.connection.call("one.template.update", self.object_id, template, how),
+        recursive = self.params["recursive"]
+        if recursive and "DISK" in self.wanted:
+            raise OneUsageError(
+                "template.DISK says which disks the clone shall have, recursive that they shall be copies of the "
+                "source's images",
+                hint="leave one of them out",
             )
+        source = represent(self.cloned_body())
+        cloned = copied_disks(source["attributes"]) if recursive else source["attributes"]
+        attributes = self._final(cloned)
+        plan: Plan[State | None] = Plan(after={**self.fresh_state(name, attributes), **self._extra(attributes)})
+        with_images = " and its images" if recursive else ""
+        plan.add(
+            f"clone VM template {source['name']}{with_images} to {name}",
+            lambda: self.remember_id(self.connection.call("one.template.clone", source["id"], name, recursive)),
+        )
+        if update_for(cloned, attributes) is not None:
+            plan.add(f"update attributes of VM template {name}", lambda: self._update_clone(cloned, recursive))
         self.plan_access(plan, state_after(plan))
         return plan
+
+    def _update_clone(self, cloned: Template, recursive: bool) -> None:
+        if recursive:
+            # Only now it is known which images the copies are.
+            made = self.read_back()
+            cloned = Template() if made is None else made["attributes"]
+        update = update_for(cloned, self._final(cloned))
+        if update is not None:
+            self.connection.call("one.template.update", self.object_id, *update)
+
+    def _final(self, current: Template) -> Template:
+        """Return what the attributes of a clone shall be; disks that were copied for it stay in any case."""
+        after = self.final_attributes(current, self.wanted, self.params["update"] == "replace")
+        if self.params["recursive"] and "DISK" in current:
+            after.setdefault("DISK", current["DISK"])
+        return after
 
     def _plan_change(self, before: State) -> Plan[State | None]:
         replace = self.params["update"] == "replace" and self.params["template"] is not None
