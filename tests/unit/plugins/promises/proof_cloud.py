@@ -35,6 +35,17 @@ MODULES = "ansible_collections.opennebula.flower.plugins.modules"
 COLLECTIONS = next(path for path in sys.path if (Path(path) / "ansible_collections" / "opennebula").is_dir())
 WAITING = ("one_image", "one_vm", "one_service")
 
+#: Loads a module, says so, and runs it once it is told the arguments.
+ONE_RUN = """
+import importlib, json, sys
+import requests, pyone
+from ansible.module_utils.testing import patch_module_args
+module = importlib.import_module(sys.argv[1])
+print("ready", flush=True)
+with patch_module_args(json.loads(sys.stdin.readline())):
+    module.main()
+"""
+
 Result = dict[str, Any]
 
 
@@ -111,34 +122,23 @@ class ProofCloud:
         assert result.get("failed"), f"{module} should have failed: {result}"
         return str(result["msg"])
 
-    def at_once(self, module: str, runs: int = 2, **params: Any) -> list[Result]:
+    def at_once(self, module: str, runs: int = 3, **params: Any) -> list[Result]:
         """Run a module several times at once, in processes of their own that share nothing but the cloud."""
-        arguments = self.arguments(module, params)
-        start = time.time() + 1.5
-        code = (
-            "import sys, time, json, importlib\n"
-            f"module = importlib.import_module('{MODULES}.{module}')\n"
-            "from ansible.module_utils.testing import patch_module_args\n"
-            "import requests\n"
-            "wanted = json.load(sys.stdin)\n"
-            "with patch_module_args(wanted['arguments']):\n"
-            "    time.sleep(max(0.0, wanted['start'] - time.time()))\n"
-            "    module.main()\n"
-        )
+        arguments = {**self.arguments(module, params), "_ansible_remote_tmp": "/tmp"}
         environment = {**os.environ, "PYTHONPATH": COLLECTIONS, "ANSIBLE_COLLECTIONS_PATH": COLLECTIONS}
         started = [
             subprocess.Popen(
-                [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                text=True, env=environment,
+                [sys.executable, "-c", ONE_RUN, f"{MODULES}.{module}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, text=True, env=environment,
             )  # fmt: skip
             for _run in range(runs)
         ]
-        text = json.dumps({"arguments": {**arguments, "_ansible_remote_tmp": "/tmp"}, "start": start})
         for process in started:
-            assert process.stdin is not None
-            process.stdin.write(text)
-            process.stdin.close()
-            process.stdin = None
+            assert process.stdout and process.stdout.readline() == "ready\n"
+        for process in started:
+            assert process.stdin
+            process.stdin.write(json.dumps(arguments) + "\n")
+            process.stdin.flush()
         results = []
         for process in started:
             output, errors = process.communicate(timeout=60)
