@@ -14,11 +14,9 @@ description:
   - Makes hosts of VMs. Those of services get the names, groups and variables that M(opennebula.flower.one_service)
     returns for the same VMs, and some more variables.
   - Takes one request to OneFlow, and one to OpenNebula for every 500 VMs, whatever is asked for.
-  - The variables of a host are C(ansible_host), C(one_vm_id), C(one_vm_name), C(one_state), C(one_attributes) (what
-    OpenNebula calls the user template, with secrets hidden), C(one_labels), C(one_owner), C(one_group), C(one_host)
-    (the host that the VM runs on), C(one_cluster_id), C(one_nics) (with C(id), C(name), C(network), C(network_id),
-    C(ip), C(ip6), C(mac), C(external), C(parent)), and for VMs that have them C(one_role), C(one_service_id) and
-    C(one_service_name).
+  - The variables of a host are C(ansible_host), C(one_vm_id), C(one_vm_name), C(one_attributes) (what OpenNebula calls
+    the user template, with secrets hidden), and for VMs that have them C(one_role), C(one_service_id) and
+    C(one_service_name); and those of O(variables).
   - Every host belongs to the group C(opennebula), and to those of O(group_by).
   - A VM becomes a host if it satisfies every filter that is given (O(services), O(federations), O(roles), O(states),
     O(names), O(labels), O(owners), O(user_groups), O(on_hosts), O(clusters), O(attributes)). A filter is satisfied
@@ -195,6 +193,20 @@ options:
     elements: str
     choices: [role, federation, service, label, owner, group, host, cluster, state, network]
     default: [role, federation]
+  variables:
+    description:
+      - More variables of every host. Each is named C(one_) and the name given here.
+      - V(state) is the state of the VM, in a word. V(labels) are its labels. V(owner) and V(group) are the user and the
+        group of users that own it. V(host) and V(cluster) are where it is, or null. V(nics) are its NICs and aliases,
+        with C(id), C(name), C(network), C(network_id), C(ip), C(ip6), C(mac), C(external), and C(parent), which is the
+        NIC of an alias.
+      - Expressions in O(compose), O(groups) and O(keyed_groups) may use all of them, whether they are given here or
+        not. Every variable takes time where there are thousands of VMs.
+      - Names of clusters take one request more, and are ids without O(group_by) or O(variables) asking for clusters.
+    type: list
+    elements: str
+    choices: [state, labels, owner, group, host, cluster, nics]
+    default: []
 extends_documentation_fragment:
   - ansible.builtin.constructed
   - ansible.builtin.inventory_cache
@@ -269,6 +281,7 @@ from ansible_collections.opennebula.flower.plugins.module_utils.one.inventory_ho
     Member,
     address_of,
     members_of,
+    more_variables_of,
     variables_of,
 )
 from ansible_collections.opennebula.flower.plugins.module_utils.one.inventory_names import names_of
@@ -277,6 +290,9 @@ from ansible_collections.opennebula.flower.plugins.module_utils.one.settings imp
 
 _SUFFIXES = ("opennebula.yml", "opennebula.yaml", ".one.yml", ".one.yaml")
 _API_OPTIONS = ("api_url", "api_username", "api_password", "api_timeout", "validate_certs", "ca_path", "oneflow_url")
+# A VM writes its own attributes: before ansible-core 2.19 they would count as templates on the control machine, unless
+# marked. Since then nothing does that is not marked, and marking takes the mark off.
+_UNMARKED_IS_SAFE = type(wrap_var("")) is str
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
@@ -308,7 +324,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             standalone=bool(self.get_option("include_standalone")),
             services=self._texts("services"),
             federations=self._texts("federations"),
-            clusters="cluster" in self.get_option("group_by") or not all(map(str.isdigit, self._texts("clusters"))),
+            clusters=self._names_clusters(),
         )
         use_cache = bool(self.get_option("cache"))
         if use_cache and cache:
@@ -322,6 +338,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         if use_cache:
             self._cache[key] = found
         return found
+
+    def _names_clusters(self) -> bool:
+        """Whether names of clusters are needed: VMs know ids only."""
+        asked = "cluster" in (*self.get_option("group_by"), *self.get_option("variables"))
+        return asked or not all(reference.isdigit() for reference in self._texts("clusters"))
 
     def _texts(self, option: str) -> list[str]:
         """The values of a list option: YAML makes numbers of ids, and of some names."""
@@ -338,6 +359,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             family=self.get_option("ip_version"),
             external=bool(self.get_option("prefer_external")),
         )
+        shown = self.get_option("variables")
         members = list(members_of(cloud))
         names = names_of(self.get_option("hostname"), members, lambda member: address_of(member.vm, choice))
         without: list[Member] = []
@@ -346,7 +368,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             if address is None and required:
                 without.append(member)
             else:
-                self._add(names[member.vm["id"]], grouping.of(member), variables_of(member, address))
+                more = more_variables_of(member, cloud["clusters"])
+                variables = {**variables_of(member, address), **{f"one_{name}": more[f"one_{name}"] for name in shown}}
+                self._add(names[member.vm["id"]], grouping.of(member), variables, more)
         if without:
             listed = ", ".join(f"{member.vm['name']} (id {member.vm['id']})" for member in without)
             self.display.v(f"opennebula: left out {len(without)} VMs without a suitable address: {listed}")
@@ -372,16 +396,19 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         checks = checks_of(filters, cloud["clusters"])
         return (member for member in members if choice.takes(member) and all(check(member.vm) for check in checks))
 
-    def _add(self, name: str, groups: list[str], variables: dict[str, Any]) -> None:
-        # A VM writes its own attributes: before ansible-core 2.19 they would count as templates on the control machine.
-        variables = wrap_var(variables)
+    def _add(self, name: str, groups: list[str], variables: dict[str, Any], known: dict[str, Any]) -> None:
+        """known: what expressions may use besides the variables."""
+        if not _UNMARKED_IS_SAFE:
+            variables, known = wrap_var(variables), wrap_var(known)
         self.inventory.add_host(name)
-        for key, value in variables.items():
-            self.inventory.set_variable(name, key, value)
+        # Not by set_variable, which copies every value once more: half of the time that thousands of hosts take.
+        self.inventory.get_host(name).vars.update(variables)
         for group in groups:
             self.inventory.add_group(group)
             self.inventory.add_child(group, name)
-        strict = self.get_option("strict")
-        self._set_composite_vars(self.get_option("compose"), variables, name, strict=strict)
-        self._add_host_to_composed_groups(self.get_option("groups"), variables, name, strict=strict)
-        self._add_host_to_keyed_groups(self.get_option("keyed_groups"), variables, name, strict=strict)
+        compose, conditions, keyed = (self.get_option(option) for option in ("compose", "groups", "keyed_groups"))
+        if compose or conditions or keyed:
+            strict, names = self.get_option("strict"), {**known, **variables}
+            self._set_composite_vars(compose, names, name, strict=strict)
+            self._add_host_to_composed_groups(conditions, names, name, strict=strict)
+            self._add_host_to_keyed_groups(keyed, names, name, strict=strict)

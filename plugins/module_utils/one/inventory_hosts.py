@@ -183,21 +183,12 @@ def _with_ancestors(label: str) -> list[str]:
 
 
 def variables_of(member: Member, address: str | None) -> dict[str, Any]:
-    """The variables of a host; ansible_host is there only with an address."""
+    """The variables that every host has; ansible_host is there only with an address."""
     vm = member.vm
     variables: dict[str, Any] = {} if address is None else {"ansible_host": address}
-    variables.update(
-        one_vm_id=vm["id"],
-        one_vm_name=vm["name"],
-        one_attributes=vm["attributes"],
-        one_state=vm["state"],
-        one_labels=labels_of(vm),
-        one_owner=vm["owner"]["name"],
-        one_group=vm["group"]["name"],
-        one_host=vm["host"],
-        one_cluster_id=vm["cluster_id"],
-        one_nics=vm["nics"],
-    )
+    variables["one_vm_id"] = vm["id"]
+    variables["one_vm_name"] = vm["name"]
+    variables["one_attributes"] = vm["attributes"]
     if member.role is not None:
         variables["one_role"] = member.role
     if member.service_id is not None:
@@ -205,3 +196,17 @@ def variables_of(member: Member, address: str | None) -> dict[str, Any]:
     if member.service_name is not None:
         variables["one_service_name"] = member.service_name
     return variables
+
+
+def more_variables_of(member: Member, clusters: Mapping[str, str]) -> dict[str, Any]:
+    """What else may be said of a host; expressions know all of it, a host has what was asked for."""
+    vm = member.vm
+    return {
+        "one_state": vm["state"],
+        "one_labels": labels_of(vm),
+        "one_owner": vm["owner"]["name"],
+        "one_group": vm["group"]["name"],
+        "one_host": vm["host"],
+        "one_cluster": cluster_of(vm, clusters)["name"] or None,
+        "one_nics": vm["nics"],
+    }
