@@ -169,7 +169,7 @@ def test_locks(one: Client) -> None:
     assert one.fails("template.update", oid, "A=1", 1).answer == [
         False, f"[one.template.update] User [0] : TEMPLATE is locked. [{oid}].", 512, -1, -1,
     ]  # fmt: skip
-    assert one.read("template.info", oid)["LOCK"]["LOCKED"] == "4"
+    assert one.read("template.info", oid)["LOCK"]["LOCKED"] == "1"
     assert one("template.unlock", oid) == oid
     assert one("template.update", oid, "A=1", 1) == oid
     assert one("template.delete", oid) == oid

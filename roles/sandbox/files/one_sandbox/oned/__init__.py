@@ -5,7 +5,19 @@
 
 from __future__ import annotations
 
-from . import documents, image_methods, infra, sched_actions, users, vm_actions, vm_devices, vms, vmtemplates, vnets
+from . import (
+    documents,
+    image_allocate,
+    image_methods,
+    infra,
+    sched_actions,
+    users,
+    vm_actions,
+    vm_devices,
+    vms,
+    vmtemplates,
+    vnets,
+)
 from .core import Oned, Options
 from .errors import OnedError, RpcFault
 from .records import Session, User
@@ -13,5 +25,6 @@ from .records import Session, User
 __all__ = ["Oned", "OnedError", "Options", "RpcFault", "Session", "User"]
 # Importing these modules fills the table of methods.
 METHOD_MODULES = (
-    documents, image_methods, infra, sched_actions, users, vm_actions, vm_devices, vmtemplates, vms, vnets,
+    documents, image_allocate, image_methods, infra, sched_actions, users, vm_actions, vm_devices, vmtemplates, vms,
+    vnets,
 )  # fmt: skip

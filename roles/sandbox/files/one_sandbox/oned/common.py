@@ -125,13 +125,12 @@ def rename(oned: Oned, user: User, kind: str, oid: int, name: str) -> int:
 
 
 def chmod(oned: Oned, user: User, kind: str, oid: int, bits: tuple[int, ...]) -> int:
-    """Change permission bits; -1 keeps one."""
+    """Change permission bits; -1 keeps one. To change one of the three ADMIN bits takes ADMIN rights."""
     record = oned.get(kind, oid)
     if any(bit not in (-1, 0, 1) for bit in bits):
         raise OnedError(errors.INTERNAL, "New permissions must be -1, 0 or 1")
-    admin_bits = any(bits[index] not in (-1, record.perms[index]) for index in (2, 5, 6, 7, 8))
-    right = ADMIN if admin_bits and not (user.is_admin or record.uid == user.uid) else MANAGE
-    oned.access(user, kind, oid, right)
+    admin_bits = any(bits[index] not in (-1, record.perms[index]) for index in (2, 5, 8))
+    oned.access(user, kind, oid, ADMIN if admin_bits else MANAGE)
     record.perms = [old if bit == -1 else bit for old, bit in zip(record.perms, bits, strict=True)]
     oned.touch(record)
     return oid
@@ -157,22 +156,25 @@ def chown(oned: Oned, user: User, kind: str, oid: int, uid: int, gid: int) -> in
 
 
 def lock(oned: Oned, user: User, kind: str, oid: int, level: int, test: bool) -> int:
-    """Lock at a level 1 (USE) … 4 (ALL)."""
+    """Lock at level 1 (USE), 2 (MANAGE), 3 (ADMIN) or 4 (ALL, kept as USE)."""
     record = oned.access(user, kind, oid, MANAGE, check_lock=False)
     if not 1 <= level <= 4:
-        raise OnedError(errors.INTERNAL, "Wrong lock level specified")
-    if record.lock and (test or (record.lock["owner"] != user.uid and not user.is_admin)):
-        raise OnedError(errors.ACTION, "The resource is already locked")
-    record.lock = {"level": level, "owner": user.uid, "time": oned.now(), "request": next(_REQUESTS)}
+        raise OnedError(errors.ACTION, "Wrong lock level specified")
+    if test and record.lock:
+        raise OnedError(errors.ACTION, str(record.lock["time"]))
+    if record.lock and record.lock["owner"] != user.uid and not user.is_admin:
+        raise OnedError(errors.ACTION, "Error trying to lock the resource.")
+    kept = 1 if level == 4 else level
+    record.lock = {"level": kept, "owner": user.uid, "time": oned.now(), "request": next(_REQUESTS)}
     oned.touch(record)
     return oid
 
 
 def unlock(oned: Oned, user: User, kind: str, oid: int) -> int:
-    """Take the lock away."""
+    """Take the lock away. Ordinary users are refused where there is none, too: it is not theirs."""
     record = oned.access(user, kind, oid, MANAGE, check_lock=False)
-    if record.lock and record.lock["owner"] != user.uid and not user.is_admin:
-        raise OnedError(errors.ACTION, "Only the owner of the lock can unlock the resource")
+    if not user.is_admin and (record.lock is None or record.lock["owner"] != user.uid):
+        raise OnedError(errors.ACTION, "Cannot unlock: Lock is owned by another user")
     record.lock = None
     oned.touch(record)
     return oid

@@ -11,7 +11,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +86,7 @@ class Oned:
         self.pending: set[int] = set()
         self.scheduling = False
         self.retrying = False
+        self.host_problem: Callable[[str, str], str] = lambda host, stage: ""
 
     def start(self) -> None:
         """Take up work where an earlier process left it."""
@@ -183,17 +184,21 @@ class Oned:
             raise OnedError(errors.NO_EXISTS, f"Error getting {KINDS[kind].label} [{oid}].", oid)
         return record
 
-    def access(self, user: User, kind: str, oid: int, right: int = USE, check_lock: bool = True) -> Record:
-        """The object, if the user may do that with it. Raises OnedError 1024, 512."""
+    def access(self, user: User, kind: str, oid: int, right: int = USE, check_lock: bool | None = None) -> Record:
+        """The object, if the user may do that with it. Raises OnedError 1024, 512.
+
+        A lock never forbids to look, so it is not checked for USE unless check_lock says that this is more than a look.
+        """
         record = self.get(kind, oid)
-        self.authorize(user, record, right)
-        if check_lock and right > USE and lock_blocks(record, right):
-            raise OnedError(errors.AUTHORIZATION, f"User [{user.uid}] : {record.meta.tag} is locked. [{oid}].")
+        self.authorize(user, record, right, right > USE if check_lock is None else check_lock)
         return record
 
-    def authorize(self, user: User, record: Record, right: int = MANAGE) -> None:
-        """Raise OnedError 512 unless the user has that right."""
-        if not allowed(user, record, right):
+    def authorize(self, user: User, record: Record, right: int = MANAGE, check_lock: bool = True) -> None:
+        """Raise OnedError 512 unless the user has that right; only administrators are told that it is the lock."""
+        locked = check_lock and lock_blocks(record, right)
+        if locked and user.is_admin:
+            raise OnedError(errors.AUTHORIZATION, f"User [{user.uid}] : {record.meta.tag} is locked. [{record.oid}].")
+        if locked or not allowed(user, record, right):
             raise self.denied(user, RIGHT_NAMES[right], record.meta.tag, record.oid)
 
     @staticmethod

@@ -8,8 +8,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import capacity, common, errors, images
+from . import template as tpl
 from .errors import OnedError
-from .images import DISABLED, ERROR, LOCKED, READY, STATE_NAMES, TYPES, USED, USED_PERS
+from .images import (
+    CLONE,
+    DISABLED,
+    DISKS,
+    ERROR,
+    FILES,
+    LOCKED,
+    LOCKED_USED,
+    LOCKED_USED_PERS,
+    READY,
+    STATE_NAMES,
+    TYPES,
+    USED,
+    USED_PERS,
+)
 from .methods import BOOL, INT, STR, method, opt
 from .records import MANAGE, USE, User
 
@@ -44,9 +59,9 @@ def persistent(oned: Oned, user: User, oid: int, on: bool) -> int:
     record = oned.access(user, "image", oid, MANAGE)
     if record.data["persistent"] == on:
         return oid
-    if on and TYPES[record.data["type"]] in ("KERNEL", "RAMDISK", "CONTEXT"):
-        raise OnedError(errors.INTERNAL, "KERNEL, RAMDISK and CONTEXT must be non-persistent")
-    if record.data["state"] in (USED, USED_PERS) or record.data["vms"]:
+    if TYPES[record.data["type"]] in FILES:
+        raise OnedError(errors.ACTION, "KERNEL, RAMDISK and CONTEXT must be non-persistent")
+    if record.data["state"] in (USED, CLONE, USED_PERS, LOCKED_USED, LOCKED_USED_PERS):
         what = "persistent" if on else "non-persistent"
         raise OnedError(
             errors.INTERNAL,
@@ -66,7 +81,9 @@ def enable(oned: Oned, user: User, oid: int, on: bool) -> int:
         raise OnedError(
             errors.INTERNAL, f"Could not {what} image: Image cannot be in state {STATE_NAMES[record.data['state']]}."
         )
-    images.set_state(oned, record, READY if on else DISABLED)
+    wanted = READY if on else DISABLED
+    if record.data["state"] != wanted:
+        images.set_state(oned, record, wanted)
     return oid
 
 
@@ -74,9 +91,12 @@ def enable(oned: Oned, user: User, oid: int, on: bool) -> int:
 def chtype(oned: Oned, user: User, oid: int, kind: str) -> int:
     """Another type; disks stay disks, files stay files."""
     record = oned.access(user, "image", oid, MANAGE)
+    present = TYPES[record.data["type"]]
+    if present in ("BACKUP", "FILESYSTEM"):
+        raise OnedError(errors.ACTION, f"Cannot change type for{present} images.")
     if kind.upper() not in TYPES:
         raise OnedError(errors.INTERNAL, f"Unknown type {kind.upper()}")
-    if (TYPES.index(kind.upper()) < 3) != (record.data["type"] < 3):
+    if kind.upper() not in (FILES if present in FILES else DISKS):
         raise OnedError(
             errors.ACTION, "Cannot change image type to an incompatible type for the current datastore."
         )
@@ -88,20 +108,31 @@ def chtype(oned: Oned, user: User, oid: int, kind: str) -> int:
 @method("image.clone", INT, STR, opt(INT, -1))
 def clone(oned: Oned, user: User, oid: int, name: str, datastore: int) -> int:
     """A copy of one's own, LOCKED until it is made."""
-    source = oned.access(user, "image", oid, USE)
+    source = oned.get("image", oid)
     prefix = "Error allocating a new image. "
-    target = oned.access(user, "datastore", source.data["datastore"] if datastore == -1 else datastore, USE)
-    if target.data["type"] != 0:
+    kind = TYPES[source.data["type"]]
+    if kind not in DISKS:
+        raise OnedError(errors.ACTION, f"{kind} images cannot be cloned.")
+    target = oned.get("datastore", source.data["datastore"] if datastore == -1 else datastore)
+    origin = oned.get("datastore", source.data["datastore"])
+    if target.data["type"] != 0 or origin.data["type"] != 0:
         raise OnedError(errors.ACTION, "Clone only supported for IMAGE_DS Datastores")
-    common.check_name(name, errors.ALLOCATE, prefix)
+    if tpl.scalar(target.template, "DS_MAD") != tpl.scalar(origin.template, "DS_MAD"):
+        raise OnedError(errors.ACTION, "Clone only supported to same DS_MAD Datastores")
     if source.data["size"] > target.data["total"] - capacity.datastore_used(oned, target.oid):
         raise OnedError(errors.ACTION, "Not enough space in datastore")
+    oned.authorize(user, source, USE)
+    oned.authorize(user, target, USE)
+    common.check_name(name, errors.ALLOCATE, prefix)
     common.check_free(oned, "image", name, user.uid, errors.ALLOCATE, prefix)
-    if source.data["state"] not in (READY, USED):
-        state = STATE_NAMES[source.data["state"]]
-        raise OnedError(errors.INTERNAL, f"Cannot clone image in state: {state}")
+    state = source.data["state"]
+    if state not in (READY, USED, CLONE):
+        raise OnedError(errors.ALLOCATE, f"{prefix}Cannot clone image in state: {STATE_NAMES[state]}")
     data = {**source.data, "vms": [], "state": LOCKED, "datastore": target.oid, "modtime": oned.now()}
-    data["persistent"] = False
+    data.update(path=source.data["source"], cloning_id=oid)
     record = oned.create("image", user, name, dict(source.template), **data)
+    if state == READY:
+        images.set_state(oned, source, CLONE if source.data["persistent"] else USED)
+    oned.touch(source)
     images.start_import(oned, record)
     return record.oid

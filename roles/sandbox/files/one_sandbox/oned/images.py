@@ -6,15 +6,14 @@
 from __future__ import annotations
 
 import functools
-import os
 from typing import TYPE_CHECKING, Any
 
 from ..drivers import Driver, DriverError
-from . import capacity, common, errors, xml
+from . import errors, xml
 from . import template as tpl
 from .errors import OnedError
-from .methods import BOOL, INT, STR, method, opt
-from .records import MANAGE, USE, Record, User
+from .methods import BOOL, INT, method, opt
+from .records import ADMIN, MANAGE, Record, User
 
 if TYPE_CHECKING:
     from .core import Oned
@@ -24,25 +23,27 @@ STATE_NAMES = (
     "INIT", "READY", "USED", "DISABLED", "LOCKED", "ERROR", "CLONE", "DELETE", "USED_PERS", "LOCKED_USED",
     "LOCKED_USED_PERS",
 )  # fmt: skip
-TYPES = ("OS", "CDROM", "DATABLOCK", "KERNEL", "RAMDISK", "CONTEXT")
-_PREFIX = "Error allocating a new image. "
-_NOT_IN_TEMPLATE = ("NAME", "TYPE", "PATH", "SOURCE", "SIZE", "PERSISTENT", "FORMAT", "FS", "DISK_TYPE")
+TYPES = ("OS", "CDROM", "DATABLOCK", "KERNEL", "RAMDISK", "CONTEXT", "BACKUP", "FILESYSTEM")
+DISKS, FILES = ("OS", "DATABLOCK", "CDROM"), ("KERNEL", "RAMDISK", "CONTEXT")
 
 
 def render(oned: Oned, record: Record) -> str:
     """IMAGE."""
     data = record.data
     datastore = oned.find("datastore", data["datastore"])
+    clones = clones_of(oned, record)
     return (
         f"<IMAGE>{xml.owner(oned, record)}{xml.lock(record)}{xml.permissions(record)}<TYPE>{data['type']}</TYPE>"
         f"<DISK_TYPE>0</DISK_TYPE><PERSISTENT>{int(data['persistent'])}</PERSISTENT><REGTIME>{record.regtime}</REGTIME>"
         f"<MODTIME>{data['modtime']}</MODTIME>{xml.raw('SOURCE', data['source'])}{xml.raw('PATH', data['path'])}"
         f"{xml.raw('FORMAT', data['format'])}{xml.raw('FS', data['fs'])}<SIZE>{data['size']}</SIZE>"
         f"<STATE>{data['state']}</STATE><PREV_STATE>{data['state']}</PREV_STATE>"
-        f"<RUNNING_VMS>{len(data['vms'])}</RUNNING_VMS><CLONING_OPS>0</CLONING_OPS><CLONING_ID>-1</CLONING_ID>"
+        f"<RUNNING_VMS>{len(data['vms'])}</RUNNING_VMS><CLONING_OPS>{len(clones)}</CLONING_OPS>"
+        f"<CLONING_ID>{data.get('cloning_id', -1)}</CLONING_ID>"
         f"<TARGET_SNAPSHOT>-1</TARGET_SNAPSHOT><DATASTORE_ID>{data['datastore']}</DATASTORE_ID>"
-        f"{xml.leaf('DATASTORE', datastore.name if datastore else '')}{xml.ids('VMS', data['vms'])}<CLONES></CLONES>"
-        f"<APP_CLONES></APP_CLONES>{tpl.to_xml(record.template)}<SNAPSHOTS>{xml.raw('ALLOW_ORPHANS', 'NO')}"
+        f"{xml.leaf('DATASTORE', datastore.name if datastore else '')}{xml.ids('VMS', data['vms'])}"
+        f"{xml.ids('CLONES', clones)}<APP_CLONES></APP_CLONES>{tpl.to_xml(record.template)}"
+        f"<SNAPSHOTS>{xml.raw('ALLOW_ORPHANS', 'NO')}"
         f"{xml.raw('CURRENT_BASE', -1)}{xml.raw('NEXT_SNAPSHOT', 0)}</SNAPSHOTS><BACKUP_INCREMENTS></BACKUP_INCREMENTS>"
         "<BACKUP_DISK_IDS></BACKUP_DISK_IDS></IMAGE>"
     )
@@ -57,58 +58,20 @@ def driver_view(record: Record) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def clones_of(oned: Oned, record: Record) -> list[int]:
+    """Ids of the images that are being copied from this one just now."""
+    if record.data["state"] not in (USED, CLONE):
+        return []
+    return [other.oid for other in oned.pools["image"].values() if other.data.get("cloning_id", -1) == record.oid]
+
+
 def set_state(oned: Oned, record: Record, state: int) -> None:
-    """Another state."""
+    """Another state. Any but LOCKED takes away the lock that a user may have put on the image."""
+    if state != LOCKED:
+        record.lock = None
     record.data["state"] = state
     record.data["modtime"] = oned.now()
     oned.touch(record)
-
-
-@method("image.allocate", STR, INT, opt(BOOL, False))
-def allocate(oned: Oned, user: User, text: str, datastore: int, no_check: bool) -> int:
-    """Register an image; it is LOCKED until the driver has brought it in."""
-    template = common.parse(text)
-    oned.access(user, "datastore", datastore, USE)
-    name = tpl.scalar(template, "NAME")
-    kind = tpl.scalar(template, "TYPE", "OS").upper() or "OS"
-    path = tpl.scalar(template, "PATH")
-    size = _size(template, path)
-    if oned.get("datastore", datastore).data["type"] == 1:
-        raise OnedError(errors.ALLOCATE, "New images can only be allocated in a files or image datastore.")
-    _check_room(oned, datastore, size, no_check)
-    if kind not in TYPES:
-        raise OnedError(errors.ALLOCATE, f"{_PREFIX}Unknown type {kind}")
-    common.check_name(name, errors.ALLOCATE, _PREFIX)
-    common.check_free(oned, "image", name, user.uid, errors.ALLOCATE, _PREFIX)
-    if not path and not tpl.scalar(template, "SOURCE") and kind != "DATABLOCK":
-        raise OnedError(errors.ALLOCATE, f"{_PREFIX}No PATH in template.")
-    kept = {key: value for key, value in template.items() if key not in _NOT_IN_TEMPLATE}
-    kept.setdefault("DEV_PREFIX", "sd")
-    record = oned.create(
-        "image", user, name, kept, type=TYPES.index(kind),
-        persistent=tpl.scalar(template, "PERSISTENT").upper() == "YES",
-        source=tpl.scalar(template, "SOURCE"), path=path, format=tpl.scalar(template, "FORMAT", "raw"),
-        fs=tpl.scalar(template, "FS"), size=size, state=LOCKED, datastore=datastore, vms=[], modtime=oned.now(),
-    )  # fmt: skip
-    start_import(oned, record)
-    return record.oid
-
-
-def _size(template: tpl.Template, path: str) -> int:
-    text = tpl.scalar(template, "SIZE")
-    if text:
-        if not text.isdigit():
-            raise OnedError(errors.INTERNAL, f"Cannot parse image SIZE: {text}")
-        return int(text)
-    if not path and not tpl.scalar(template, "SOURCE") and tpl.scalar(template, "TYPE").upper() == "DATABLOCK":
-        raise OnedError(errors.INTERNAL, "Cannot determine image SIZE.")
-    return os.path.getsize(path) // 1048576 + 1 if path and os.path.isfile(path) else 0
-
-
-def _check_room(oned: Oned, datastore: int, size: int, no_check: bool) -> None:
-    total = oned.get("datastore", datastore).data["total"]
-    if not no_check and size > total - capacity.datastore_used(oned, datastore):
-        raise OnedError(errors.ACTION, "Not enough space in datastore")
 
 
 def start_import(oned: Oned, record: Record) -> None:
@@ -129,11 +92,12 @@ def _import(oned: Oned, driver: Driver, oid: int) -> None:
         if record is None or record.data["state"] not in (LOCKED, LOCKED_USED, LOCKED_USED_PERS):
             return
         view = driver_view(record)
+        copied = record.data.get("cloning_id", -1) != -1
     problem = ""
     size = int(view["SIZE"])
     try:
-        # An empty data block has nothing to bring in.
-        if view["PATH"] or view["TYPE"] != "DATABLOCK":
+        # An empty data block has nothing to bring in, and the content of a copy is there already.
+        if not copied and (view["PATH"] or view["TYPE"] != "DATABLOCK"):
             size = driver.import_image(view)
     except DriverError as error:
         problem = str(error)
@@ -147,9 +111,19 @@ def _import(oned: Oned, driver: Driver, oid: int) -> None:
         else:
             record.data["size"] = size
             record.data["source"] = view["SOURCE"] or "dummy_path"
-            record.data["format"] = "dummy_format" if driver.name == "dummy" and view["PATH"] else record.data["format"]
+            record.data["format"] = record.data["format"] or ("dummy_format" if driver.name == "dummy" else "raw")
             set_state(oned, record, _free_state(record))
+        _release_source(oned, record)
         oned.image_settled(record, not problem)
+
+
+def _release_source(oned: Oned, record: Record) -> None:
+    """The copy is made, or given up: its source is no longer used for it."""
+    source = oned.find("image", record.data.get("cloning_id", -1))
+    record.data["cloning_id"] = -1
+    copied = source is not None and source.data["state"] in (USED, CLONE)
+    if source is not None and copied and not source.data["vms"] and not clones_of(oned, source):
+        set_state(oned, source, READY)
 
 
 def _free_state(record: Record) -> int:
@@ -188,7 +162,7 @@ def release(oned: Oned, oid: int, vm_id: int) -> None:
     if record is None or vm_id not in record.data["vms"]:
         return
     record.data["vms"].remove(vm_id)
-    if record.data["state"] in (USED, USED_PERS):
+    if record.data["state"] in (USED, USED_PERS) and not clones_of(oned, record):
         set_state(oned, record, _free_state(record))
     elif record.data["state"] in (LOCKED_USED, LOCKED_USED_PERS) and not record.data["vms"]:
         set_state(oned, record, LOCKED)
@@ -198,17 +172,30 @@ def release(oned: Oned, oid: int, vm_id: int) -> None:
 @method("image.delete", INT, opt(BOOL, False))
 def delete(oned: Oned, user: User, oid: int, force: bool) -> int:
     """Remove an image that no VM uses; the object disappears when the driver is done."""
-    record = oned.access(user, "image", oid, MANAGE)
-    if record.data["state"] == LOCKED and not force:
+    record = oned.get("image", oid)
+    copied = record.data["state"] in (LOCKED, LOCKED_USED, LOCKED_USED_PERS)
+    if copied and not force:
         raise OnedError(
             errors.INTERNAL,
             "Image locked, use --force flag to remove the image. Force delete may leave some files on Datastore",
+            oid,
         )
-    if record.data["vms"]:
+    oned.access(user, "image", oid, ADMIN if copied else MANAGE)
+    if record.data["state"] == CLONE:
+        count = len(clones_of(oned, record))
+        raise OnedError(errors.ACTION, f"Cannot delete image. There are {count} active clone operations.")
+    if record.data["vms"] or record.data["state"] in (USED, USED_PERS, LOCKED_USED, LOCKED_USED_PERS):
         raise OnedError(errors.ACTION, f"Cannot delete image. There are {len(record.data['vms'])} VMs using it.")
+    _release_source(oned, record)
+    forget(oned, oid)
+    return oid
+
+
+def forget(oned: Oned, oid: int) -> None:
+    """Begin to delete an image."""
+    record = oned.get("image", oid)
     set_state(oned, record, DELETE)
     start_delete(oned, record)
-    return oid
 
 
 def start_delete(oned: Oned, record: Record) -> None:

@@ -199,7 +199,7 @@ def _check_numbers(template: tpl.Template) -> None:
 @method("template.instantiate", INT, opt(STR, ""), opt(BOOL, False), opt(STR, ""), opt(BOOL, False))
 def instantiate(oned: Oned, user: User, oid: int, name: str, hold: bool, extra: str, persistent: bool) -> int:
     """A VM from a template. What `extra` names replaces all sections of that name."""
-    record = oned.access(user, "template", oid, USE)
+    record = oned.access(user, "template", oid, USE, check_lock=True)
     if persistent:
         raise RpcFault(-500, "The sandbox does not instantiate a template as a persistent copy.")
     added = common.parse(extra) if extra.strip() else {}

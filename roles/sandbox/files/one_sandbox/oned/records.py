@@ -118,8 +118,5 @@ def allowed(user: User, record: Record, right: int) -> bool:
 
 
 def lock_blocks(record: Record, right: int) -> bool:
-    """Whether the object's lock forbids an action: level 1 blocks all, 2 MANAGE and ADMIN, 3 ADMIN, 4 all."""
-    if not record.lock:
-        return False
-    level = record.lock["level"]
-    return level == 4 or right >= level - 1
+    """Whether the object's lock forbids an action: level 1 blocks USE, MANAGE and ADMIN, 2 the last two, 3 ADMIN."""
+    return record.lock is not None and right >= record.lock["level"] - 1

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from typing import TYPE_CHECKING
 
-from . import common, errors, xml
+from . import common, errors, images, xml
 from . import template as tpl
+from .errors import OnedError
 from .methods import BOOL, INT, STR, method, opt
 from .records import MANAGE, USE, Record, User
 
@@ -63,25 +65,59 @@ def update(oned: Oned, user: User, oid: int, text: str, how: int) -> int:
 
 @method("template.delete", INT, opt(BOOL, False))
 def delete(oned: Oned, user: User, oid: int, recursive: bool) -> int:
-    """Remove it, with `recursive` also its images."""
+    """Remove it, with `recursive` also its images; images that cannot be deleted stay, and nobody is told."""
     record = oned.access(user, "template", oid, MANAGE)
-    if recursive:
-        from . import images, instantiate
-
-        for disk in tpl.sections(record.template, "DISK"):
-            image = instantiate.find_image(oned, user, disk)
-            if image is not None:
-                images.delete(oned, user, image.oid, False)
     oned.remove(record)
+    if recursive:
+        found = [_image(oned, user, disk) for disk in tpl.sections(record.template, "DISK")]
+        for image_id in {image.oid for image in found if image is not None}:
+            with contextlib.suppress(OnedError):
+                images.delete(oned, user, image_id, False)
     return oid
+
+
+def _image(oned: Oned, user: User, disk: tpl.Vector) -> Record | None:
+    from . import instantiate
+
+    try:
+        return instantiate.find_image(oned, user, disk)
+    except OnedError:
+        return None
 
 
 @method("template.clone", INT, STR, opt(BOOL, False))
 def clone(oned: Oned, user: User, oid: int, name: str, recursive: bool) -> int:
-    """A copy of one's own; `recursive` (images too) is refused."""
-    source = oned.access(user, "template", oid, USE)
+    """A copy of one's own; `recursive`: with copies of its images."""
+    source = oned.access(user, "template", oid, USE, check_lock=True)
     common.check_name(name, errors.INTERNAL)
     common.check_free(oned, "template", name, user.uid, errors.INTERNAL)
+    copied = oned.create("template", user, name, copy.deepcopy(source.template))
     if recursive:
-        raise errors.RpcFault(-500, "The sandbox does not clone a template together with its images.")
-    return oned.create("template", user, name, copy.deepcopy(source.template)).oid
+        _clone_images(oned, user, copied)
+    return copied.oid
+
+
+_REFERENCES = ("IMAGE", "IMAGE_UNAME", "IMAGE_UID", "OPENNEBULA_MANAGED")
+
+
+def _clone_images(oned: Oned, user: User, record: Record) -> None:
+    """Replace the images of a new template by copies; if one cannot be copied, everything made so far goes again."""
+    from . import image_methods
+
+    made: list[int] = []
+    disks = tpl.sections(record.template, "DISK")
+    for number, disk in enumerate(disks):
+        image = _image(oned, user, disk)
+        if image is None:
+            continue
+        try:
+            made.append(image_methods.clone(oned, user, image.oid, f"{record.name}-disk-{number}", -1))
+        except OnedError as error:
+            oned.remove(record)
+            for oid in made:
+                images.forget(oned, oid)
+            raise OnedError(errors.ACTION, f"Failed to clone images: {error.message}") from None
+        for key in _REFERENCES:
+            disk.pop(key, None)
+        disk["IMAGE_ID"] = str(made[-1])
+    oned.touch(record)
