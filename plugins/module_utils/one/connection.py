@@ -21,6 +21,7 @@ ONED = Service("oned", "api_url", "oned")
 _HEADERS = {"Content-Type": "text/xml", "User-Agent": "opennebula.flower"}
 # The last word of every call that changes nothing.
 _READING = frozenset({"info", "infoextended", "infoset", "version", "config", "monitoring", "accounting", "showback"})
+_CREATING = frozenset({"allocate", "instantiate", "clone"})
 _ADDRESS_HINT = "check api_url: it must be the XML-RPC endpoint of oned, usually …:2633/RPC2"
 
 
@@ -78,6 +79,10 @@ class Connection:
         if reads and not isinstance(answer[1], str):
             raise OneInternalError(
                 f"the answer is no object but {answer[1]!r:.80}", method=method, endpoint=endpoint, hint=_ADDRESS_HINT
+            )
+        if method.rpartition(".")[2] in _CREATING and (isinstance(answer[1], bool) or not isinstance(answer[1], int)):
+            raise OneInternalError(
+                f"the answer is no id but {answer[1]!r:.80}", method=method, endpoint=endpoint, hint=UNKNOWN_OUTCOME
             )
         return answer[1]
 

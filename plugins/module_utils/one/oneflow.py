@@ -217,6 +217,11 @@ def _failure(call: str, endpoint: str, status: int, text: str) -> OneError:
     if status == 404:
         if "Sinatra" in message:
             return OneApiError("this OneFlow does not know the route", **where)
+        if text.lstrip().startswith("<"):
+            # Some other server: taken for OneFlow, it would seem to say that the object is gone.
+            return OneConnectionError(
+                f"the answer is not one of OneFlow ({message})", hint="check oneflow_url", **where
+            )
         return OneNotFoundError(message, **where)
     if status == 405 or _WRONG_STATE.search(message):
         return OneActionError(message, **where)

@@ -120,7 +120,7 @@ class Transport:
             if isinstance(error, ssl.SSLError) and "ALERT" in str(error.reason):
                 # With TLS 1.3 a server judges the client's certificate after the client has begun to speak.
                 self._no_tls(call, error)
-            raise _LostError(_words(error)) from error
+            raise _LostError(_how_lost(error)) from error
         except (http.client.HTTPException, OSError, ValueError) as error:
             late = "" if reads else f"; {UNKNOWN_OUTCOME}"
             raise OneConnectionError(
@@ -206,7 +206,7 @@ class Transport:
     def _lost(self, call: str, reason: str, reads: bool) -> NoReturn:
         service = self._service
         raise OneConnectionError(
-            f"{service.name} closed the connection before the answer was complete ({reason})",
+            f"{service.name} closed the connection {reason}",
             method=call,
             endpoint=self.url,
             hint=f"it was asked {len(PAUSES) + 1} times; check that {service.program} is well"
@@ -241,13 +241,18 @@ class Transport:
         return Channel(str(self._parts.hostname), port, context, self._proxy)
 
 
+def _how_lost(error: BaseException) -> str:
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "without an answer"
+    if isinstance(error, http.client.IncompleteRead):
+        return f"in the middle of its answer, after {len(error.partial)} bytes"
+    return f"before the answer was complete ({_words(error)})"
+
+
 def _words(error: BaseException) -> str:
     """One line for people: the system's words, without numbers and class names."""
     if isinstance(error, ssl.SSLError) and error.reason:
         return str(error.reason).replace("_", " ").lower()
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    if isinstance(error, http.client.IncompleteRead):
-        missing = f", {error.expected} bytes are missing" if error.expected else ""
-        return f"it broke off after {len(error.partial)} bytes{missing}"
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,7 +1,7 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Command line: python3 -m one_sandbox serve|down|status."""
+"""Command line: python3 -m one_sandbox serve|down|status|fault."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from . import fault_command
 from .drivers import DriverError, make_driver
+from .faults import FaultRuleError
 from .home import Home, HomeBusyError
 from .oned import states
 from .oned.store import Store
@@ -43,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--serving", action="store_true", help="print nothing, end with 1 unless it serves")
     for command in (serve, down, status):
         command.add_argument("--home", type=Path, required=True)
+    fault_command.add_parser(commands)
     return parser
 
 
@@ -121,8 +124,8 @@ def main() -> int:
     args = _parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        {"serve": _serve, "down": _down, "status": _status}[args.command](args)
-    except (HomeBusyError, DriverError, OSError) as error:
+        {"serve": _serve, "down": _down, "status": _status, "fault": fault_command.run}[args.command](args)
+    except (HomeBusyError, DriverError, FaultRuleError, OSError) as error:
         print(f"one_sandbox {args.command}: {error}", file=sys.stderr)
         return 1
     return 0

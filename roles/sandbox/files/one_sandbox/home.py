@@ -20,7 +20,7 @@ class HomeBusyError(RuntimeError):
 
 
 class Home:
-    """Files of one sandbox: one.db, one_auth (0600), sandbox.json, calls.json, lock."""
+    """Files of one sandbox: one.db, one_auth (0600), sandbox.json, calls.json, faults.json, lock."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().resolve()
@@ -100,6 +100,7 @@ class Home:
 
     def clear(self) -> None:
         """Remove the files of the sandbox; the directory stays."""
-        for name in ("one.db", "one.db-wal", "one.db-shm", "one_auth", "sandbox.json", "calls.json", "lock"):
+        jsons = ("sandbox.json", "calls.json", "faults.json")
+        for name in ("one.db", "one.db-wal", "one.db-shm", "one_auth", *jsons, "lock"):
             with contextlib.suppress(FileNotFoundError):
                 (self.path / name).unlink()

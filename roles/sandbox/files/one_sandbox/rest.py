@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import threading
@@ -13,6 +14,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from .faults import Faults, Rule
 
 _LOG = logging.getLogger(__name__)
 _MAX_BODY = 16 * 1024 * 1024
@@ -48,6 +51,8 @@ class Response:
 
 Handler = Callable[[Request], Response]
 
+_PAGE = "<!DOCTYPE html><html><body><h1>It works!</h1></body></html>"
+
 
 class Routes:
     """Route patterns like "POST /service/:id/scale" in order; the first that matches serves."""
@@ -72,12 +77,12 @@ class Routes:
 class RestServer:
     """Serves `app` on one or several addresses of the same port, each request on a thread of its own."""
 
-    def __init__(self, app: Handler, hosts: list[str], port: int) -> None:
-        """port 0: a free one. Raises OSError when an address or port cannot be had."""
+    def __init__(self, app: Handler, hosts: list[str], port: int, api: str = "", faults: Faults | None = None) -> None:
+        """port 0: a free one. api: its name in `faults`. Raises OSError when an address or port cannot be had."""
         self._servers: list[ThreadingHTTPServer] = []
         try:
             for host in hosts:
-                server = _Server((host, port), _handler(app))
+                server = _Server((host, port), _handler(app, api, faults))
                 self._servers.append(server)
                 port = int(server.server_address[1])
         except OSError:
@@ -108,7 +113,7 @@ class _Server(ThreadingHTTPServer):
         _LOG.debug("A client went away.", exc_info=True)
 
 
-def _handler(app: Handler) -> type[BaseHTTPRequestHandler]:
+def _handler(app: Handler, api: str, faults: Faults | None) -> type[BaseHTTPRequestHandler]:
     class Connection(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         # Header and body leave as two writes; without this each answer waits for the client's delayed ACK.
@@ -121,14 +126,34 @@ def _handler(app: Handler) -> type[BaseHTTPRequestHandler]:
             query = {key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}
             body = self.rfile.read(length).decode("utf-8", "replace") if length else ""
             request = Request(self.command, unquote(parts.path), self.headers, query, {}, body)
-            try:
-                response = app(request)
-            except Exception:
-                _LOG.exception("%s %s failed.", self.command, parts.path)
-                response = Response(500, "Internal server error")
-            self._send(response)
+            if faults is not None and faults.armed():
+                rule = faults.take(api, f"{request.method} {request.path}")
+                if rule is not None:
+                    self._fail(faults, rule, request)
+                    return
+            self._send(self._answer(request))
 
-        def _send(self, response: Response) -> None:
+        def _answer(self, request: Request) -> Response:
+            try:
+                return app(request)
+            except Exception:
+                _LOG.exception("%s %s failed.", request.method, request.path)
+                return Response(500, "Internal server error")
+
+        def _fail(self, faults: Faults, rule: Rule, request: Request) -> None:
+            """Answer as the rule says."""
+            cut = rule.do == "garble" and rule.how in ("cut", "xml")
+            happens = cut or rule.do in ("slow", "drop_after")
+            response = self._answer(request) if happens else _pretended(rule, request)
+            if rule.do in ("drop_before", "drop_after"):
+                self.close_connection = True
+                return
+            if rule.do == "slow":
+                faults.wait(rule.seconds)
+            self._send(response, cut)
+
+        def _send(self, response: Response, cut: bool = False) -> None:
+            """cut: announce the whole body and send half of it."""
             payload = response.body.encode()
             bare = response.status == 204
             self.send_response(response.status)
@@ -138,9 +163,11 @@ def _handler(app: Handler) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             if not bare:
                 self.send_header("Content-Length", str(len(payload)))
+            if cut:
+                self.send_header("Connection", "close")
             self.end_headers()
             if not bare and self.command != "HEAD":
-                self.wfile.write(payload)
+                self.wfile.write(payload[: len(payload) // 2] if cut else payload)
 
         do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = serve
 
@@ -148,3 +175,15 @@ def _handler(app: Handler) -> type[BaseHTTPRequestHandler]:
             _LOG.debug(format, *args)
 
     return Connection
+
+
+def _pretended(rule: Rule, request: Request) -> Response:
+    """The answer under a rule by which nothing happens."""
+    if rule.do in ("error", "http"):
+        page = f"<html><body><h1>{rule.code} {rule.text}</h1></body></html>"
+        return Response(rule.code, rule.text if rule.do == "error" else page)
+    if rule.do == "garble":
+        return Response(200, '[7, "nonsense"]' if rule.how == "type" else _PAGE)
+    if rule.value is not None:
+        return Response(200, json.dumps(rule.value))
+    return Response(200 if request.method == "GET" else 204, "{}")

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from .drivers import Driver, DriverError, make_driver
+from .faults import Faults
 from .flow.server import FlowServer
 from .gate.server import GateServer
 from .home import Home
@@ -42,6 +43,7 @@ class Sandbox:
     Ports: 0 takes a free one. boot_delay, image_delay: seconds that a boot, an import take at least.
     flow_interval: seconds between two looks of OneFlow at its services; monitor_interval: of the monitor at VMs.
     After `start()`: endpoints, username, password, calls (what clients asked for), oned, drivers (by name).
+    faults: what shall go wrong, see one_sandbox.faults.
     Raises HomeBusyError, DriverError, OSError (a port in use) from `start`.
     """
 
@@ -59,6 +61,7 @@ class Sandbox:
             monitor_interval=monitor_interval,
         )  # fmt: skip
         self.drivers: dict[str, Driver] = {}
+        self.faults = Faults(self.home.path)
         self._closers: list[Callable[[], None]] = []
 
     @property
@@ -83,15 +86,16 @@ class Sandbox:
         for name in sorted({"dummy", self.driver}):
             self.drivers[name] = make_driver(name, self.home.id, self.network, self.subnet)
         self.oned = Oned(self.home.path, self.drivers, self._options)
+        self.oned.host_problem = self.faults.host_problem
         self._closers.append(self.oned.stop)
         seeds.plant(self.oned, self.password, self.driver, self.subnet, self.network)
         self._prepare_networks()
         with _naming("XML-RPC", self._ports[0]):
-            server = XmlRpcServer(self.oned, self.host, self._ports[0])
+            server = XmlRpcServer(self.oned, self.host, self._ports[0], self.faults)
         with _naming("OneFlow", self._ports[1]):
-            self.flow = FlowServer(self.oned, self.host, self._ports[1], self._flow_interval)
+            self.flow = FlowServer(self.oned, self.host, self._ports[1], self._flow_interval, faults=self.faults)
         with _naming("OneGate", self._ports[2]):
-            self.gate = GateServer(self.oned, self.flow.lifecycle, self._gate_hosts(), self._ports[2])
+            self.gate = GateServer(self.oned, self.flow.lifecycle, self._gate_hosts(), self._ports[2], self.faults)
         self._options.onegate_endpoint = f"http://{self._gate_hosts()[-1]}:{self.gate.port}"
         self._options.zone_endpoint = server.url
         self.endpoints = Endpoints(server.url, self.flow.url, self.gate.url)
@@ -99,6 +103,7 @@ class Sandbox:
         for part in (self.gate, self.flow, server):
             part.start()
             self._closers.append(part.stop)
+        self._closers.append(self.faults.stop)
         tally = Tally(self.home, self.calls)
         tally.start()
         self._closers.append(tally.stop)

@@ -9,6 +9,7 @@ import base64
 import html
 from collections.abc import Callable
 
+from ..faults import Faults
 from ..oned.core import Oned
 from ..oned.errors import OnedError, RpcFault
 from ..oned.records import Session
@@ -52,14 +53,20 @@ class FlowServer:
     """
 
     def __init__(
-        self, oned: Oned, host: str, port: int, interval: float, autoscaler_interval: float = AUTOSCALER_INTERVAL
+        self,
+        oned: Oned,
+        host: str,
+        port: int,
+        interval: float,
+        autoscaler_interval: float = AUTOSCALER_INTERVAL,
+        faults: Faults | None = None,
     ) -> None:
         self._oned = oned
         self.lifecycle = Lifecycle(oned, interval, autoscaler_interval)
         services = ServiceRoutes(oned, self.lifecycle)
         templates = TemplateRoutes(oned, self.lifecycle)
         self._routes: Routes = Routes({**services.table(self._with_session), **templates.table(self._with_session)})
-        self._rest = RestServer(self.handle, [host], port)
+        self._rest = RestServer(self.handle, [host], port, "oneflow", faults)
         self.port = self._rest.port
         self.url = self._rest.url
 

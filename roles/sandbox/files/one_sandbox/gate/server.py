@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
+from ..faults import Faults
 from ..flow.documents import SERVICE, Documents
 from ..flow.errors import FlowError, Uncaught
 from ..flow.lifecycle import Lifecycle
@@ -49,7 +50,9 @@ class _Caller:
 class GateServer:
     """OneGate on one or several addresses (loopback, and the bridge that VMs are on)."""
 
-    def __init__(self, oned: Oned, lifecycle: Lifecycle, hosts: list[str], port: int) -> None:
+    def __init__(
+        self, oned: Oned, lifecycle: Lifecycle, hosts: list[str], port: int, faults: Faults | None = None
+    ) -> None:
         """lifecycle: OneFlow's, for scaling. port 0: a free one."""
         self._oned = oned
         self._lifecycle = lifecycle
@@ -67,7 +70,7 @@ class GateServer:
             "GET /vnet/:id": self._vnet,
         }
         self._routes = Routes({name: self._authenticated(route) for name, route in routes.items()})
-        self._rest = RestServer(self.handle, hosts, port)
+        self._rest = RestServer(self.handle, hosts, port, "onegate", faults)
         self.port = self._rest.port
         self.url = self._rest.url
 

@@ -56,8 +56,9 @@ def _terminate(driver: Driver, vm: VmSpec, hard: bool) -> None:
 
 _RUN, _OFF, _DONE = (st.ACTIVE, st.RUNNING), (st.POWEROFF, 0), (st.DONE, 0)
 _DEPLOY, _SHUT = "Error deploying virtual machine", "Error shutting down VM"
+_TRANSFER = "Error executing image transfer script"
 STEPS: dict[int, Step] = {
-    st.PROLOG: Step(None, (st.ACTIVE, st.BOOT), (st.ACTIVE, st.BOOT_FAILURE), 1.0),
+    st.PROLOG: Step(None, (st.ACTIVE, st.BOOT), (st.ACTIVE, st.PROLOG_FAILURE), 1.0, _TRANSFER),
     st.BOOT: Step(_deploy, _RUN, (st.ACTIVE, st.BOOT_FAILURE), 0.0, _DEPLOY),
     st.BOOT_POWEROFF: Step(_resume, _RUN, _OFF, 0.2, _DEPLOY),
     st.BOOT_SUSPENDED: Step(_resume, _RUN, (st.SUSPENDED, 0), 0.2, _DEPLOY),
@@ -74,6 +75,10 @@ STEPS: dict[int, Step] = {
     st.CLEANUP_DELETE: Step(_terminate, _DONE, _DONE),
     st.CLEANUP_RESUBMIT: Step(_terminate, (st.PENDING, 0), (st.PENDING, 0)),
 }
+_STAGES = {
+    st.PROLOG: "prolog", st.BOOT: "boot", st.BOOT_POWEROFF: "boot", st.BOOT_SUSPENDED: "boot", st.BOOT_STOPPED: "boot",
+    st.BOOT_UNDEPLOY: "boot",
+}  # fmt: skip
 _KEEPS_HOST = (st.ACTIVE, st.POWEROFF, st.SUSPENDED)
 
 
@@ -187,10 +192,12 @@ def _run_step(oned: Oned, vm_id: int, epoch: int) -> None:
             return
         step = STEPS[vm.data["lcm"]]
         driver, view, hard = driver_of(oned, vm), spec(oned, vm), bool(vm.data["hard"])
+        host, stage = (history.last(vm) or {}).get("hostname", ""), _STAGES.get(vm.data["lcm"])
     deploy_id: str | None = None
-    problem = ""
+    # Hosts fail on request, see one_sandbox/faults.py.
+    problem = oned.host_problem(host, stage) if stage else ""
     try:
-        if step.operation is not None:
+        if step.operation is not None and not problem:
             if driver is None:
                 raise DriverError("The driver of the VM's host is not part of this sandbox; start it with that driver.")
             deploy_id = step.operation(driver, view, hard)
@@ -277,8 +284,8 @@ def recover_after_restart(oned: Oned) -> None:
             oned.pending.add(vm.oid)
         elif state == st.ACTIVE and lcm in STEPS:
             begin_step(oned, vm)
-        elif state == st.ACTIVE and lcm in (st.HOTPLUG, st.HOTPLUG_NIC):
-            set_state(oned, vm, st.ACTIVE, st.RUNNING)
+        elif state == st.ACTIVE and lcm in st.CHANGING:
+            set_state(oned, vm, *st.CHANGING[lcm])
     for image in list(oned.pools["image"].values()):
         if image.data["state"] in (images.LOCKED, images.LOCKED_USED, images.LOCKED_USED_PERS):
             images.start_import(oned, image)

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import xmlrpc.client
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from xml.parsers.expat import ExpatError
 
+from ..faults import Faults, Rule
+from . import faulty
 from .calls import is_write
 from .core import Oned
 from .errors import OnedError, RpcFault
@@ -19,6 +22,7 @@ from .methods import METHODS, find
 
 _LOG = logging.getLogger(__name__)
 _LIMIT = 64 * 1024 * 1024
+_METHOD = re.compile(rb"<methodName>\s*([^<\s]*)")
 
 
 def answer(oned: Oned, body: bytes) -> bytes:
@@ -63,17 +67,43 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path.rstrip("/") not in ("/RPC2", "") or length > _LIMIT:
             self._send(404 if length <= _LIMIT else 413, b"", close=True)
             return
-        self._send(200, answer(self.server.oned, self.rfile.read(length)))
+        body = self.rfile.read(length)
+        faults = self.server.faults
+        if faults is not None and faults.armed():
+            found = _METHOD.search(body)
+            rule = faults.take("xmlrpc", found.group(1).decode("utf-8", "replace") if found else "")
+            if rule is not None:
+                self._fail(faults, rule, body)
+                return
+        self._send(200, answer(self.server.oned, body))
 
-    def _send(self, status: int, body: bytes, close: bool = False) -> None:
-        self.send_response(status)
+    def _fail(self, faults: Faults, rule: Rule, body: bytes) -> None:
+        """Answer as the rule says."""
+        if rule.do == "drop_before":
+            self.close_connection = True
+            return
+        if rule.do == "http":
+            page = f"<html><body><h1>{rule.code} {rule.text}</h1></body></html>".encode()
+            self._send(rule.code, page, text=rule.text, close=True)
+            return
+        content = faulty.answered(self.server.oned, rule, body, answer)
+        if rule.do == "drop_after":
+            self.close_connection = True
+            return
+        if rule.do == "slow":
+            faults.wait(rule.seconds)
+        self._send(200, content, cut=rule.do == "garble" and rule.how == "cut")
+
+    def _send(self, status: int, body: bytes, close: bool = False, cut: bool = False, text: str = "") -> None:
+        """cut: announce the whole body and send half of it."""
+        self.send_response(status, text or None)
         self.send_header("Content-Type", "text/xml; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
-        if close:
+        if close or cut:
             self.send_header("Connection", "close")
             self.close_connection = True
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(body[: len(body) // 2] if cut else body)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Calls are counted, not logged: session strings hold passwords."""
@@ -85,10 +115,15 @@ class XmlRpcServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, oned: Oned, host: str, port: int) -> None:
+    def __init__(self, oned: Oned, host: str, port: int, faults: Faults | None = None) -> None:
         super().__init__((host, port), _Handler)
         self.oned = oned
+        self.faults = faults
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), name="one-xmlrpc", daemon=True)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients may go away at any time."""
+        _LOG.debug("A client went away.", exc_info=True)
 
     @property
     def url(self) -> str:
