@@ -45,7 +45,8 @@ options:
     elements: str
   remove_attributes:
     description:
-      - Names of attributes to remove. C(CONTEXT.START_SCRIPT) removes one key of a vector.
+      - Names of attributes to remove. C(CONTEXT.START_SCRIPT) removes one key of a vector, C(NIC[NETWORK=private])
+        those vectors of a repeated attribute that have this value; several values are separated by commas.
     type: list
     elements: str
     default: []
@@ -53,6 +54,16 @@ options:
     description:
       - Name or id of an object to clone, if the wanted one does not exist yet.
     type: str
+  lock:
+    description:
+      - What OpenNebula shall refuse to everybody, administrators included, until the object is unlocked. V(use) forbids
+        to use, change and delete it, V(manage) to change and delete it, V(admin) only what takes ADMIN rights.
+        V(all) is another word for V(use). V(none) unlocks it before all other changes.
+      - An object that has the lock already is unlocked for the changes of this task and locked again. If this option is
+        not given, OpenNebula refuses the changes that a lock forbids.
+      - With O(state=absent) only V(none) has an effect.
+    type: str
+    choices: [none, use, manage, admin, all]
   state:
     description:
       - Whether the object shall exist.

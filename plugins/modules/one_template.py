@@ -37,6 +37,14 @@ options:
     type: str
     choices: [merge, replace]
     default: merge
+  recursive:
+    description:
+      - Whether the images of the template's disks go with it. A clone gets copies of them, named after the clone,
+        C(<name>-disk-0) and so on. OpenNebula copies them in the background; VMs may be created meanwhile.
+      - With O(state=absent) the images are deleted too, unless one of them is in use, being copied or locked; then
+        nothing is deleted and the task fails. Whether other templates use them is not looked at.
+    type: bool
+    default: false
 seealso:
   - module: opennebula.flower.one_template_info
 """
@@ -69,9 +77,31 @@ EXAMPLES = r"""
     permissions: "640"
     labels: [web, production]
 
-- name: Delete it
+- name: Take a context variable and one of the networks away, and protect the template from changes
   opennebula.flower.one_template:
     name: web
+    remove_attributes:
+      - CONTEXT.SSH_PUBLIC_KEY
+      - NIC[NETWORK=private]
+    lock: manage
+
+- name: Clone it, write what differs in OpenNebula's own language
+  opennebula.flower.one_template:
+    name: web-test
+    clone_from: web
+    template: |
+      MEMORY = "512"
+      NIC = [ NETWORK = "private", MODEL = "virtio" ]
+
+- name: Delete the clone
+  opennebula.flower.one_template:
+    name: web-test
+    state: absent
+
+- name: Delete a locked template
+  opennebula.flower.one_template:
+    name: web
+    lock: none
     state: absent
 """
 
@@ -97,6 +127,10 @@ template:
       description: Permissions as three octal digits.
       type: str
       sample: "600"
+    lock:
+      description: Lock of the template, V(none) if there is none.
+      type: str
+      sample: none
     labels:
       description: Its labels, sorted.
       type: list
