@@ -11,6 +11,7 @@ short_description: Read VM templates of OpenNebula
 version_added: 0.1.0
 description:
   - Returns VM templates with all their attributes.
+  - Large pools are read 500 templates at a time.
 author:
   - opennebula.flower contributors (@opennebula)
 extends_documentation_fragment:
@@ -27,6 +28,11 @@ EXAMPLES = r"""
   opennebula.flower.one_template_info:
     mark: hospital
   register: found
+
+- name: Read the VM templates of a group that carry the label web, or one below it
+  opennebula.flower.one_template_info:
+    group: users
+    labels: [web]
 """
 
 RETURN = r"""
@@ -52,6 +58,10 @@ templates:
       description: Permissions as three octal digits.
       type: str
       sample: "600"
+    lock:
+      description: Lock of the template, V(none) without one.
+      type: str
+      sample: none
     labels:
       description: Its labels, sorted.
       type: list

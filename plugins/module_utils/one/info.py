@@ -1,22 +1,23 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading for the info modules: one call for one object, pages for many, filters that all objects share."""
+"""Reading for the info modules: the fewest calls for what is asked, and the filters that all objects share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 from . import image, vm, vm_template
 from .connection import Connection
+from .inventory_filter import has_label
 from .marks import mark_of
 from .objects import IMAGE, VM_TEMPLATE, Kind, State
-from .pools import read_one, read_pool
+from .pools import PAGE, read_one, read_pool, read_range
 from .settings import api_argument_spec
-from .states import HOST_STATES, VNET_STATES, state_name
-from .xml import common_fields, ids, labels_of, number, pool_to_dicts, template_of, text, vectors
+from .states import vm_state_name
+from .xml import ids, number, text, vectors
 
 # Details of a VM are some 10 kB, so that this many make an answer of about 5 MB.
 VM_PAGE = 500
@@ -29,24 +30,52 @@ def info_argument_spec(*without: str) -> dict[str, dict[str, Any]]:
         "ids": {"type": "list", "elements": "int", "aliases": ["id"]},
         "name": {"type": "str"},
         "owner": {"type": "str"},
+        "group": {"type": "str"},
         "labels": {"type": "list", "elements": "str", "default": []},
         "mark": {"type": "str"},
     }
     return {name: option for name, option in spec.items() if name not in without}
 
 
+def states_argument_spec() -> dict[str, dict[str, Any]]:
+    """Return the option `states`, for objects that have a state."""
+    return {"states": {"type": "list", "elements": "str", "default": [], "aliases": ["state"]}}
+
+
+# -- filters -----------------------------------------------------------------------------------------------------------
+
+
+def is_named(name: str, wanted: str | None) -> bool:
+    """Tell whether a name is the wanted one, or matches it as a pattern with shell wildcards; None wants any."""
+    return wanted is None or name == wanted or fnmatchcase(name, wanted)
+
+
+def is_same(reference: Mapping[str, Any], wanted: str | None) -> bool:
+    """Tell whether {"id", "name"} is what a user named by id or name; None wants any."""
+    return wanted is None or wanted in (reference["name"], str(reference["id"]))
+
+
+def has_state(state: str, wanted: Iterable[str] | None) -> bool:
+    """Tell whether a state's name is among the wanted ones, whatever their case; none wanted is any."""
+    names = {name.upper() for name in wanted or ()}
+    return not names or state.upper() in names
+
+
 def matches(state: State, params: Mapping[str, Any]) -> bool:
-    """Tell whether an object passes the filters ids, name (shell wildcards), owner, labels (all of them) and mark."""
-    wanted_ids, name, owner, mark = (params.get(key) for key in ("ids", "name", "owner", "mark"))
+    """Tell whether an object passes the filters ids, name, owner, group, labels (all of them) and mark."""
+    wanted_ids, mark = params.get("ids"), params.get("mark")
     if wanted_ids is not None and state["id"] not in wanted_ids:
         return False
-    if name is not None and not fnmatchcase(state["name"], name):
+    if not is_named(state["name"], params.get("name")):
         return False
-    if owner is not None and state["owner"]["name"] != owner:
+    if not is_same(state["owner"], params.get("owner")) or not is_same(state["group"], params.get("group")):
         return False
-    if not set(params.get("labels") or []) <= set(state.get("labels", [])):
+    if not all(has_label(state["labels"], label) for label in params.get("labels") or []):
         return False
     return mark is None or mark_of(state["attributes"]) == mark
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
 
 
 def read_objects(
@@ -54,24 +83,100 @@ def read_objects(
 ) -> list[State]:
     """Return the objects of a pool that pass the filters, lowest id first."""
     wanted = params.get("ids")
-    bodies: Sequence[Mapping[str, Any]]
-    if wanted is not None and len(wanted) == 1:
-        body = read_one(connection, f"{kind.prefix}.info", wanted[0])
-        bodies = [] if body is None else [body]
-    elif wanted is not None and not wanted:
-        bodies = []
-    else:
-        bodies = read_pool(connection, kind.pool, kind.element)
-    return [state for state in map(represent, bodies) if matches(state, params)]
+    bodies = read_pool(connection, kind.pool, kind.element) if wanted is None else read_ids(connection, kind, wanted)
+    found = [state for state in map(represent, bodies) if matches(state, params)]
+    return sorted(found, key=lambda state: int(state["id"]))
+
+
+def read_ids(connection: Connection, kind: Kind, wanted: Iterable[int]) -> Sequence[Mapping[str, Any]]:
+    """Return the bodies of these ids, and perhaps others, of a pool that takes (filter, start, end).
+
+    One id, or ids close to each other, cost one call. For others the newest page is read, which is all there is in most
+    clouds, and then one call per stretch of the remaining ids.
+    """
+    numbers = sorted(set(wanted))
+    if len(numbers) == 1:
+        body = read_one(connection, f"{kind.prefix}.info", numbers[0])
+        return [] if body is None else [body]
+    found: list[Mapping[str, Any]] = []
+    stretches = _stretches(numbers)
+    if len(stretches) > 1:
+        found.extend(read_range(connection, kind.pool, kind.element, 0, -PAGE))
+        if len(found) < PAGE:
+            return found
+        oldest = min(number(body, "ID") for body in found)
+        stretches = _stretches([one for one in numbers if one < oldest])
+    for first, last in stretches:
+        found.extend(read_range(connection, kind.pool, kind.element, first, last))
+    return found
+
+
+def _stretches(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """First and last of as few stretches as hold the numbers, none with more than a page of ids."""
+    found: list[tuple[int, int]] = []
+    for one in numbers:
+        if found and one - found[-1][0] < PAGE:
+            found[-1] = (found[-1][0], one)
+        else:
+            found.append((one, one))
+    return found
 
 
 def read_images(connection: Connection, params: Mapping[str, Any]) -> dict[str, Any]:
     """Return {"images": [...]} for one_image_info."""
-    found = read_objects(connection, IMAGE, image.represent, params)
-    wanted = params.get("datastore")
-    if wanted is not None:
-        found = [one for one in found if wanted in (one["datastore"]["name"], str(one["datastore"]["id"]))]
-    return {"images": found}
+    kind, persistent = params.get("type"), params.get("persistent")
+    return {
+        "images": [
+            one
+            for one in read_objects(connection, IMAGE, represent_image, params)
+            if is_same(one["datastore"], params.get("datastore"))
+            and has_state(one["state"], params.get("states"))
+            and kind in (None, one["type"])
+            and persistent in (None, one["persistent"])
+        ]
+    }
+
+
+def represent_image(body: Mapping[str, Any]) -> State:
+    """Return an image with what only one_image_info tells: times, clones, snapshots and backups."""
+    return {
+        **image.represent(body),
+        "fs": text(body, "FS"),
+        "registered": number(body, "REGTIME"),
+        "modified": number(body, "MODTIME"),
+        "clones": ids(body.get("CLONES")),
+        "app_clones": ids(body.get("APP_CLONES")),
+        "cloning_operations": number(body, "CLONING_OPS", default=0),
+        "cloned_from": _id_or_none(body, "CLONING_ID"),
+        "snapshots": [
+            {
+                "id": number(one, "ID"),
+                "name": text(one, "NAME"),
+                "date": number(one, "DATE"),
+                "size": number(one, "SIZE", default=0),
+                "parent": _id_or_none(one, "PARENT"),
+                "active": text(one, "ACTIVE") == "YES",
+            }
+            for one in vectors(body.get("SNAPSHOTS"), "SNAPSHOT")
+        ],
+        "backup_increments": [
+            {
+                "id": number(one, "ID"),
+                "type": text(one, "TYPE"),
+                "date": number(one, "DATE"),
+                "size": number(one, "SIZE", default=0),
+                "source": text(one, "SOURCE"),
+                "parent": _id_or_none(one, "PARENT_ID"),
+            }
+            for one in vectors(body.get("BACKUP_INCREMENTS"), "INCREMENT")
+        ],
+        "backup_disks": ids(body.get("BACKUP_DISK_IDS")),
+    }
+
+
+def _id_or_none(body: Any, name: str) -> int | None:
+    found = number(body, name)
+    return None if found < 0 else found
 
 
 def read_templates(connection: Connection, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,105 +188,21 @@ def read_vm_info(connection: Connection, params: Mapping[str, Any]) -> dict[str,
     """Return {"vms": [...]} for one_vm_info: with ids one call, otherwise the short list and one for the details."""
     wanted = params.get("ids")
     if wanted is None:
-        wanted = [
-            number(body, "ID")
-            for body in vm.list_vms(connection)
-            if (params["name"] is None or fnmatchcase(text(body, "NAME"), params["name"]))
-            and params["owner"] in (None, text(body, "UNAME"))
-        ]
+        wanted = [number(body, "ID") for body in vm.list_vms(connection) if _may_match(body, params)]
     found: list[State] = []
     for start in range(0, len(wanted), VM_PAGE):
         found.extend(vm.read_vms(connection, wanted[start : start + VM_PAGE]))
-    states = {name.upper() for name in params.get("states") or []}
-    found = [one for one in found if matches(one, params) and (not states or one["state"] in states)]
-    return {"vms": found}
+    return {"vms": [one for one in found if matches(one, params) and has_state(one["state"], params.get("states"))]}
 
 
-def represent_vnet(body: Mapping[str, Any]) -> State:
-    """Return a virtual network as modules hand it to a play."""
-    ranges = vectors(body.get("AR_POOL"), "AR")
-    size = sum(max(0, number(one, "SIZE", default=0)) for one in ranges)
-    used = number(body, "USED_LEASES", default=0)
-    return {
-        **common_fields(dict(body)),
-        "state": state_name(VNET_STATES, text(body, "STATE", default="1")),
-        "bridge": text(body, "BRIDGE"),
-        "vn_mad": text(body, "VN_MAD"),
-        "clusters": ids(body.get("CLUSTERS")),
-        "size": size,
-        "used": used,
-        "free": size - used,
-        "address_ranges": [
-            {
-                "id": number(one, "AR_ID"),
-                "type": text(one, "TYPE"),
-                "ip": text(one, "IP"),
-                "mac": text(one, "MAC"),
-                "size": number(one, "SIZE", default=0),
-                "used": number(one, "USED_LEASES", default=0),
-            }
-            for one in ranges
-        ],
-        "labels": labels_of(template_of(dict(body))),
-        "attributes": template_of(dict(body)),
-    }
-
-
-VNET = Kind("virtual network", "VNET", "one.vn", "one.vnpool.info")
-
-
-def read_vnets(connection: Connection, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return {"vnets": [...]} for one_vnet_info."""
-    return {"vnets": read_objects(connection, VNET, represent_vnet, params)}
-
-
-def represent_host(body: Mapping[str, Any]) -> State:
-    """Return a host as modules hand it to a play; memory in MB, CPU in percent of one core, as oned counts them."""
-    share = body.get("HOST_SHARE")
-    devices = vectors(share.get("PCI_DEVICES"), "PCI") if isinstance(share, dict) else []
-    return {
-        "id": number(body, "ID"),
-        "name": text(body, "NAME"),
-        "state": state_name(HOST_STATES, text(body, "STATE")),
-        "state_id": number(body, "STATE"),
-        "cluster": {"id": number(body, "CLUSTER_ID"), "name": text(body, "CLUSTER")},
-        "im_mad": text(body, "IM_MAD"),
-        "vm_mad": text(body, "VM_MAD"),
-        "running_vms": number(share, "RUNNING_VMS", default=0),
-        "vms": ids(body.get("VMS")),
-        "cpu": {"total": number(share, "MAX_CPU", default=0), "used": number(share, "CPU_USAGE", default=0)},
-        "memory": {
-            "total": number(share, "MAX_MEM", default=0) // 1024,
-            "used": number(share, "MEM_USAGE", default=0) // 1024,
-        },
-        "pci_devices": [_pci(device) for device in devices],
-        "attributes": template_of(dict(body)),
-    }
-
-
-def read_hosts(connection: Connection, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return {"hosts": [...]} for one_host_info; the host pool has no pages."""
-    wanted = params.get("ids")
-    if wanted is not None and len(wanted) == 1:
-        body = read_one(connection, "one.host.info", wanted[0])
-        bodies = [] if body is None else [body]
-    else:
-        bodies = pool_to_dicts(connection.call("one.hostpool.info"), "HOST")
-    found = []
-    for host in map(represent_host, bodies):
-        named = params.get("name") is None or fnmatchcase(host["name"], params["name"])
-        if named and (wanted is None or host["id"] in wanted):
-            found.append(host)
-    return {"hosts": found}
-
-
-def _pci(device: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "address": text(device, "SHORT_ADDRESS") or text(device, "ADDRESS"),
-        "vendor": text(device, "VENDOR"),
-        "device": text(device, "DEVICE"),
-        "class": text(device, "CLASS"),
-        "name": text(device, "DEVICE_NAME"),
-        "vendor_name": text(device, "VENDOR_NAME"),
-        "vm_id": number(device, "VMID"),
-    }
+def _may_match(body: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
+    """Judge a VM by its short body, so that the details of others are never asked for."""
+    owner = {"id": number(body, "UID"), "name": text(body, "UNAME")}
+    group = {"id": number(body, "GID"), "name": text(body, "GNAME")}
+    state = vm_state_name(text(body, "STATE"), text(body, "LCM_STATE"))
+    return (
+        is_named(text(body, "NAME"), params.get("name"))
+        and is_same(owner, params.get("owner"))
+        and is_same(group, params.get("group"))
+        and has_state(state, params.get("states"))
+    )

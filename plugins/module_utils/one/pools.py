@@ -45,6 +45,11 @@ def read_whole_pool(connection: Connection, method: str, element: str) -> list[d
     return _members(connection, method, element)
 
 
+def read_range(connection: Connection, method: str, element: str, start: int, end: int) -> list[dict[str, Any]]:
+    """Return what a pool has from id `start` to id `end`; with an `end` below -1 that many from the newest on."""
+    return _members(connection, method, element, ALL_VISIBLE, start, end)
+
+
 def _read_pages(
     connection: Connection,
     method: str,
