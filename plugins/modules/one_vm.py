@@ -10,8 +10,12 @@ module: one_vm
 short_description: Manage virtual machines of OpenNebula
 version_added: 0.1.0
 description:
-  - Has one VM, or an exact number of them, in a given state. Missing VMs are made from a VM template.
-  - Changes attributes, context, capacity, labels, permissions and owner of existing VMs.
+  - Has one VM, an exact number of them, or all VMs that fit a description, in a given state. Missing VMs are made from
+    a VM template.
+  - Changes attributes, context, capacity, disks, NICs, PCI devices, labels, permissions, owner and lock of existing
+    VMs.
+  - VM names are not unique in OpenNebula. If two runs make a VM of one name at the same time, the one with the lower id
+    stays and both runs go on with it.
 author:
   - opennebula.flower contributors (@opennebula)
 extends_documentation_fragment:
@@ -26,11 +30,18 @@ attributes:
     support: partial
     details:
       - O(state=rebooted) reboots at every run.
+      - O(state=recovered) with O(recover=retry) tries again at every run that finds the VM failed.
 options:
   id:
     description:
-      - Id of an existing VM; V(0) is an id like any other. One of O(id) and O(name) is required.
+      - Id of an existing VM; V(0) is an id like any other.
+      - One of O(id), O(ids), O(name), O(match_name), O(match_labels) and O(match_attributes) is required.
     type: int
+  ids:
+    description:
+      - Ids of several existing VMs. They are read in one call.
+    type: list
+    elements: int
   name:
     description:
       - Name of the VM, or what the names of several begin with, see O(count). VMs in state DONE do not count.
@@ -39,7 +50,25 @@ options:
     description:
       - Exact number of VMs, named C(<name>-0), C(<name>-1) and so on. Too many are removed from the highest number
         down.
+      - Together with O(match_name), O(match_labels) or O(match_attributes) the VMs that fit are counted, whatever their
+        names are. New ones get the lowest free numbers behind O(name), and O(match_labels) and O(match_attributes) so
+        that they are found again.
     type: int
+  match_name:
+    description:
+      - All VMs whose names fit this pattern; C(*), C(?) and C([…]) mean what they mean in a shell.
+      - If several of the C(match_…) options are given, VMs must fit all of them. Without O(count) no VM is created.
+        With O(mark), VMs without that mark do not fit. Together with O(name) they need O(count).
+    type: str
+  match_labels:
+    description:
+      - All VMs that have all of these labels, see O(match_name).
+    type: list
+    elements: str
+  match_attributes:
+    description:
+      - All VMs that have these user attributes; a null value fits any value. See O(match_name).
+    type: dict
   new_name:
     description:
       - Name that the VM shall have.
@@ -47,15 +76,27 @@ options:
   state:
     description:
       - State that the VMs shall be in.
-      - V(present) only makes sure that they exist. V(rebooted) reboots them. V(absent) terminates them.
+      - V(present) only makes sure that they exist. V(rebooted) reboots them. V(absent) terminates them, also if they
+        have failed.
+      - V(recovered) does what O(recover) says to VMs that are in a failure state, and nothing to others.
     type: str
-    choices: [present, running, poweroff, suspended, stopped, undeployed, hold, rebooted, absent]
+    choices: [present, running, poweroff, suspended, stopped, undeployed, hold, rebooted, recovered, absent]
     default: running
   hard:
     description:
       - Whether the VM is cut off instead of being asked to shut down.
+      - With O(state=absent) this also deletes a VM that hangs on its way to another state, and with
+        O(state=recovered) such a VM counts as failed. Both need administration rights for the VM.
     type: bool
     default: false
+  recover:
+    description:
+      - How to recover VMs with O(state=recovered). This needs administration rights for the VM.
+      - V(retry) does again what failed. V(success) goes on as if it had worked. V(delete-recreate) makes the VM anew on
+        a host that the scheduler chooses, with fresh disks. V(failure) gives up an operation that hangs, see O(hard).
+    type: str
+    choices: [retry, success, failure, delete-recreate]
+    default: retry
   template:
     description:
       - Name or id of the VM template that missing VMs are made from.
@@ -63,6 +104,16 @@ options:
   template_owner:
     description:
       - Owner of O(template), needed if several users have a template of that name.
+    type: str
+  persistent:
+    description:
+      - Whether new VMs are made from a private copy of O(template) and of its images, which OpenNebula makes and which
+        stay when the VM ends.
+    type: bool
+    default: false
+  datastore:
+    description:
+      - Name or id of the system datastore for new VMs.
     type: str
   attributes:
     description:
@@ -81,16 +132,47 @@ options:
       - A value that refers to others (with a dollar sign) is compared by name only, because the cloud
         stores the result.
     type: dict
+  remove_context:
+    description:
+      - Names of context variables to remove from existing VMs.
+    type: list
+    elements: str
+    default: []
+  updateconf:
+    description:
+      - Other configuration of the VM, each section a dictionary, which is merged into the one that the VM, or the VM
+        template of a new VM, has.
+      - The sections are C(OS), C(FEATURES), C(INPUT), C(GRAPHICS), C(VIDEO), C(RAW), C(CPU_MODEL) and C(BACKUP_CONFIG).
+    type: dict
   nics:
     description:
-      - Network interfaces of new VMs instead of those of the template, for example C(NETWORK) or C(NETWORK_ID).
+      - Network interfaces that the VM shall have, for example C(NETWORK) or C(NETWORK_ID). New VMs get them instead of
+        those of the template.
+      - Existing VMs get those attached that they do not have. A NIC that has all that an entry says counts for one
+        entry.
+      - Existing VMs must be running or powered off for it. In a task that powers a VM off or on this is done while it
+        is off.
     type: list
     elements: dict
   disks:
     description:
-      - Disks of new VMs instead of those of the template.
+      - Disks that the VM shall have, for example C(IMAGE) or C(IMAGE_ID), or C(SIZE), C(TYPE) and C(FORMAT) of a
+        volatile disk. They are treated like O(nics).
+      - If a disk of the same image is smaller than C(SIZE) (in MB), it is enlarged.
     type: list
     elements: dict
+  pcis:
+    description:
+      - PCI devices to pass through, for example C(VENDOR), C(DEVICE) and C(CLASS), or C(SHORT_ADDRESS). They are
+        treated like O(nics), but existing VMs must be powered off or undeployed for it.
+    type: list
+    elements: dict
+  detach:
+    description:
+      - Whether devices that existing VMs have and that O(nics), O(disks) or O(pcis) do not list are detached. Sorts of
+        devices whose option is not given are not touched.
+    type: bool
+    default: false
   cpu:
     description:
       - Share of physical CPUs. Existing VMs are resized.
@@ -102,7 +184,15 @@ options:
   memory:
     description:
       - Memory in MB. Existing VMs are resized.
+      - Running VMs are resized only if their hypervisor can do that. O(state=poweroff) in the same task powers the VM
+        off first.
     type: int
+  enforce_capacity:
+    description:
+      - Whether a VM is only resized if its host has room for it. OpenNebula ignores V(false) from users who are no
+        administrators.
+    type: bool
+    default: true
   labels:
     description:
       - The complete list of labels. Labels are not touched if this is not given.
@@ -121,6 +211,14 @@ options:
     description:
       - Name of the group that the VMs shall belong to.
     type: str
+  lock:
+    description:
+      - Lock that the VMs shall have. V(use) and V(all) forbid every operation, V(manage) those that change a VM,
+        V(admin) only administrative ones. OpenNebula keeps V(all) as V(use).
+      - V(none) unlocks before everything else. A VM that shall be locked is unlocked for other changes and locked
+        again. Without this option the lock stays, and OpenNebula refuses what it forbids.
+    type: str
+    choices: [none, use, manage, admin, all]
   wait_timeout:
     description:
       - Seconds to wait for the state of the VMs.
@@ -150,12 +248,69 @@ EXAMPLES = r"""
     name: web
     state: poweroff
 
+- name: Have a second NIC, more memory and a better processor model, for which the VM is powered off first
+  opennebula.flower.one_vm:
+    name: web
+    state: poweroff
+    memory: 128
+    nics:
+      - NETWORK: private
+      - NETWORK: private
+    updateconf:
+      CPU_MODEL:
+        MODEL: host-passthrough
+
+- name: Take the second NIC away again
+  opennebula.flower.one_vm:
+    name: web
+    nics:
+      - NETWORK: private
+    detach: true
+
+- name: Remove a context variable
+  opennebula.flower.one_vm:
+    name: web
+    remove_context: [GREETING]
+
+- name: Forbid everybody to touch the VM
+  opennebula.flower.one_vm:
+    name: web
+    lock: use
+
+- name: Unlock it
+  opennebula.flower.one_vm:
+    name: web
+    lock: none
+
 - name: Publish an attribute on VM 0
   opennebula.flower.one_vm:
     id: 0
     state: present
     attributes:
       STAGE: production
+
+- name: Have exactly two VMs with a label, whatever they are called
+  opennebula.flower.one_vm:
+    name: worker
+    match_labels: [workers]
+    count: 2
+    template: debian-12
+
+- name: Power off everything that has a label
+  opennebula.flower.one_vm:
+    match_labels: [workers]
+    state: poweroff
+
+- name: Try again what failed
+  opennebula.flower.one_vm:
+    match_name: worker-*
+    state: recovered
+    recover: retry
+
+- name: Power on some VMs
+  opennebula.flower.one_vm:
+    ids: [0, 1]
+    state: running
 
 - name: Terminate the workers
   opennebula.flower.one_vm:
@@ -214,6 +369,10 @@ vms:
       description: Its disks, each with C(id), C(image), C(image_id) and C(size) in MB.
       type: list
       elements: dict
+    pcis:
+      description: PCI devices passed through to it, each with C(id), C(address), C(vendor), C(device) and C(class).
+      type: list
+      elements: dict
     cpu:
       description: Share of physical CPUs.
       type: float
@@ -225,6 +384,9 @@ vms:
       type: int
     context:
       description: Context variables; secrets are masked.
+      type: dict
+    updateconf:
+      description: Other sections of its configuration, such as C(OS) and C(GRAPHICS); secrets are masked.
       type: dict
     template_id:
       description: Id of the VM template that it was made from.
@@ -242,6 +404,9 @@ vms:
     attributes:
       description: Its user attributes; secrets are masked.
       type: dict
+    lock:
+      description: Its lock, V(none), V(use), V(manage) or V(admin).
+      type: str
     error:
       description: Why the last operation failed, in the words of the cloud.
       type: str
@@ -255,12 +420,16 @@ steps:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.lock import lock_argument_spec
 from ansible_collections.opennebula.flower.plugins.module_utils.one.runner import run
 from ansible_collections.opennebula.flower.plugins.module_utils.one.settings import api_argument_spec
 from ansible_collections.opennebula.flower.plugins.module_utils.one.vm_set import VmResource
 from ansible_collections.opennebula.flower.plugins.module_utils.one.wait import wait_argument_spec
 
-STATES = ["present", "running", "poweroff", "suspended", "stopped", "undeployed", "hold", "rebooted", "absent"]
+MATCHING = ("match_name", "match_labels", "match_attributes")
+RECOVER = ("retry", "success", "failure", "delete-recreate")
+STATES = ["present", "running", "poweroff", "suspended", "stopped", "undeployed", "hold", "rebooted", "recovered",
+          "absent"]  # fmt: skip
 
 
 def main() -> None:
@@ -269,30 +438,52 @@ def main() -> None:
         argument_spec={
             **api_argument_spec(),
             **wait_argument_spec(),
+            **lock_argument_spec(),
             "id": {"type": "int"},
+            "ids": {"type": "list", "elements": "int"},
+            "match_name": {"type": "str"},
+            "match_labels": {"type": "list", "elements": "str"},
+            "match_attributes": {"type": "dict"},
             "name": {"type": "str"},
             "count": {"type": "int"},
             "new_name": {"type": "str"},
             "state": {"type": "str", "choices": STATES, "default": "running"},
             "hard": {"type": "bool", "default": False},
+            "recover": {"type": "str", "choices": list(RECOVER), "default": "retry"},
             "template": {"type": "str"},
             "template_owner": {"type": "str"},
+            "persistent": {"type": "bool", "default": False},
+            "datastore": {"type": "str"},
             "attributes": {"type": "dict"},
             "remove_attributes": {"type": "list", "elements": "str", "default": []},
             "context": {"type": "dict"},
+            "remove_context": {"type": "list", "elements": "str", "default": []},
+            "updateconf": {"type": "dict"},
             "nics": {"type": "list", "elements": "dict"},
             "disks": {"type": "list", "elements": "dict"},
+            "pcis": {"type": "list", "elements": "dict"},
+            "detach": {"type": "bool", "default": False},
             "cpu": {"type": "float"},
             "vcpu": {"type": "int"},
             "memory": {"type": "int"},
+            "enforce_capacity": {"type": "bool", "default": True},
             "labels": {"type": "list", "elements": "str"},
             "permissions": {"type": "str"},
             "owner": {"type": "str"},
             "group": {"type": "str"},
             "mark": {"type": "str"},
         },
-        mutually_exclusive=[("id", "name"), ("id", "count"), ("count", "new_name")],
-        required_one_of=[("id", "name")],
+        mutually_exclusive=[
+            ("id", "ids", "name"),
+            ("id", "ids", "match_name"),
+            ("id", "ids", "match_labels"),
+            ("id", "ids", "match_attributes"),
+            ("id", "ids", "count"),
+            ("ids", "new_name"),
+            ("count", "new_name"),
+        ],
+        required_one_of=[("id", "ids", "name", *MATCHING)],
+        required_by={"count": ("name",)},
         supports_check_mode=True,
     )
     run(

@@ -85,6 +85,10 @@ vms:
       description: Its disks, each with C(id), C(image), C(image_id) and C(size) in MB.
       type: list
       elements: dict
+    pcis:
+      description: PCI devices passed through to it, each with C(id), C(address), C(vendor), C(device) and C(class).
+      type: list
+      elements: dict
     cpu:
       description: Share of physical CPUs.
       type: float
@@ -96,6 +100,9 @@ vms:
       type: int
     context:
       description: Context variables; secrets are masked.
+      type: dict
+    updateconf:
+      description: Other sections of its configuration, such as C(OS) and C(GRAPHICS); secrets are masked.
       type: dict
     template_id:
       description: Id of the VM template that it was made from.
@@ -113,6 +120,9 @@ vms:
     attributes:
       description: Its user attributes; secrets are masked.
       type: dict
+    lock:
+      description: Its lock, V(none), V(use), V(manage) or V(admin).
+      type: str
     error:
       description: Why the last operation failed, in the words of the cloud.
       type: str

@@ -10,9 +10,10 @@ from typing import Any
 
 from .connection import Connection
 from .errors import OneActionError
+from .lock import NONE, lock_of
 from .objects import VM, State, base_state
 from .pools import ALL_VISIBLE, read_pool
-from .states import vm_destination, vm_state_name
+from .states import VM_FAILURES, vm_destination, vm_state_name
 from .template import Template
 from .xml import labels_of, number, pool_to_dicts, text, vectors
 
@@ -29,6 +30,9 @@ GOALS = {
     "rebooted": "RUNNING",
     "absent": "DONE",
 }
+
+# Sections that one.vm.updateconf takes besides CONTEXT.
+CONFIGURATION = ("OS", "FEATURES", "INPUT", "GRAPHICS", "VIDEO", "RAW", "CPU_MODEL", "BACKUP_CONFIG")
 
 # Wanted state -> state that the VM is in or heading to -> action of one.vm.action that leads there.
 _ACTIONS: dict[str, dict[str, str]] = {
@@ -56,12 +60,12 @@ def represent(body: Mapping[str, Any]) -> State:
     template = body.get("TEMPLATE")
     history = vectors(body.get("HISTORY_RECORDS"), "HISTORY")
     last = history[-1] if history else {}
-    nics = [_nic(nic) for nic in vectors(template, "NIC")]
+    nics = [nic_state(nic) for nic in vectors(template, "NIC")]
     addresses = [nic["ip"] for nic in nics if nic["ip"]]
     context = template.get("CONTEXT") if isinstance(template, dict) else None
     state.update(
         {
-            "state": vm_state_name(text(body, "STATE"), text(body, "LCM_STATE")),
+            "state": state_of(body),
             "state_id": number(body, "STATE"),
             "lcm_state_id": number(body, "LCM_STATE"),
             "host": {"id": number(last, "HID"), "name": text(last, "HOSTNAME")},
@@ -72,7 +76,10 @@ def represent(body: Mapping[str, Any]) -> State:
             "memory": number(template, "MEMORY", default=0),
             "context": dict(context) if isinstance(context, dict) else {},
             "template_id": number(template, "TEMPLATE_ID"),
-            "disks": [_disk(disk) for disk in vectors(template, "DISK")],
+            "disks": [disk_state(disk) for disk in vectors(template, "DISK")],
+            "pcis": [pci_state(pci) for pci in vectors(template, "PCI")],
+            "updateconf": configuration_of(template),
+            "lock": lock_of(body),
             "deploy_id": text(body, "DEPLOY_ID"),
             "created": number(body, "STIME"),
             "labels": labels_of(state["attributes"]),
@@ -87,13 +94,28 @@ def list_vms(connection: Connection, state: int = NOT_DONE) -> list[dict[str, An
     return read_pool(connection, VM.pool, VM.element, state, who=ALL_VISIBLE)
 
 
-def read_vms(connection: Connection, ids: Iterable[int]) -> list[State]:
-    """Return the full state of many VMs in ONE call, lowest id first; those that do not exist are left out."""
+def read_bodies(connection: Connection, ids: Iterable[int]) -> list[dict[str, Any]]:
+    """Return the full bodies of many VMs in ONE call, lowest id first; those that do not exist are left out."""
     listed = ",".join(str(number) for number in sorted(set(ids)))
     if not listed:
         return []
-    answer = connection.call("one.vmpool.infoset", listed, True)
-    return [represent(body) for body in pool_to_dicts(answer, VM.element)]
+    return pool_to_dicts(connection.call("one.vmpool.infoset", listed, True), VM.element)
+
+
+def read_vms(connection: Connection, ids: Iterable[int]) -> list[State]:
+    """Return the full state of many VMs in ONE call, lowest id first; those that do not exist are left out."""
+    return [represent(body) for body in read_bodies(connection, ids)]
+
+
+def state_of(body: Mapping[str, Any]) -> str:
+    """Return the state of a body, full or short, in one word."""
+    return vm_state_name(text(body, "STATE"), text(body, "LCM_STATE"))
+
+
+def configuration_of(template: Any) -> dict[str, dict[str, str]]:
+    """Return the sections of a VM's (or VM template's) TEMPLATE that updateconf changes, CONTEXT excepted."""
+    sections = {name: template.get(name) for name in CONFIGURATION} if isinstance(template, dict) else {}
+    return {name: dict(section) for name, section in sections.items() if isinstance(section, dict) and section}
 
 
 def action_for(vm: State, wanted: str, hard: bool) -> str | None:
@@ -116,7 +138,9 @@ def action_for(vm: State, wanted: str, hard: bool) -> str | None:
             reason = f" ({vm['error']})" if vm["error"] else ""
             raise OneActionError(
                 f"VM {vm['name']} (id {vm['id']}) is {vm['state']}{reason} and cannot be brought to {wanted} from it",
-                hint="recover it with onevm recover, or remove it with state=absent",
+                hint="recover it with state=recovered, or remove it with state=absent"
+                if vm["state"] in VM_FAILURES
+                else "bring it to running first",
             )
     return f"{name}-hard" if name in _WITH_HARD and hard else name
 
@@ -134,13 +158,13 @@ def describe(vms: Sequence[State]) -> str:
 
 
 def predicted(name: str, attributes: Template, owner: str) -> State:
-    """Return what is known of a VM before it exists."""
+    """Return what is known of a VM before it exists; None is what is not known."""
+    unknown = ("id", "permissions", "cpu", "vcpu", "memory", "template_id", "created")
     return {
-        "id": None,
+        **dict.fromkeys(unknown),
         "name": name,
         "owner": {"id": None, "name": owner},
         "group": {"id": None, "name": None},
-        "permissions": None,
         "attributes": attributes,
         "state": "PENDING",
         "state_id": 1,
@@ -148,20 +172,19 @@ def predicted(name: str, attributes: Template, owner: str) -> State:
         "host": {"id": -1, "name": ""},
         "ip": "",
         "nics": [],
-        "cpu": None,
-        "vcpu": None,
-        "memory": None,
-        "context": {},
-        "template_id": None,
         "disks": [],
+        "pcis": [],
+        "context": {},
+        "updateconf": {},
         "deploy_id": "",
-        "created": None,
         "labels": labels_of(attributes),
+        "lock": NONE,
         "error": "",
     }
 
 
-def _nic(nic: Mapping[str, str]) -> dict[str, Any]:
+def nic_state(nic: Mapping[str, str]) -> dict[str, Any]:
+    """Return a NIC as modules hand it to a play."""
     return {
         "id": number(nic, "NIC_ID"),
         "network": text(nic, "NETWORK"),
@@ -172,12 +195,24 @@ def _nic(nic: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _disk(disk: Mapping[str, str]) -> dict[str, Any]:
+def disk_state(disk: Mapping[str, str]) -> dict[str, Any]:
+    """Return a disk as modules hand it to a play; size in MB."""
     return {
         "id": number(disk, "DISK_ID"),
         "image": text(disk, "IMAGE"),
         "image_id": number(disk, "IMAGE_ID"),
         "size": number(disk, "SIZE"),
+    }
+
+
+def pci_state(pci: Mapping[str, str]) -> dict[str, Any]:
+    """Return a PCI device that is passed through, as modules hand it to a play."""
+    return {
+        "id": number(pci, "PCI_ID"),
+        "address": text(pci, "ADDRESS") or text(pci, "SHORT_ADDRESS"),
+        "vendor": text(pci, "VENDOR"),
+        "device": text(pci, "DEVICE"),
+        "class": text(pci, "CLASS"),
     }
 
 

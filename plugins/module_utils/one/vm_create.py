@@ -12,8 +12,9 @@ from .connection import Connection
 from .errors import OneUsageError
 from .marks import MARK_ATTRIBUTE
 from .objects import VM_TEMPLATE
-from .pools import pick, read_one, read_pool
-from .template import Template, normalise
+from .pools import datastore_id, pick, read_one, read_pool
+from .template import Template, Vector, normalise
+from .vm import configuration_of
 from .xml import number, split_labels, template_of
 
 # Attributes of a VM that have an option of their own.
@@ -25,6 +26,7 @@ RESERVED = {
     "CPU": "cpu",
     "VCPU": "vcpu",
     "MEMORY": "memory",
+    "PCI": "pcis",
 }
 
 
@@ -37,12 +39,16 @@ class Creation:
         params: Mapping[str, Any],
         attributes: Template,
         context: Mapping[str, str],
+        configuration: Mapping[str, Vector],
+        labels: list[str] | None,
         check_mode: bool = False,
     ) -> None:
         self.connection = connection
         self.params = params
         self.attributes = attributes
         self.context = context
+        self.configuration = configuration
+        self.labels = labels
         self.check_mode = check_mode
         self.warnings: list[str] = []
         self._prepared: tuple[int, Template, dict[str, str]] | None = None
@@ -51,7 +57,8 @@ class Creation:
         """Return (template id, extra template, predicted CONTEXT).
 
         oned replaces the template's whole CONTEXT by one that is sent, so given variables are merged into the
-        template's own here: TOKEN, NETWORK and START_SCRIPT stay. NIC and DISK are sent only when given.
+        template's own here: TOKEN, NETWORK and START_SCRIPT stay. The same goes for OS and the like. Devices are sent
+        only when given.
         """
         if self._prepared is None:
             self._prepared = self._prepare()
@@ -62,18 +69,24 @@ class Creation:
         if not params["template"]:
             raise OneUsageError(f"VM {params['name']} does not exist", hint="to create it give template (name or id)")
         body = self._template_body()
-        stored = template_of(body).get("CONTEXT")
+        template = template_of(body)
+        stored = template.get("CONTEXT")
         base = stored if isinstance(stored, dict) else {}
         context = {**base, **self.context}
         extra = Template(self.attributes)
         extra.update(normalise({key: params[key] for key in ("cpu", "vcpu", "memory")}))
         if self.context:
             extra["CONTEXT"] = context
-        for option, name in (("nics", "NIC"), ("disks", "DISK")):
+        known = configuration_of(template)
+        for name, section in self.configuration.items():
+            extra[name] = {**known.get(name, {}), **section}
+        for option, name in (("nics", "NIC"), ("disks", "DISK"), ("pcis", "PCI")):
             if params[option] is not None:
                 extra.update(normalise({name: params[option]}))
-        if params["labels"] is not None:
-            extra["LABELS"] = ",".join(split_labels(params["labels"]))
+        if self.labels is not None:
+            extra["LABELS"] = ",".join(split_labels(self.labels))
+        if params["datastore"] is not None:
+            extra["SCHED_DS_REQUIREMENTS"] = f'ID = "{datastore_id(self.connection, params["datastore"])}"'
         if params["mark"]:
             extra[MARK_ATTRIBUTE] = params["mark"]
         return number(body, "ID"), extra, context

@@ -1,28 +1,29 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A VM, or an exact number of them, brought to one state: made from a template, changed, acted on, removed."""
+"""A VM, an exact number of them, or all that fit a description, brought to one state."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from .compare import merged, update_for, without
 from .connection import Connection
-from .errors import OneNotFoundError, OneUsageError
-from .marks import MARK_ATTRIBUTE, mark_of, require_mark
-from .objects import State, checked_permissions, wanted_attributes
-from .pools import group_id, user_id
+from .errors import OneUsageError
+from .marks import mark_of, require_mark
+from .objects import VM, State, checked_permissions, wanted_attributes
 from .runner import Plan, Resource
-from .states import VM_STABLE, vm_failure
-from .template import Template, normalise
-from .vm import GOALS, action_for, describe, list_vms, predicted, read_vms
+from .states import VM_STABLE, vm_destination
+from .template import Template
+from .vm import GOALS, list_vms, predicted, read_bodies, read_vms, represent
+from .vm_changes import VmChanges
 from .vm_create import RESERVED, Creation
-from .wait import wait_for
-from .xml import number, permission_bits, split_labels, text
+from .vm_devices import KINDS, shown
+from .vm_ops import Operations, failures, gone
+from .vm_select import Selection
+from .xml import number, template_of, text
 
+# Fields that no option sets, left out of differences; devices are shown where an option names them.
 VOLATILE = frozenset(
     {
         "id",
@@ -33,6 +34,7 @@ VOLATILE = frozenset(
         "nics",
         "template_id",
         "disks",
+        "pcis",
         "deploy_id",
         "created",
         "labels",
@@ -41,283 +43,230 @@ VOLATILE = frozenset(
 )
 
 
-class VmResource(Resource[list[State]]):
-    """The VMs selected by id, by name, or by name and count ("name-0" … "name-<count - 1>")."""
+class VmResource(Resource["list[State]"]):
+    """The VMs that the options mean, see Selection, and what shall become of them."""
 
     def __init__(self, connection: Connection, params: Mapping[str, Any], check_mode: bool = False) -> None:
         self.connection = connection
         self.params = params
         self.wanted: str = params["state"]
-        self.attributes = wanted_attributes(params["attributes"], RESERVED)
-        context = normalise({"CONTEXT": params["context"]}).get("CONTEXT") if params["context"] else {}
-        self.context: dict[str, str] = context if isinstance(context, dict) else {}
-        self.creation = Creation(connection, params, self.attributes, self.context, check_mode)
+        self.selection = Selection(connection, params)
+        self.ops = Operations(connection, params)
+        attributes = wanted_attributes(params["attributes"], RESERVED)
+        self.changes = VmChanges(connection, params, self.ops, attributes)
+        extra, labels = attributes, params["labels"]
+        if params["count"]:
+            extra, labels = self.selection.described(attributes, params["labels"])
+        self.creation = Creation(
+            connection, params, extra, self.changes.context, self.changes.configuration, labels, check_mode
+        )
         # Ids of all VMs that were read or made, which is what the final read asks for.
         self.ids: list[int] = []
+        self.made: dict[str, int] = {}
+        self.bodies: dict[int, Mapping[str, Any]] = {}
+        self.before: list[State] = []
+        self.after: list[State] = []
+        self.leaving: list[int] = []
         checked_permissions(params["permissions"])
-        if (params["count"] or 0) < 0:
-            raise OneUsageError("count must not be negative")
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def read(self) -> list[State]:
         params = self.params
-        if params["id"] is not None:
-            selected = [vm for vm in read_vms(self.connection, [params["id"]]) if vm["state"] != "DONE"]
-            if not selected and self.wanted != "absent":
-                raise OneUsageError(
-                    f"VM {params['id']} does not exist or is DONE", hint="create one by giving name and template"
-                )
-        else:
-            selected = read_vms(self.connection, self._ids_by_name())
-        for vm in selected:
+        selected = []
+        for body in self.selection.bodies():
+            vm = represent(body)
             require_mark("VM", vm["name"], vm["id"], mark_of(vm["attributes"]), params["mark"])
-        if params["count"] is None and len(selected) > 1:
+            self.bodies[vm["id"]] = body
+            self.ops.know(vm)
+            selected.append(vm)
+        if self.selection.single and len(selected) > 1:
             listed = ", ".join(f"id {vm['id']} of {vm['owner']['name']}" for vm in selected)
             raise OneUsageError(f"VM name {params['name']} is not unique: {listed}", hint="give the id")
         self.ids = [vm["id"] for vm in selected]
-        return sorted(selected, key=self._order)
+        self.before = self._sorted(selected)
+        return self.before
 
-    def _ids_by_name(self) -> list[int]:
-        names = {self.params["name"], self.params["new_name"]} - {None}
-        pattern = re.compile(re.escape(self.params["name"]) + r"-\d+\Z")
-        found = []
-        for body in list_vms(self.connection):
-            name, owner = text(body, "NAME"), self.params["owner"]
-            matches = name in names if self.params["count"] is None else bool(pattern.match(name))
-            if matches and owner in (None, text(body, "UNAME")):
-                found.append(number(body, "ID"))
-        return found
-
-    def _order(self, vm: State) -> tuple[int, int]:
-        tail = vm["name"].rpartition("-")[2]
-        return (int(tail) if self.params["count"] is not None and tail.isdigit() else 0, vm["id"])
+    def _sorted(self, vms: list[State]) -> list[State]:
+        return sorted(vms, key=lambda vm: self.selection.order(vm["name"], vm["id"]))
 
     # -- planning --------------------------------------------------------------------------------------------------
 
     def plan(self, before: list[State]) -> Plan[list[State]]:
         plan: Plan[list[State]] = Plan(after=[])
         keep, surplus, missing = self._split(before)
-        for vm in surplus:
-            self._plan_action(plan, vm, "absent")
+        # The highest numbers go first when there are too many.
+        for vm in reversed(surplus):
+            plan.steps.extend(self.changes.end(vm).steps)
         for vm in keep:
-            plan.after.append(self._plan_change(plan, vm))
-        for name in missing:
-            plan.after.append(self._plan_create(plan, name))
+            after, part = self.changes.change(vm, self.bodies[vm["id"]])
+            plan.after.append(after)
+            plan.steps.extend(part.steps)
+        if missing:
+            self._plan_creation(plan, missing)
+        if self.wanted != "absent" and surplus:
+            self._plan_farewell(plan, [vm["id"] for vm in surplus])
         plan.warnings.extend(self.creation.warnings)
+        self.after = plan.after
         return plan
 
     def _split(self, before: list[State]) -> tuple[list[State], list[State], list[str]]:
-        count = self.params["count"]
+        params = self.params
+        count = params["count"]
         if self.wanted == "absent":
             return [], before, []
         if count is None:
-            missing = [] if before else [self.params["new_name"] or self.params["name"]]
+            missing = [] if before or not self.selection.single else [params["new_name"] or params["name"]]
+            if missing and self.wanted == "recovered":
+                raise OneUsageError(f"VM {params['name']} does not exist, so there is nothing to recover")
             return before, [], missing
-        # The highest numbers go first when there are too many, the lowest free numbers are taken when too few.
+        # The lowest free numbers are taken when there are too few.
         keep, surplus = before[:count], before[count:]
         taken = {vm["name"] for vm in keep}
-        names = (f"{self.params['name']}-{index}" for index in range(count + len(keep)))
+        names = (f"{params['name']}-{index}" for index in range(count + len(keep)))
         free = [name for name in names if name not in taken]
         return keep, surplus, free[: count - len(keep)]
 
-    def _plan_create(self, plan: Plan[list[State]], name: str) -> State:
-        hold = self.wanted == "hold"
+    def _plan_creation(self, plan: Plan[list[State]], names: list[str]) -> None:
+        """Plan all new VMs first and what follows for each of them afterwards, so that they start together."""
         template_id, extra, context = self.creation.prepare()
-        after = predicted(name, self._final_attributes(Template()), self.connection.settings.username)
-        after.update(context=context, template_id=template_id)
-        for field in ("cpu", "vcpu", "memory"):
-            after[field] = self.params[field]
-        made: list[int] = []
+        hold = self.wanted == "hold"
+        follow: Plan[list[State]] = Plan(after=[])
+        for name in names:
+            after = predicted(name, Template(self._new_attributes()), self.connection.settings.username)
+            after.update(context=context, template_id=template_id, updateconf=dict(self.changes.configuration))
+            after.update({field: self.params[field] for field in ("cpu", "vcpu", "memory")})
 
-        def instantiate() -> None:
-            made.append(int(self.connection.call("one.template.instantiate", template_id, name, hold, extra, False)))
-            self.ids.append(made[0])
+            def create(name: str = name) -> None:
+                persistent = self.params["persistent"]
+                vm_id = int(
+                    self.connection.call("one.template.instantiate", template_id, name, hold, extra, persistent)
+                )
+                self.made[name] = vm_id
+                self.ids.append(vm_id)
+                self.ops.began(vm_id)
+                if name == names[-1]:
+                    self._give_way(plan)
 
-        plan.add(f"create VM {name}", instantiate)
-        if self.wanted in ("poweroff", "suspended", "stopped", "undeployed"):
-            running = {**after, "state": "RUNNING"}
-            self._plan_action(plan, running, self.wanted, lambda: made[0])
-        after["state"] = GOALS.get(self.wanted, "PENDING")
-        self._plan_access(plan, after, after, lambda: made[0])
-        return after
+            plan.add(f"create VM {name}", create)
 
-    def _plan_change(self, plan: Plan[list[State]], before: State) -> State:
-        vm_id = before["id"]
-        after = {**before, "attributes": self._final_attributes(before["attributes"])}
-        new_name = self.params["new_name"]
-        if new_name and new_name != before["name"]:
-            after["name"] = new_name
-            plan.add(
-                f"rename VM {before['name']} to {new_name}",
-                lambda: self.connection.call("one.vm.rename", vm_id, new_name),
+            def identify(name: str = name) -> int:
+                return self.made[name]
+
+            if self.wanted in ("poweroff", "suspended", "stopped", "undeployed"):
+                self.changes.action(follow, {**after, "state": "RUNNING"}, self.wanted, identify)
+            after["state"] = GOALS.get(self.wanted, "PENDING")
+            self.changes.access(follow, after, after, identify)
+            self.changes.lock_new(follow, after, identify)
+            plan.after.append(after)
+        plan.steps.extend(follow.steps)
+
+    def _new_attributes(self) -> Template:
+        extra = self.changes.final_attributes(Template(self.creation.attributes))
+        if self.creation.labels is not None:
+            extra["LABELS"] = ",".join(self.creation.labels)
+        return extra
+
+    def _plan_farewell(self, plan: Plan[list[State]], ids: list[int]) -> None:
+        """Surplus VMs are not part of the result, so they are waited for in the last step."""
+        self.ids = [vm_id for vm_id in self.ids if vm_id not in ids]
+        self.leaving = ids
+
+    # -- two runs at once ------------------------------------------------------------------------------------------
+
+    def _give_way(self, plan: Plan[list[State]]) -> None:
+        """VM names are not unique: of VMs that two runs made at the same time the one with the lowest id stays."""
+        pool = list_vms(self.connection)
+        mine = {number(body, "ID"): text(body, "UNAME") for body in pool if number(body, "ID") in self.made.values()}
+        owners = {*mine.values(), self.params["owner"]}
+        rivals: dict[str, list[int]] = {}
+        for body in pool:
+            vm_id, name = number(body, "ID"), text(body, "NAME")
+            new = vm_id not in self.selection.seen and vm_id not in self.ids
+            if name in self.made and vm_id < self.made[name] and new and text(body, "UNAME") in owners:
+                rivals.setdefault(name, []).append(vm_id)
+        full = {number(body, "ID"): body for body in read_bodies(self.connection, sum(rivals.values(), []))}
+        lost = []
+        for name, ids in rivals.items():
+            alike = [vm_id for vm_id in sorted(ids) if vm_id in full and self._alike(full[vm_id])]
+            if not alike:
+                continue
+            own, self.made[name] = self.made[name], alike[0]
+            self.ids[self.ids.index(own)] = alike[0]
+            self.ops.began(alike[0])
+            lost.append(own)
+            plan.warnings.append(
+                f"another run made VM {name} (id {alike[0]}) at the same time; that of this run (id {own}) was removed"
             )
-        update = update_for(before["attributes"], after["attributes"])
-        if update is not None:
-            plan.add(
-                f"update attributes of VM {after['name']}",
-                lambda: self.connection.call("one.vm.update", vm_id, *update),
-            )
-        self._plan_context(plan, before, after)
-        self._plan_size(plan, before, after)
-        self._plan_action(plan, before, self.wanted)
-        after["state"] = GOALS.get(self.wanted, before["state"])
-        self._plan_access(plan, before, after, lambda: vm_id)
-        return after
+        for vm_id in lost:
+            self.ops.act(vm_id, "terminate-hard", "absent")
+        if lost and self.params["wait"]:
+            self.ops.until(lost, gone, "end of the VMs that were made twice", fail=False)
 
-    def _plan_context(self, plan: Plan[list[State]], before: State, after: State) -> None:
-        # A value such as $USER[SSH_PUBLIC_KEY] is stored expanded, so only its presence can be compared.
-        changed = {
-            key: value
-            for key, value in self.context.items()
-            if before["context"].get(key) != value and not ("$" in value and key in before["context"])
-        }
-        if not changed:
-            return
-        after["context"] = {**before["context"], **changed}
-        template = Template({"CONTEXT": changed})
-        plan.add(
-            f"update context of VM {after['name']}",
-            # Appending keeps NETWORK, TOKEN and the ETH variables; replacing would drop them.
-            lambda: self.connection.call("one.vm.updateconf", before["id"], template, 1),
-        )
+    def _alike(self, body: Mapping[str, Any]) -> bool:
+        vm, mark = represent(body), self.params["mark"]
+        leaving = vm_destination(vm["state"]) == "DONE"
+        return not leaving and (mark is None or mark_of(template_of(dict(body), VM.template)) == mark)
 
-    def _plan_size(self, plan: Plan[list[State]], before: State, after: State) -> None:
-        changed = Template()
-        for field in ("cpu", "vcpu", "memory"):
-            value = self.params[field]
-            if value is not None and value != before[field]:
-                after[field] = value
-                changed.update(normalise({field: value}))
-        if changed:
-            plan.add(
-                f"resize VM {after['name']}",
-                lambda: self.connection.call("one.vm.resize", before["id"], changed, True),
-            )
-
-    def _plan_action(
-        self, plan: Plan[list[State]], vm: State, wanted: str, vm_id: Callable[[], int] | None = None
-    ) -> None:
-        action = action_for(vm, wanted, self.params["hard"])
-        if action is None:
-            return
-        identify = vm_id or (lambda: int(vm["id"]))
-        plan.add(f"{action} VM {vm['name']}", lambda: self._act(identify(), action, wanted))
-
-    def _plan_access(self, plan: Plan[list[State]], before: State, after: State, vm_id: Callable[[], int]) -> None:
-        permissions = self.params["permissions"]
-        if permissions and permissions != before["permissions"]:
-            after["permissions"] = permissions
-            bits = permission_bits(permissions)
-            plan.add(
-                f"set permissions of VM {after['name']} to {permissions}",
-                lambda: self.connection.call("one.vm.chmod", vm_id(), *bits),
-            )
-        owner = self.params["owner"] if self.params["owner"] not in (None, before["owner"]["name"]) else None
-        group = self.params["group"] if self.params["group"] not in (None, before["group"]["name"]) else None
-        if owner is None and group is None:
-            return
-        uid = -1 if owner is None else user_id(self.connection, owner)
-        gid = -1 if group is None else group_id(self.connection, group)
-        after["owner"] = {"id": uid, "name": owner} if owner else before["owner"]
-        after["group"] = {"id": gid, "name": group} if group else before["group"]
-        plan.add(
-            f"give VM {after['name']} to {owner or 'the same owner'}, group {group or 'unchanged'}",
-            lambda: self.connection.call("one.vm.chown", vm_id(), uid, gid),
-        )
-
-    def _final_attributes(self, current: Template) -> Template:
-        after = without(merged(current, self.attributes), self.params["remove_attributes"])
-        labels = self.params["labels"]
-        if labels is not None and split_labels([str(after.get("LABELS", ""))]) != split_labels(labels):
-            after["LABELS"] = ",".join(split_labels(labels))
-        if self.params["mark"]:
-            after[MARK_ATTRIBUTE] = self.params["mark"]
-        return after
-
-    # -- acting and waiting ----------------------------------------------------------------------------------------
-
-    def _act(self, vm_id: int, action: str, wanted: str) -> None:
-        """Send an action as soon as the VM is in a state that accepts actions."""
-        early = {"absent": ("PENDING", "CLONING"), "hold": ("PENDING",)}.get(wanted, ())
-
-        def ready(vms: list[State]) -> bool:
-            return all((vm["state"] in VM_STABLE and vm["state"] != "PENDING") or vm["state"] in early for vm in vms)
-
-        # terminate-hard is the one action that interrupts a shutdown that hangs.
-        if action != "terminate-hard":
-            self._wait([vm_id], ready, f"VM {vm_id} accepting {action}", fail=wanted != "absent")
-        try:
-            self.connection.call("one.vm.action", action, vm_id)
-        except OneNotFoundError:
-            if wanted != "absent":
-                raise
-        if wanted == "rebooted":
-            return
-        if wanted == "absent" and self.wanted != "absent":
-            # Surplus VMs are not part of the result, so they are waited for here.
-            self.ids.remove(vm_id)
-            if self.params["wait"]:
-                self._wait([vm_id], self._gone, f"end of VM {vm_id}", fail=False)
+    # -- waiting and results ---------------------------------------------------------------------------------------
 
     def settle(self, known: list[State] | None, changed: bool) -> list[State]:
+        wait = self.params["wait"]
+        if self.leaving and wait:
+            self.ops.until(self.leaving, gone, "end of the surplus VMs", fail=False)
         if self.wanted == "absent":
-            if self.params["wait"] and self.ids:
-                self._wait(self.ids, self._gone, "end of the VMs", fail=False)
+            if wait and self.ids:
+                self.ops.until(self.ids, gone, "end of the VMs", fail=False, known=known)
             return []
-        if not self.params["wait"] or self.wanted == "present":
-            final = read_vms(self.connection, self.ids) if known is None else known
-        else:
-            goal = GOALS[self.wanted]
-            final = self._wait(
-                self.ids,
-                lambda vms: len(vms) == len(self.ids) and all(vm["state"] == goal for vm in vms),
-                f"VM state {goal}",
-                known=known,
-            )
-        return sorted(final, key=self._order)
-
-    def _wait(
-        self,
-        ids: list[int],
-        is_done: Callable[[list[State]], bool],
-        what: str,
-        fail: bool = True,
-        known: list[State] | None = None,
-    ) -> list[State]:
-        def failed(vms: list[State]) -> str | None:
-            reasons = [(vm["name"], vm["id"], vm_failure(vm["state"], vm["attributes"])) for vm in vms]
-            found = [f"VM {name} (id {vm_id}) {reason}" for name, vm_id, reason in reasons if reason]
-            found += [f"VM {vm['name']} (id {vm['id']}) was terminated" for vm in vms if vm["state"] == "DONE"]
-            return "; ".join(found) if found and fail else None
-
-        return wait_for(
-            lambda: read_vms(self.connection, ids),
-            is_done,
-            failed,
-            what=what,
-            timeout=self.params["wait_timeout"],
-            interval=self.params["wait_interval"],
-            describe=lambda vms: describe([vm for vm in vms if not is_done([vm])] or vms),
+        if not wait:
+            return self._sorted(read_vms(self.connection, self.ids) if known is None else known)
+        if self.wanted == "recovered":
+            return self._settle_recovery(known)
+        if known is None and not self.ops.sent and not self.ops.busy and self._at_goal(self.before):
+            # Only calls that are done when they return were made: their result is known without another look.
+            return self.after
+        if self.wanted == "present":
+            self.ops.rest(self.ids if changed and not self.made else [])
+            return self._sorted(read_vms(self.connection, self.ids) if known is None else known)
+        final = self.ops.until(
+            self.ids,
+            lambda vms: len(vms) == len(self.ids) and self._at_goal(vms),
+            f"VM state {GOALS[self.wanted]}",
             known=known,
         )
+        return self._sorted(final)
 
-    @staticmethod
-    def _gone(vms: list[State]) -> bool:
-        return all(vm["state"] == "DONE" for vm in vms)
+    def _at_goal(self, vms: list[State]) -> bool:
+        return self.wanted == "present" or all(vm["state"] == GOALS.get(self.wanted) for vm in vms)
 
-    # -- results ---------------------------------------------------------------------------------------------------
+    def _settle_recovery(self, known: list[State] | None) -> list[State]:
+        if known is not None:
+            return known
+        failing = self.params["recover"] == "failure"
+        old = failures(self.before)
+
+        def recovered(vms: list[State]) -> bool:
+            now = failures(vms)
+            return all(vm["state"] in VM_STABLE - {"PENDING"} for vm in vms) and (failing or not now)
+
+        final = self.ops.until(self.ids, recovered, "recovery of the VMs", fail=not failing, old=old)
+        return self._sorted([vm for vm in final if vm["state"] != "DONE"])
 
     def facts(self, state: list[State]) -> dict[str, Any]:
-        single = self.params["count"] is None and len(state) == 1
+        single = self.selection.single and len(state) == 1
         return {"vms": state, "vm": state[0] if single else {}}
 
     def view(self, state: list[State]) -> Any:
-        shown: dict[str, Any] = {}
+        names = [vm["name"] for vm in state]
+        shown_: dict[str, Any] = {}
         for vm in state:
             fields = {**vm, "owner": vm["owner"]["name"], "group": vm["group"]["name"]}
             # What is not known before a VM exists is None in its prediction and no part of the difference.
-            shown[vm["name"]] = {
-                key: value for key, value in fields.items() if key not in VOLATILE and value is not None
-            }
-        return shown
+            view = {key: value for key, value in fields.items() if key not in VOLATILE and value is not None}
+            for kind in KINDS:
+                if self.params[kind.option] is not None and vm["id"] is not None:
+                    view[kind.option] = shown(vm[kind.option])
+            # Several VMs may have one name; of those that stay the ids tell them apart.
+            twice = names.count(vm["name"]) > 1 and vm["id"] is not None
+            shown_[f"{vm['name']} (id {vm['id']})" if twice else vm["name"]] = view
+        return shown_

@@ -14,19 +14,22 @@ from . import DeployState, DriverError, VmSpec
 class DummyDriver:
     """Keeps VM states in memory.
 
-    Faults for tests: put a VM name or image PATH into `fail_deploy`, `fail_image` (value = error text);
+    Faults for tests: put a VM name or image PATH into `fail_deploy`, `fail_image` (value = error text), a VM name into
+    `fail_change` to let changes of its devices and size fail; without `live_resize` running VMs cannot be resized;
     `set_state(deploy_id, "gone")` makes a VM vanish as if somebody had killed it behind the cloud's back;
     `imports_go.clear()` lets imports of images hang until `imports_go.set()` (30 s at most).
     """
 
     name = "dummy"
     hotplug = True
+    live_resize = True
 
     def __init__(self) -> None:
         self._states: dict[str, DeployState] = {}
         self._lock = threading.Lock()
         self.fail_deploy: dict[str, str] = {}
         self.fail_image: dict[str, str] = {}
+        self.fail_change: dict[str, str] = {}
         self.imports_go = threading.Event()
         self.imports_go.set()
 

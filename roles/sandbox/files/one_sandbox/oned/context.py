@@ -83,7 +83,8 @@ def update(oned: Oned, vm: Record, new: tpl.Vector, append: bool) -> None:
         if _ETH.match(name) and new[name] != old.get(name):
             raise OnedError(errors.INTERNAL, f"Unable to add {name}, update NIC to update network context")
     wanted = {name: value for name, value in new.items() if not _ETH.match(name)}
-    filled = {name: substitute(oned, vm, value) for name, value in wanted.items()}
+    # What stays as it is has been filled in already.
+    filled = {name: value if value == old.get(name) else substitute(oned, vm, value) for name, value in wanted.items()}
     kept = dict(old) if append else {name: old[name] for name in _AUTOMATIC if name in old}
     section = {**kept, **filled}
     if is_yes(section, "TOKEN"):

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 ACTIONS = {
     "none": 0, "undeploy": 5, "undeploy-hard": 6, "stop": 9, "suspend": 10, "resume": 11, "delete": 13,
     "delete-recreate": 14, "poweroff": 19, "poweroff-hard": 20, "disk-attach": 21, "disk-detach": 22, "nic-attach": 23,
-    "nic-detach": 24, "terminate": 28, "terminate-hard": 29, "resize": 36, "monitor": 46,
+    "nic-detach": 24, "terminate": 27, "terminate-hard": 28, "disk-resize": 29, "resize": 35, "monitor": 44,
+    "pci-attach": 58, "pci-detach": 59,
 }  # fmt: skip
 
 

@@ -87,19 +87,40 @@ def _take_back(oned: Oned, host: Record, vm: Record, wanted: list[tpl.Vector]) -
 def _give(oned: Oned, host: Record, vm: Record, wanted: list[tpl.Vector]) -> None:
     # A deployment by force goes on without the devices, as on a real server.
     for vector, device in zip(wanted, _choose(host, wanted, vm.oid) or [], strict=False):
-        device["VMID"] = str(vm.oid)
-        vector.update({name: device.get(name, "") for name in _GIVEN})
-        vector.update({name: device[name] for name in _GIVEN_IF_KNOWN if device.get(name)})
-        slot = int(vector["PCI_ID"]) + 1
-        bus = int(vector["VM_BUS"], 16)
-        address = f"{bus:02x}:{slot:02x}.0"
-        vector.update(
-            VM_DOMAIN="0x0000", VM_FUNCTION="0", VM_SLOT=f"0x{slot:02x}", VM_BUS=f"0x{bus:02x}", VM_ADDRESS=address
-        )
-        context = vm.template.get("CONTEXT")
-        if isinstance(context, dict):
-            context[f"PCI{vector['PCI_ID']}_ADDRESS"] = address
-        oned.touch(host)
+        _hand_over(oned, host, vm, vector, device)
+
+
+def _hand_over(oned: Oned, host: Record, vm: Record, vector: tpl.Vector, device: Device) -> None:
+    device["VMID"] = str(vm.oid)
+    vector.update({name: device.get(name, "") for name in _GIVEN})
+    vector.update({name: device[name] for name in _GIVEN_IF_KNOWN if device.get(name)})
+    slot = int(vector["PCI_ID"]) + 1
+    bus = int(vector["VM_BUS"], 16)
+    address = f"{bus:02x}:{slot:02x}.0"
+    vector.update(
+        VM_DOMAIN="0x0000", VM_FUNCTION="0", VM_SLOT=f"0x{slot:02x}", VM_BUS=f"0x{bus:02x}", VM_ADDRESS=address
+    )
+    context = vm.template.get("CONTEXT")
+    if isinstance(context, dict):
+        context[f"PCI{vector['PCI_ID']}_ADDRESS"] = address
+    oned.touch(host)
+
+
+def add(oned: Oned, host: Record, vm: Record, vector: tpl.Vector) -> bool:
+    """Give a VM that is on the host one device more; False where none is free."""
+    chosen = _choose(host, [vector], -1)
+    if chosen is None:
+        return False
+    _hand_over(oned, host, vm, vector, chosen[0])
+    return True
+
+
+def give_back(oned: Oned, host: Record, vm: Record, vector: tpl.Vector) -> None:
+    """Take one device from a VM."""
+    for device in _held(host, vm.oid):
+        if device["ADDRESS"] == vector.get("ADDRESS"):
+            device["VMID"] = FREE
+            oned.touch(host)
 
 
 def _choose(host: Record, wanted: list[tpl.Vector], vm_id: int) -> list[Device] | None:

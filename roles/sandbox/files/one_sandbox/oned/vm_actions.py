@@ -94,7 +94,10 @@ def terminate(oned: Oned, user: User, vm: Record, hard: bool) -> bool:
     if state in (st.INIT, st.PENDING, st.HOLD, st.CLONING, st.CLONING_FAILURE) and not vm.data["deploy_id"]:
         history.close(oned, vm, name, user)
         lifecycle.set_state(oned, vm, st.DONE)
-    elif state != st.ACTIVE or lcm in st.FAILURES:
+    elif state == st.ACTIVE and lcm in st.FAILURES:
+        # Whatever failed, the machine is cleaned up and gone: the end of a failed VM cannot fail again.
+        lifecycle.begin_action(oned, vm, user, "delete", st.CLEANUP_DELETE, True)
+    elif state != st.ACTIVE:
         lifecycle.begin_action(oned, vm, user, name, st.EPILOG, True)
     elif lcm in (st.RUNNING, st.UNKNOWN) or (hard and lcm == st.SHUTDOWN):
         # A hard end needs no shutdown in order before it.
@@ -156,10 +159,12 @@ def deploy(oned: Oned, user: User, oid: int, hid: int, enforce: bool, datastore:
 @method("vm.recover", INT, INT)
 def recover(oned: Oned, user: User, oid: int, operation: int) -> int:
     """0 failure, 1 success, 2 retry, 3 delete, 4 delete and submit again, 5 delete in the database only."""
-    vm = oned.access(user, "vm", oid, ADMIN if operation in (3, 4, 5) else MANAGE)
     if operation not in range(6):
         raise OnedError(errors.ACTION, "Wrong recovery operation code")
-    if operation in (0, 1, 2):
+    vm = oned.access(user, "vm", oid, ADMIN)
+    if operation in (0, 1) and vm.data["state"] == st.CLONING_FAILURE:
+        lifecycle.image_settled(oned, vm, operation == 1)
+    elif operation in (0, 1, 2):
         if vm.data["state"] != st.ACTIVE:
             what = "retry" if operation == 2 else "recover operation"
             raise OnedError(errors.ACTION, f"Could not perform a {what} on VM {oid}, wrong state {st.name_of(vm)}.")
@@ -175,6 +180,7 @@ def recover(oned: Oned, user: User, oid: int, operation: int) -> int:
 
 
 _FAILED_BOOTS = {
+    st.PROLOG_FAILURE: st.PROLOG,
     st.BOOT_FAILURE: st.BOOT, st.BOOT_UNDEPLOY_FAILURE: st.BOOT_UNDEPLOY, st.BOOT_STOPPED_FAILURE: st.BOOT_STOPPED,
     st.EPILOG_FAILURE: st.EPILOG,
 }  # fmt: skip
@@ -182,19 +188,28 @@ _FAILED_BOOTS = {
 
 def _recover_active(oned: Oned, vm: Record, operation: int) -> None:
     lcm = vm.data["lcm"]
-    if operation == 2 and lcm in _FAILED_BOOTS:
+    if lcm in st.CHANGING or lcm == st.UNKNOWN:
+        if operation != 2:
+            lifecycle.set_state(oned, vm, *st.CHANGING.get(lcm, (st.ACTIVE, st.RUNNING)))
+    elif operation == 2 and lcm in _FAILED_BOOTS:
         vm.data["user_template"].pop("ERROR", None)
         lifecycle.set_state(oned, vm, st.ACTIVE, _FAILED_BOOTS[lcm])
     elif operation == 1 and (lcm in lifecycle.STEPS or lcm in _FAILED_BOOTS):
         step = lifecycle.STEPS[_FAILED_BOOTS.get(lcm, lcm)]
+        if step.then == (st.ACTIVE, st.RUNNING) and not vm.data["deploy_id"]:
+            vm.data["deploy_id"] = f"one-{vm.oid}"
         lifecycle.set_state(oned, vm, *step.then)
     elif operation == 0 and lcm in lifecycle.STEPS:
         lifecycle.set_state(oned, vm, *lifecycle.STEPS[lcm].failed)
 
 
 def _resubmit(oned: Oned, user: User, vm: Record) -> None:
-    if vm.data["state"] == st.DONE:
-        raise OnedError(errors.ACTION, f"Could not delete-recreate VM {vm.oid}, wrong state DONE.")
+    state = vm.data["state"]
+    if state == st.DONE:
+        raise OnedError(errors.ACTION, "Cannot delete-recreate a VM already in DONE state")
+    if state in (st.INIT, st.PENDING, st.CLONING, st.CLONING_FAILURE):
+        return
+    vm.data["user_template"].pop("ERROR", None)
     history.close(oned, vm, "delete-recreate", user)
     vm.data["hard"] = True
     if lifecycle.driver_of(oned, vm) is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import common, context, errors, vmxml
+from . import common, context, errors, vm_devices, vmxml
 from . import states as st
 from . import template as tpl
 from .errors import OnedError
@@ -90,7 +90,11 @@ def updateconf(oned: Oned, user: User, oid: int, text: str, append: int) -> int:
         if isinstance(new.get(name), dict):
             old = vm.template.get(name)
             vm.template[name] = {**old, **new[name]} if append and isinstance(old, dict) else new[name]
+    before = vm.template.get("CONTEXT")
     if isinstance(new.get("CONTEXT"), dict):
         context.update(oned, vm, new["CONTEXT"], bool(append))
+    if st.is_running(vm) and vm.template.get("CONTEXT") != before:
+        # A running VM is told of its new context.
+        vm_devices.transit(oned, vm, st.HOTPLUG)
     oned.touch(vm)
     return oid
