@@ -6,46 +6,21 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-import io
 import itertools
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
+import module_runner
 import pytest
-from ansible.module_utils import basic
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
+from module_runner import ModuleResult, run_module
 from one_sandbox import Sandbox
-
-MODULES = "ansible_collections.opennebula.flower.plugins.modules"
-
-
-class ModuleResult(dict):
-    """The JSON that a module printed; `ok` is False when it failed."""
-
-    @property
-    def ok(self) -> bool:
-        return not self.get("failed", False)
-
-
-def run_module(name: str, params: dict[str, Any], check: bool = False) -> ModuleResult:
-    """Run main() of a module as Ansible would, arguments and no_log handling included, and return what it printed."""
-    arguments = {**params, "_ansible_check_mode": check, "_ansible_diff": True, "_ansible_remote_tmp": "/tmp"}
-    module = importlib.import_module(f"{MODULES}.{name}")
-    printed = io.StringIO()
-    # A module process has one set of parameters; here many run in turn, so their shared memory is cleared.
-    with (
-        patch_module_args(arguments),
-        mock.patch.object(basic.AnsibleModule, "_log_invocation"),
-        contextlib.redirect_stdout(printed),
-        pytest.raises(SystemExit),
-    ):
-        module.main()
-    return ModuleResult(json.loads(printed.getvalue().strip().splitlines()[-1]))
 
 
 class Cloud:
@@ -75,10 +50,15 @@ class Cloud:
         """Run a module; the calls that it makes are counted from zero."""
         quick = {"wait_interval": 0.1} if module in ("one_image", "one_vm") else {}
         self.calls.reset()
-        return run_module(module, {**(api or self.api), **quick, **params}, check)
+        result = run_module(module, {**(api or self.api), **quick, **params}, check)
+        result.calls = dict(self.calls.by_method)
+        return result
 
-    def converge(self, module: str, **params: Any) -> ModuleResult:
-        """Run a module in check mode, for real, and again; assert that prediction, change and idempotence are right."""
+    def converge(self, module: str, *, max_calls: int | None = None, **params: Any) -> ModuleResult:
+        """Run a module in check mode, for real, and again; assert that prediction, change and idempotence are right.
+
+        max_calls: how many calls the real run may make, polls left out.
+        """
         predicted = self.run(module, check=True, **params)
         assert predicted.ok, predicted
         assert self.calls.writes == 0, self.calls.by_method
@@ -87,11 +67,56 @@ class Cloud:
         assert predicted["changed"] == real["changed"]
         assert predicted["diff"] == real["diff"]
         assert predicted["steps"] == real["steps"]
+        assert max_calls is None or real.without_polls <= max_calls, real.calls
         again = self.run(module, **params)
         assert again.ok and not again["changed"], again
         assert self.calls.writes == 0, self.calls.by_method
         assert self.calls.total <= 2, self.calls.by_method
         return real
+
+
+class Pair:
+    """Two processes that run one module at the same time."""
+
+    def __init__(self) -> None:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        self._workers = [
+            subprocess.Popen(
+                [sys.executable, module_runner.__file__],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for _number in range(2)
+        ]
+
+    def run(self, module: str, *params: dict[str, Any]) -> list[ModuleResult]:
+        """Run a module twice at once, with the same parameters or with one set for each, and return both results."""
+        both = params if len(params) == 2 else (params[0], params[0])
+        at = time.time() + 0.05
+        for worker, one in zip(self._workers, both, strict=True):
+            assert worker.stdin is not None
+            worker.stdin.write(json.dumps({"module": module, "params": one, "at": at}) + "\n")
+            worker.stdin.flush()
+        results = []
+        for worker in self._workers:
+            assert worker.stdout is not None
+            results.append(ModuleResult(json.loads(worker.stdout.readline())))
+        return results
+
+    def close(self) -> None:
+        """End both processes."""
+        for worker in self._workers:
+            worker.communicate()
+
+
+@pytest.fixture(scope="session")
+def pair() -> Iterator[Pair]:
+    """Two processes for races; warm after the first one."""
+    made = Pair()
+    yield made
+    made.close()
 
 
 @contextlib.contextmanager
