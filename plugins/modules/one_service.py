@@ -7,39 +7,51 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: one_service
-short_description: Start, scale, recover and remove services of OpenNebula's OneFlow
+short_description: Start, scale, change, recover and remove services of OpenNebula's OneFlow
 version_added: 0.1.0
 author:
   - opennebula.flower contributors (@opennebula)
 description:
-  - Starts a service from a service template unless it lives already, brings its roles to the asked number of VMs, waits
-    for it, recovers it after a failure, and removes it.
+  - Starts a service from a service template unless it lives already, brings its roles to the asked number of VMs and
+    those to the asked state, adds and removes roles, waits for it, recovers it after a failure, and removes it.
   - Returns the VMs of the service, and hosts for M(ansible.builtin.add_host) with the names, groups and variables
     that the inventory plugin P(opennebula.flower.opennebula#inventory) gives to the same VMs.
   - A failure state ends a wait at once, with the log of the service and what OpenNebula says about the VMs. A time-out
     names what is still missing, and what the scheduler says about VMs that found no host.
+  - Two runs that start a service of one name at the same time end with one service. The later one is removed again by
+    the run that made it, which says so by a warning and goes on with the other.
 options:
   name:
     description:
       - Name of the service. Required unless O(id) is given.
-      - OneFlow lets names repeat. More than one live service of that name fails the task and lists their ids.
+      - OneFlow lets names repeat. More than one live service of that name fails the task and lists their ids and owners.
+        A service that is DONE does not count.
+      - A service of another owner that this user may use counts too. Give O(owner) to say which one is meant.
     type: str
   id:
     description: Id of an existing service.
     type: int
+  new_name:
+    description: Rename the service to this. One that has this name already is left as it is.
+    type: str
   state:
     description:
-      - V(present) starts the service if there is none of that name, and scales the roles of one that lives.
+      - V(present) starts the service if there is none of that name, and changes one that lives to what is asked.
       - V(absent) removes it in whatever state it is, and waits until its VMs are gone.
       - V(recovered) lets OneFlow try again where it failed, and changes nothing otherwise.
+      - V(released) lets the VMs of a service run that was started on hold (C(on_hold) in its template), and changes
+        nothing otherwise.
     type: str
-    choices: [present, absent, recovered]
+    choices: [present, absent, recovered, released]
     default: present
   template:
     description: Name or id of the service template to start from. Only needed where the service does not live yet.
     type: str
   roles:
-    description: What shall differ from the template, by role.
+    description:
+      - What shall differ from the template, and what the roles of a service that lives shall be.
+      - On a service that lives, the VMs of roles in O(roles[].state=running) are started first, then roles are added,
+        scaled and removed, and last the VMs of roles with another state are stopped.
     type: list
     elements: dict
     suboptions:
@@ -53,6 +65,21 @@ options:
             O(force).
           - A service can only be scaled while it is RUNNING. One that cools down, or is being changed, is waited for.
         type: int
+      state:
+        description:
+          - State of the VMs of the role. V(running) resumes those that do not run. V(poweroff), V(suspended),
+            V(stopped) and V(undeployed) stop those that do. The waits of the task leave such a role alone.
+          - V(rebooted) reboots them, every time. That they came back is not waited for.
+          - V(absent) removes the role and its VMs from the service.
+          - OneFlow schedules such an action on every VM of the role and reports success whatever comes of it. The VMs
+            themselves are looked at before and, unless O(wait=false), after it.
+        type: str
+        choices: [running, poweroff, suspended, stopped, undeployed, rebooted, absent]
+      definition:
+        description:
+          - The role as in O(opennebula.flower.one_service_template#module:template), for a role that the service does
+            not have. It is added once the service is RUNNING. A role that is there already is not changed by it.
+        type: dict
       template_contents:
         description: Attributes that override those of the VM template. Only used when the service is started.
         type: dict
@@ -70,6 +97,17 @@ options:
       - Virtual networks for the networks that the template asks for, as a dictionary or in OneFlow's form of a list.
       - A value is a name or id of a virtual network, or a dictionary with C(id), C(template_id) or C(reserve_from).
     type: raw
+  description:
+    description: Description of the service.
+    type: str
+  owner:
+    description:
+      - Name of the owner. Together with O(name) only services of that user are looked at. One with another owner, found
+        by O(id) or just started, is given to that user with its VMs.
+    type: str
+  group:
+    description: Name or id of the group that the service and its VMs shall belong to.
+    type: str
   permissions:
     description: Permissions as three octal digits for owner, group and others; 4 is use, 2 manage, 1 administrate.
     type: str
@@ -82,7 +120,8 @@ options:
     type: str
   wait_for:
     description:
-      - V(running) waits until OneFlow calls the service RUNNING; after a scaling, COOLDOWN is enough.
+      - V(running) waits until OneFlow calls the service RUNNING; after a scaling, COOLDOWN is enough. A service that was
+        started on hold is waited for until it is on hold.
       - V(vms) waits until the VMs of O(wait_roles) are there, run and have an address. They are judged by their own
         state, so this ends while the service is still DEPLOYING because its VMs have not said C(READY=YES).
       - V(none) does not wait.
@@ -156,14 +195,47 @@ EXAMPLES = r"""
       - name: supernode
         cardinality: 4
 
-- name: Try again after the host was repaired
+- name: One more role, and the old nodes off
   opennebula.flower.one_service:
     name: digits
+    roles:
+      - name: evaluator
+        definition:
+          template: mnist-supernode
+          cardinality: 1
+      - name: supernode
+        state: poweroff
+
+- name: Without the role, and the nodes back
+  opennebula.flower.one_service:
+    name: digits
+    roles:
+      - name: evaluator
+        state: absent
+      - name: supernode
+        state: running
+
+- name: Let the group use it under a telling name
+  opennebula.flower.one_service:
+    name: digits
+    new_name: handwriting
+    description: Handwritten digits
+    group: users
+    permissions: "640"
+
+- name: Try again after the host was repaired
+  opennebula.flower.one_service:
+    name: handwriting
     state: recovered
+
+- name: Let a service run that was started on hold
+  opennebula.flower.one_service:
+    name: handwriting
+    state: released
 
 - name: Remove it with its VMs
   opennebula.flower.one_service:
-    name: digits
+    name: handwriting
     state: absent
 """
 
@@ -197,8 +269,12 @@ service:
       description: The federation that it belongs to, or null.
       type: str
       sample: mnist
+    description:
+      description: Its description.
+      type: str
+      sample: Federated digits
     state:
-      description: Name of its state.
+      description: Name of its state; a number that a newer OneFlow may add is C(UNKNOWN(n)).
       type: str
       sample: RUNNING
     state_id:
@@ -209,6 +285,10 @@ service:
       description: Whether VMs count as running only once they have said C(READY=YES).
       type: bool
       sample: true
+    on_hold:
+      description: Whether its VMs are created on hold, until the service is released.
+      type: bool
+      sample: false
     deployment:
       description: Order of deployment, V(straight) or V(none).
       type: str
@@ -277,6 +357,7 @@ from ..module_utils.one.flow_session import FlowSession
 from ..module_utils.one.runner import run
 from ..module_utils.one.service_ops import ServiceOps
 from ..module_utils.one.service_resource import ServiceResource
+from ..module_utils.one.service_roles import ABSENT, ROLE_STATES
 from ..module_utils.one.settings import api_argument_spec
 from ..module_utils.one.wait import wait_argument_spec
 
@@ -288,7 +369,8 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         **wait_argument_spec(timeout=600),
         "id": {"type": "int"},
         "name": {"type": "str"},
-        "state": {"type": "str", "choices": ["present", "absent", "recovered"], "default": "present"},
+        "new_name": {"type": "str"},
+        "state": {"type": "str", "choices": ["present", "absent", "recovered", "released"], "default": "present"},
         "template": {"type": "str"},
         "roles": {
             "type": "list",
@@ -296,12 +378,17 @@ def argument_spec() -> dict[str, dict[str, Any]]:
             "options": {
                 "name": {"type": "str", "required": True},
                 "cardinality": {"type": "int"},
+                "state": {"type": "str", "choices": [*ROLE_STATES, ABSENT]},
+                "definition": {"type": "dict"},
                 "template_contents": {"type": "dict"},
                 "user_inputs_values": {"type": "dict"},
             },
         },
         "user_inputs_values": {"type": "dict"},
         "networks_values": {"type": "raw"},
+        "description": {"type": "str"},
+        "owner": {"type": "str"},
+        "group": {"type": "str"},
         "permissions": {"type": "str"},
         "force": {"type": "bool", "default": False},
         "mark": {"type": "str"},

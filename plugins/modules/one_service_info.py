@@ -12,19 +12,35 @@ version_added: 0.1.0
 author:
   - opennebula.flower contributors (@opennebula)
 description:
-  - Returns the services that the user may see, all of them or those of a name, an id or a federation, each with its
-    VMs and with hosts for M(ansible.builtin.add_host).
-  - Takes one request to OneFlow and one to OpenNebula, however many services and VMs there are.
+  - Returns the services that the user may see, all of them or those that pass the filters, each with its VMs and with
+    hosts for M(ansible.builtin.add_host).
+  - Takes one request to OneFlow and one to OpenNebula for every 500 VMs, however many services there are.
 options:
-  id:
-    description: Only the service with this id.
-    type: int
+  ids:
+    description:
+      - Ids of the services to return. Those that do not exist are left out.
+    type: list
+    elements: int
+    aliases: [id]
   name:
-    description: Only services of this name.
+    description:
+      - Name of the services to return; C(*), C(?) and C([...]) match as in a shell.
+    type: str
+  owner:
+    description: Return only services of this user.
+    type: str
+  group:
+    description: Return only services of this group.
     type: str
   mark:
-    description: Only services marked as belonging to this federation.
+    description: Return only services with the ownership mark of this federation.
     type: str
+  states:
+    description:
+      - Return only services in one of these states, for instance V(RUNNING) or V(FAILED_DEPLOYING).
+      - Without it, all but those in V(DONE); a service with one of the O(ids) is returned in any state.
+    type: list
+    elements: str
   network:
     description: Name or id of the network whose address is used for C(ansible_host). Without it, that of the first NIC.
     type: str
@@ -42,6 +58,10 @@ EXAMPLES = r"""
   opennebula.flower.one_service_info:
     mark: mnist
   register: found
+
+- name: What went wrong on this cloud
+  opennebula.flower.one_service_info:
+    states: [FAILED_DEPLOYING, FAILED_SCALING, WARNING]
 
 - name: Show the states of their roles
   ansible.builtin.debug:
@@ -82,8 +102,12 @@ services:
       description: The federation that it belongs to, or null.
       type: str
       sample: mnist
+    description:
+      description: Its description.
+      type: str
+      sample: Federated digits
     state:
-      description: Name of its state.
+      description: Name of its state; a number that a newer OneFlow may add is C(UNKNOWN(n)).
       type: str
       sample: RUNNING
     state_id:
@@ -94,6 +118,10 @@ services:
       description: Whether VMs count as running only once they have said C(READY=YES).
       type: bool
       sample: true
+    on_hold:
+      description: Whether its VMs are created on hold, until the service is released.
+      type: bool
+      sample: false
     deployment:
       description: Order of deployment, V(straight) or V(none).
       type: str
@@ -137,41 +165,21 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.one.flow_session import FlowSession
 from ..module_utils.one.runner import run_info
-from ..module_utils.one.service import select_documents, service_view, vm_ids
-from ..module_utils.one.service_ops import ServiceState
-from ..module_utils.one.service_resource import service_facts
-from ..module_utils.one.service_vms import read_vms
-from ..module_utils.one.settings import api_argument_spec
+from ..module_utils.one.service_info import flow_info_argument_spec, read_services
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:
     """The options of this module."""
     return {
-        **api_argument_spec(),
-        "id": {"type": "int"},
-        "name": {"type": "str"},
-        "mark": {"type": "str"},
+        **flow_info_argument_spec(),
+        "states": {"type": "list", "elements": "str"},
         "network": {"type": "str"},
     }
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
-
-    def read() -> dict[str, Any]:
-        session = FlowSession(module.params)
-        documents = select_documents(session.flow.services, session.flow.service, module.params)
-        services = [service_view(document) for document in documents]
-        ids = sorted(number for service in services for number in vm_ids(service))
-        by_id = {vm["id"]: vm for vm in (read_vms(session.connect(), ids) if ids else [])}
-        found = []
-        for service in services:
-            vms = [by_id[number] for number in vm_ids(service) if number in by_id]
-            facts = service_facts(ServiceState(service, vms), module.params["network"])
-            found.append({**facts["service"], "hosts": facts["hosts"]})
-        return {"services": found}
-
-    run_info(module, read)
+    run_info(module, lambda: read_services(FlowSession(module.params), module.params))
 
 
 if __name__ == "__main__":

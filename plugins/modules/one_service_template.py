@@ -12,16 +12,21 @@ version_added: 0.1.0
 author:
   - opennebula.flower contributors (@opennebula)
 description:
-  - Creates, updates, renames and deletes service templates, the descriptions of groups of VMs that OneFlow starts.
+  - Creates, clones, updates, renames, gives away and deletes service templates, the descriptions of groups of VMs that
+    OneFlow starts.
   - What is asked and what is stored are compared after both were brought into the form of OpenNebula 7, with the
     defaults that the server fills in, so that a second run changes nothing.
-  - OneFlow answers some requests with success although it did nothing. Names and permissions are read back, and a
-    change that did not happen fails the task.
+  - OneFlow answers some requests with success although it did nothing. Names, owners, groups and permissions are read
+    back, and a change that did not happen fails the task.
+  - Two runs that create a service template of one name at the same time end with one. The later one is removed again by
+    the run that made it, which says so by a warning and goes on with the other.
 options:
   name:
     description:
       - Name of the service template. Required unless O(id) is given.
-      - OneFlow lets names repeat. More than one template of that name fails the task and lists their ids.
+      - OneFlow lets names repeat. More than one template of that name fails the task and lists their ids and owners.
+      - A template of another owner that this user may use counts too, so that no duplicate is made of it. Give O(owner)
+        to say which one is meant.
     type: str
   id:
     description: Id of an existing service template.
@@ -36,16 +41,59 @@ options:
     default: present
   template:
     description:
-      - The whole service template in the keys of OpenNebula 7 (that of OpenNebula 6 is converted). It replaces what
-        is stored; only the ownership mark and the time of registration are kept.
+      - The service template in the keys of OpenNebula 7; that of OpenNebula 6 is converted.
       - In C(roles), the VM template of a role is given as C(template_id), or by name or id as
-        C(template). C(type) may be left out and is then V(vm).
-      - The value of a network in C(networks) is OneFlow's own text (C(M|network|text||id:0)), the name of a virtual
-        network, or a dictionary with one of C(name), C(id), C(template_id) and C(reserve_from), and optionally
-        C(description) and C(mandatory).
+        C(template). C(type) may be left out and is then V(vm). The order of roles does not matter.
+      - The value of a network in C(networks) is OneFlow's own text (C(M|network|text||id:0), where the id may be a name
+        too), the name of a virtual network, or a dictionary with one of C(name), C(id), C(template_id) and
+        C(reserve_from), and optionally C(description) and C(mandatory).
       - Booleans and numbers in C(template_contents) and values of user inputs become text; V(true) becomes V(YES).
       - Without it, an existing service template keeps its content.
     type: dict
+  update:
+    description:
+      - What happens to the content of an existing service template that O(template) does not mention.
+      - V(replace) removes it, except for the ownership mark and the time of registration.
+      - V(merge) keeps it. Roles, networks and user inputs are merged by their names, and what a role does not mention
+        stays; in C(template_contents), C(CONTEXT) is merged key by key, while C(DISK) and C(NIC) are complete lists.
+    type: str
+    choices: [replace, merge]
+    default: replace
+  remove_attributes:
+    description:
+      - What to remove from the content, as paths with dots. C(shutdown_action) is a key, C(networks.Private) a network,
+        C(roles.web) a role, C(roles.web.max_vms) a key of a role.
+    type: list
+    elements: str
+    default: []
+  clone_from:
+    description:
+      - Name or id of a service template to clone, if the wanted one does not exist yet. O(template) is merged into the
+        clone.
+    type: str
+  clone_type:
+    description:
+      - What is cloned with O(clone_from). V(none) lets the roles of the clone use the same VM templates, V(templates)
+        clones these too, V(all) also their images. OpenNebula names the copies after the original and the clone.
+    type: str
+    choices: [none, templates, all]
+    default: none
+  delete_type:
+    description:
+      - What goes with O(state=absent). V(templates) also deletes the VM templates of its roles, V(all) the images of
+        these too, whoever else uses them.
+      - With O(mark), VM templates that do not carry it are not deleted and fail the task, and V(all) is refused.
+    type: str
+    choices: [none, templates, all]
+    default: none
+  owner:
+    description:
+      - Name of the owner. Together with O(name) only service templates of that user are looked at. One with another
+        owner, found by O(id) or just created, is given to that user.
+    type: str
+  group:
+    description: Name or id of the group that the service template shall belong to.
+    type: str
   permissions:
     description: Permissions as three octal digits for owner, group and others; 4 is use, 2 manage, 1 administrate.
     type: str
@@ -94,6 +142,28 @@ EXAMPLES = r"""
   opennebula.flower.one_service_template:
     name: mnist
     permissions: "640"
+
+- name: Allow more SuperNodes, and nothing else
+  opennebula.flower.one_service_template:
+    name: mnist
+    update: merge
+    template:
+      roles:
+        - name: supernode
+          max_vms: 20
+
+- name: A copy with a description of its own
+  opennebula.flower.one_service_template:
+    name: letters
+    clone_from: mnist
+    mark: letters
+    template:
+      description: Federated letters
+
+- name: Forget the description of the copy
+  opennebula.flower.one_service_template:
+    name: letters
+    remove_attributes: [description]
 
 - name: Rename it
   opennebula.flower.one_service_template:
@@ -167,6 +237,13 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "new_name": {"type": "str"},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "template": {"type": "dict"},
+        "update": {"type": "str", "choices": ["replace", "merge"], "default": "replace"},
+        "remove_attributes": {"type": "list", "elements": "str", "default": []},
+        "clone_from": {"type": "str"},
+        "clone_type": {"type": "str", "choices": ["none", "templates", "all"], "default": "none"},
+        "delete_type": {"type": "str", "choices": ["none", "templates", "all"], "default": "none"},
+        "owner": {"type": "str"},
+        "group": {"type": "str"},
         "permissions": {"type": "str"},
         "mark": {"type": "str"},
     }

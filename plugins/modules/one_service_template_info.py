@@ -14,14 +14,24 @@ author:
 description:
   - Returns the service templates that the user may see, all of them or those of a name, an id or a federation.
 options:
-  id:
-    description: Only the service template with this id.
-    type: int
+  ids:
+    description:
+      - Ids of the service templates to return. Those that do not exist are left out.
+    type: list
+    elements: int
+    aliases: [id]
   name:
-    description: Only service templates of this name.
+    description:
+      - Name of the service templates to return; C(*), C(?) and C([...]) match as in a shell.
+    type: str
+  owner:
+    description: Return only service templates of this user.
+    type: str
+  group:
+    description: Return only service templates of this group.
     type: str
   mark:
-    description: Only service templates marked as belonging to this federation.
+    description: Return only service templates with the ownership mark of this federation.
     type: str
 extends_documentation_fragment:
   - opennebula.flower.auth
@@ -80,30 +90,16 @@ service_templates:
       sample: {"name": "mnist", "deployment": "straight", "roles": []}
 """
 
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.one.flow_session import FlowSession
 from ..module_utils.one.runner import run_info
-from ..module_utils.one.service import select_documents, template_view
-from ..module_utils.one.settings import api_argument_spec
-
-
-def argument_spec() -> dict[str, dict[str, Any]]:
-    """The options of this module."""
-    return {**api_argument_spec(), "id": {"type": "int"}, "name": {"type": "str"}, "mark": {"type": "str"}}
+from ..module_utils.one.service_info import flow_info_argument_spec, read_service_templates
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
-
-    def read() -> dict[str, Any]:
-        flow = FlowSession(module.params).flow
-        documents = select_documents(flow.templates, flow.template, module.params)
-        return {"service_templates": [template_view(document) for document in documents]}
-
-    run_info(module, read)
+    module = AnsibleModule(argument_spec=flow_info_argument_spec(), supports_check_mode=True)
+    run_info(module, lambda: read_service_templates(FlowSession(module.params), module.params))
 
 
 if __name__ == "__main__":

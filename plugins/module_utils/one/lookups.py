@@ -1,7 +1,7 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ids of VM templates and virtual networks by name, each pool read once at most, and only when a name is met."""
+"""Ids of VM templates, virtual networks, users and groups by name, each pool read once at most, and only for a name."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from .connection import Connection
 from .pools import read_pool, resolve
+from .xml import pool_to_dicts
 
 
 class Lookups:
@@ -27,6 +28,18 @@ class Lookups:
         """The id of a virtual network; raises OneUsageError where the name is unknown or means several."""
         return resolve(str(reference), "virtual network", lambda: self._networks)
 
+    def user(self, reference: Any) -> int:
+        """The id of a user; raises OneUsageError where the name is unknown."""
+        return resolve(str(reference), "user", lambda: self._users)
+
+    def group(self, reference: Any) -> int:
+        """The id of a group; raises OneUsageError where the name is unknown."""
+        return resolve(str(reference), "group", lambda: self._groups)
+
+    def vm_template_bodies(self) -> list[dict[str, Any]]:
+        """All VM templates that the user may see, as dictionaries of their XML."""
+        return self._vm_templates
+
     @cached_property
     def _vm_templates(self) -> list[dict[str, Any]]:
         return read_pool(self._connect(), "one.templatepool.info", "VMTEMPLATE")
@@ -34,3 +47,11 @@ class Lookups:
     @cached_property
     def _networks(self) -> list[dict[str, Any]]:
         return read_pool(self._connect(), "one.vnpool.info", "VNET")
+
+    @cached_property
+    def _users(self) -> list[dict[str, Any]]:
+        return pool_to_dicts(self._connect().call("one.userpool.info"), "USER")
+
+    @cached_property
+    def _groups(self) -> list[dict[str, Any]]:
+        return pool_to_dicts(self._connect().call("one.grouppool.info"), "GROUP")

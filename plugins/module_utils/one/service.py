@@ -8,11 +8,11 @@ Nothing in this file talks to a server.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .compare import MASK
-from .errors import OneNotFoundError, OneUsageError
+from .errors import OneUsageError
 from .marks import MARK_KEY, require_mark
 from .states import service_state
 from .template import scalar
@@ -25,7 +25,7 @@ GOING_STATES = frozenset({"UNDEPLOYING", "UNDEPLOYING_NETS"})
 #: OneFlow refuses an ordinary DELETE in these states and in the failed ones.
 BUSY_STATES = frozenset({"DEPLOYING", "SCALING", "COOLDOWN", "DEPLOYING_NETS"})
 
-_HINT_SEVERAL = "give the id"
+_HINT_SEVERAL = "give the id, or the owner where the owners differ"
 
 
 def body_of(document: Document) -> dict[str, Any]:
@@ -39,13 +39,19 @@ def mark_of(document: Document) -> str | None:
     return None if mark in (None, "") else str(mark)
 
 
-def pick_document(kind: str, documents: Sequence[Document], name: str, mark: str | None) -> Document | None:
-    """The only document of that name (and mark), None where there is none.
+def pick_document(
+    kind: str, documents: Sequence[Document], name: str, mark: str | None, owner: str | None = None
+) -> Document | None:
+    """The only document of that name (and mark, and owner), None where there is none.
 
     OneFlow lets names repeat, so several are an error that lists them: guessing would change a stranger's service.
     Raises OneMarkError where all documents of that name belong to somebody else.
     """
-    named = [document for document in documents if str(document.get("NAME")) == name]
+    named = [
+        document
+        for document in documents
+        if str(document.get("NAME")) == name and owner in (None, str(document.get("UNAME")))
+    ]
     ours = [document for document in named if mark is None or mark_of(document) == mark]
     if not ours and named:
         require_mark(kind, name, named[0].get("ID"), mark_of(named[0]), mark)
@@ -53,6 +59,17 @@ def pick_document(kind: str, documents: Sequence[Document], name: str, mark: str
         listed = ", ".join(f"id {document.get('ID')} of {document.get('UNAME')}" for document in ours)
         raise OneUsageError(f"{kind} name {name} is not unique: {listed}", hint=_HINT_SEVERAL)
     return ours[0] if ours else None
+
+
+def live_documents(documents: Sequence[Document], name: str) -> list[Document]:
+    """The services of that name that live: a DONE one is only a record, and one that goes counts if it is alone."""
+    named = [document for document in documents if str(document.get("NAME")) == name]
+    live = [document for document in named if _state(document) != "DONE"]
+    return [document for document in live if _state(document) not in GOING_STATES] or live
+
+
+def _state(document: Document) -> str:
+    return service_state(body_of(document).get("state", 0))
 
 
 def _identity(document: Document) -> dict[str, Any]:
@@ -67,17 +84,19 @@ def template_view(document: Document) -> dict[str, Any]:
 def service_view(document: Document) -> dict[str, Any]:
     """A service for people, without its VMs.
 
-    `{id, name, owner, group, permissions, mark, state, state_id, ready_gate, deployment, roles: {name: {cardinality,
-    min_vms, max_vms, state, state_id, cooldown, template_id, vms: [ids]}}, user_inputs_values, networks_values,
-    log: [{timestamp, severity, message}], start_time}`
+    `{id, name, owner, group, permissions, mark, description, state, state_id, ready_gate, on_hold, deployment, roles:
+    {name: {cardinality, min_vms, max_vms, state, state_id, cooldown, template_id, vms: [ids]}}, user_inputs_values,
+    networks_values, log: [{timestamp, severity, message}], start_time}`
     """
     body = body_of(document)
     state_id = int(body.get("state", 0))
     return {
         **_identity(document),
+        "description": str(body.get("description") or ""),
         "state": service_state(state_id),
         "state_id": state_id,
         "ready_gate": bool(body.get("ready_status_gate")),
+        "on_hold": bool(body.get("on_hold")),
         "deployment": body.get("deployment", "none"),
         "roles": {str(role["name"]): _role_view(role) for role in body.get("roles") or []},
         "user_inputs_values": masked_inputs(body),
@@ -181,27 +200,3 @@ def input_drift(body: Mapping[str, Any], asked: Mapping[str, Any], name: str) ->
         f"service {name} was started with other values of {', '.join(sorted(differing))}; user inputs are fixed from "
         "the start of a service, so they stay as they are until it is removed and started again"
     ]
-
-
-def select_documents(
-    read_pool: Callable[[], Sequence[Document]],
-    read_one: Callable[[int], Document],
-    params: Mapping[str, Any],
-) -> list[Document]:
-    """The documents that an info module asks for by `id`, `name` and `mark`, lowest id first; none is no error."""
-    if params.get("id") is not None:
-        try:
-            documents: Sequence[Document] = [read_one(int(params["id"]))]
-        except OneNotFoundError:
-            documents = []
-    else:
-        documents = read_pool()
-    name, mark = params.get("name"), params.get("mark")
-    return sorted(
-        (
-            document
-            for document in documents
-            if name in (None, str(document.get("NAME"))) and mark in (None, mark_of(document))
-        ),
-        key=lambda document: int(document["ID"]),
-    )

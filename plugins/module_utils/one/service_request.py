@@ -14,9 +14,13 @@ from typing import Any
 
 from .errors import OneUsageError
 from .marks import MARK_KEY
+from .service_roles import ABSENT
 from .service_template import normalise_role_override, values_text
 
 NetworkLookup = Callable[[Any], int]
+
+#: What is done to roles once the service runs.
+_LATER = frozenset({"state", "definition"})
 
 
 def merge_template(
@@ -24,6 +28,7 @@ def merge_template(
     *,
     name: str,
     mark: str | None,
+    description: str | None = None,
     inputs: Mapping[str, Any],
     networks: Mapping[str, Any],
     roles: Sequence[Mapping[str, Any]],
@@ -39,6 +44,8 @@ def merge_template(
     result: dict[str, Any] = {"name": name}
     if mark is not None:
         result[MARK_KEY] = mark
+    if description is not None:
+        result["description"] = description
     values = _input_values(body.get("user_inputs"), inputs, body.get("user_inputs_values"), "", problems)
     if values:
         result["user_inputs_values"] = values
@@ -56,9 +63,12 @@ def merge_template(
 def _role_overrides(
     known: Mapping[str, Mapping[str, Any]], roles: Sequence[Mapping[str, Any]], problems: list[str]
 ) -> list[dict[str, Any]]:
-    asked = {str(role["name"]): role for role in roles}
-    for name in asked:
-        if name not in known:
+    asked = {
+        str(role["name"]): {key: value for key, value in role.items() if key not in _LATER} for role in roles
+    }
+    for role in roles:
+        name = str(role["name"])
+        if name not in known and not role.get("definition") and role.get("state") != ABSENT:
             problems.append(f"the template has no role {name} (it has {', '.join(known) or 'none'})")
     overrides = []
     for name, role in known.items():
@@ -150,4 +160,7 @@ def _choice(value: Any, network_id: NetworkLookup) -> dict[str, Any]:
     name = value.get("name")
     if name is not None and not {"id", "template_id", "reserve_from"} & set(value):
         return {"id": str(network_id(name))}
+    for key in ("id", "reserve_from"):
+        if not str(value.get(key, "0")).isdigit():
+            value = {**value, key: network_id(value[key])}
     return dict(values_text(value))

@@ -1,17 +1,16 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Service templates of OneFlow as plain data: normalised, compared, and with names turned into ids.
+"""Service templates of OneFlow as plain data: normalised, so that two of them can be compared.
 
 OneFlow rewrites what it is sent (keys of 6.x become those of 7.x, schema defaults are filled in, whole numbers given
 as text become numbers), so what was asked and what is stored are compared only after both went through
-`normalise`. Nothing in this file talks to a server; look-ups are passed in as functions.
+`normalise`. Nothing in this file talks to a server.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
@@ -20,10 +19,8 @@ from . import template as one_template
 from .compare import ALWAYS_LISTS
 from .errors import OneUsageError
 from .legacy_service import convert_legacy
-from .marks import MARK_KEY
 
 Body = dict[str, Any]
-Lookup = Callable[[Any], int]
 
 _SERVER_KEYS = frozenset({"registration_time"})
 _ROLE_INTEGERS = ("cardinality", "template_id", "min_vms", "max_vms", "cooldown")
@@ -32,6 +29,7 @@ _POLICY_INTEGERS = ("adjust", "min_adjust_step", "period_number", "period", "coo
 #: The schema default of a role's cardinality is 0, of `deployment` "none" and of `description` the empty string.
 _BODY_DEFAULTS: Body = {"deployment": "none", "description": ""}
 _ROLE_DEFAULTS: Body = {"cardinality": 0}
+_DEFINITIONS = ("networks", "user_inputs")
 
 
 def _integer(value: Any) -> Any:
@@ -61,13 +59,13 @@ def _contents(contents: Any) -> Any:
     if not isinstance(contents, dict):
         return contents
     try:
-        return _strict_contents(contents)
+        return strict_contents(contents)
     except OneUsageError:
         # Stored by somebody else with more levels than OpenNebula has: comparable, if not meaningful.
         return values_text(contents)
 
 
-def _strict_contents(contents: Body) -> Body:
+def strict_contents(contents: Body) -> Body:
     """Like `_contents`, but raises OneUsageError for what OpenNebula cannot store.
 
     OneFlow walks over NIC as a list and fails on a single mapping, so attributes of which there may be several are
@@ -106,8 +104,8 @@ def _policies(policies: Any) -> Any:
     ]
 
 
-def _normalise_role(role: Body) -> Body:
-    result: Body = {**_ROLE_DEFAULTS, **_booleans(role)}
+def _normalise_role(role: Body, fill: bool) -> Body:
+    result: Body = {**(_ROLE_DEFAULTS if fill else {}), **_booleans(role)}
     for key in _ROLE_INTEGERS:
         if result.get(key) is not None:
             result[key] = _integer(result[key])
@@ -121,12 +119,14 @@ def _normalise_role(role: Body) -> Body:
     return {key: value for key, value in result.items() if value is not None}
 
 
-def normalise(body: Body) -> Body:
-    """The body as OneFlow 7.x would store it: 6.x keys converted, defaults filled, numbers as numbers."""
-    result: Body = {**_BODY_DEFAULTS, **_booleans(convert_legacy(body))}
+def normalise(body: Body, *, fill: bool = True) -> Body:
+    """The body as OneFlow 7.x would store it: 6.x keys converted, defaults filled (unless not), numbers as numbers."""
+    result: Body = {**(_BODY_DEFAULTS if fill else {}), **_booleans(convert_legacy(body))}
     result = {key: value for key, value in result.items() if key not in _SERVER_KEYS and value is not None}
     if isinstance(result.get("roles"), list):
-        result["roles"] = [_normalise_role(role) if isinstance(role, dict) else role for role in result["roles"]]
+        result["roles"] = [
+            _normalise_role(role, fill) if isinstance(role, dict) else role for role in result["roles"]
+        ]
     if "user_inputs_values" in result:
         result["user_inputs_values"] = values_text(result["user_inputs_values"] or {})
     return result
@@ -147,13 +147,26 @@ def comparable(body: Body) -> Body:
             if isinstance(item, dict):
                 merged.update(item)
         result["networks_values"] = {key: values_text(value) for key, value in merged.items()}
+    for key in _DEFINITIONS:
+        if isinstance(result.get(key), dict):
+            result[key] = _definitions(result[key])
     return _meaningful(result)
+
+
+def _definitions(texts: Body) -> Body:
+    """User inputs and networks, written `M|network|text| |id:0`: blanks around the parts mean nothing."""
+    return {
+        key: "|".join(part.strip() for part in text.split("|")) if isinstance(text, str) else text
+        for key, text in texts.items()
+    }
 
 
 def _comparable_role(role: Body) -> Body:
     result = dict(role)
     if isinstance(result.get("parents"), list):
         result["parents"] = sorted(str(parent) for parent in result["parents"])
+    if isinstance(result.get("user_inputs"), dict):
+        result["user_inputs"] = _definitions(result["user_inputs"])
     contents = result.get("template_contents")
     if isinstance(contents, dict):
         # One vector may be written as a mapping or as a list of one mapping; CONTEXT is the only attribute that
@@ -167,74 +180,6 @@ def _comparable_role(role: Body) -> Body:
     return _meaningful(result)
 
 
-def resolve_names(body: Body, vm_template_id: Lookup, network_id: Lookup) -> Body:
-    """The body with a role's `template` (a VM template's name or id) and networks' names replaced by ids.
-
-    A network of the service may be given as OneFlow's own text (`M|network|text||id:0`), as the name of a virtual
-    network, or as a mapping with one of `id`, `name`, `template_id`, `reserve_from` and optionally `description`
-    and `mandatory`. The look-ups raise when nothing or more than one object has the name.
-    """
-    result = dict(body)
-    if isinstance(result.get("roles"), list):
-        result["roles"] = [_resolve_role(role, vm_template_id) for role in result["roles"]]
-    if isinstance(result.get("networks"), dict):
-        result["networks"] = {
-            str(key): _network_text(str(key), value, network_id) for key, value in result["networks"].items()
-        }
-    return result
-
-
-def _resolve_role(role: Any, vm_template_id: Lookup) -> Any:
-    if not isinstance(role, dict):
-        return role
-    result = dict(role)
-    result.setdefault("type", "vm")
-    reference = result.pop("template", None)
-    if reference is None:
-        reference = result.get("template_id")
-    if reference is not None:
-        number = _integer(reference)
-        result["template_id"] = number if isinstance(number, int) else vm_template_id(reference)
-    return result
-
-
-def _network_text(key: str, value: Any, network_id: Lookup) -> Any:
-    if isinstance(value, str):
-        if "|" in value:
-            return value
-        value = {"name": value}
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = {"id": value}
-    if not isinstance(value, dict):
-        return value
-    flag = "O" if value.get("mandatory") is False else "M"
-    return f"{flag}|network|{value.get('description') or key}||{_network_choice(value, network_id)}"
-
-
-def _network_choice(value: Body, network_id: Lookup) -> str:
-    for kind in ("template_id", "reserve_from"):
-        if value.get(kind) is not None:
-            return f"{kind}:{value[kind]}"
-    if value.get("id") is not None:
-        return f"id:{value['id']}"
-    return f"id:{network_id(value.get('name'))}"
-
-
-def desired_body(template: Body, name: str, mark: str | None, current: Body | None = None) -> Body:
-    """The body to send: the asked template under its name, with the mark (kept from `current` where none is given)."""
-    for role in template.get("roles") or []:
-        if isinstance(role, dict) and isinstance(role.get("template_contents"), dict):
-            _strict_contents(role["template_contents"])
-    result = normalise(template)
-    result["name"] = name
-    kept = (current or {}).get(MARK_KEY)
-    if mark is not None:
-        result[MARK_KEY] = mark
-    elif kept is not None and MARK_KEY not in result:
-        result[MARK_KEY] = kept
-    return result
-
-
 def normalise_role_override(role: Body) -> Body:
     """A role's overrides for an instantiation: as in a template, but nothing is filled in that was not asked for."""
     result = {key: value for key, value in role.items() if value is not None}
@@ -242,5 +187,5 @@ def normalise_role_override(role: Body) -> Body:
         if key in result:
             result[key] = _integer(result[key])
     if "template_contents" in result:
-        result["template_contents"] = _strict_contents(result["template_contents"])
+        result["template_contents"] = strict_contents(result["template_contents"])
     return result

@@ -53,11 +53,16 @@ _NOT_DONE = -1
 
 def read_vms(connection: Connection, ids: Sequence[int]) -> list[dict[str, Any]]:
     """The VMs with these ids, in one call for every 500; ids that no longer exist are left out of the answer."""
+    return [vm_view(body) for body in read_vm_bodies(connection, ids)]
+
+
+def read_vm_bodies(connection: Connection, ids: Sequence[int]) -> list[dict[str, Any]]:
+    """Like `read_vms`, but what oned answered, as dictionaries of its XML."""
     bodies: list[dict[str, Any]] = []
     for start in range(0, len(ids), PAGE):
         part = ",".join(str(item) for item in ids[start:start + PAGE])
         bodies += pool_to_dicts(connection.call("one.vmpool.infoset", part, True), "VM")
-    return [vm_view(body) for body in sorted(bodies, key=lambda body: number(body, "ID"))]
+    return sorted(bodies, key=lambda body: number(body, "ID"))
 
 
 def read_all_vms(connection: Connection) -> list[dict[str, Any]]:

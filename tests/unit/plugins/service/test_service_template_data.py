@@ -9,12 +9,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import OneUsageError
-from ansible_collections.opennebula.flower.plugins.module_utils.one.service_template import (
-    comparable,
-    desired_body,
-    normalise,
-    resolve_names,
-)
+from ansible_collections.opennebula.flower.plugins.module_utils.one.service_template import comparable, normalise
+from ansible_collections.opennebula.flower.plugins.module_utils.one.service_template_names import resolve_names
+from ansible_collections.opennebula.flower.plugins.module_utils.one.service_template_wanted import desired_body
 
 
 def no_lookup(name: Any) -> int:
@@ -153,10 +150,9 @@ def test_names_become_ids_and_types_are_filled_in() -> None:
     ids = {"img": 11, "t": 12, "private": 0}
     resolved = resolve_names(body, ids.__getitem__, ids.__getitem__)
     assert resolved["roles"] == [
-        {"name": "a", "template_id": 11, "type": "vm"},
-        {"name": "b", "template_id": 7, "type": "vm"},
-        {"name": "c", "template_id": 12, "type": "vm"},
-    ]
+        {"name": "a", "template_id": 11}, {"name": "b", "template_id": 7}, {"name": "c", "template_id": 12},
+    ]  # fmt: skip
+    assert [role["type"] for role in desired_body(resolved, "n", None)["roles"]] == ["vm", "vm", "vm"]
     assert resolved["networks"] == {
         "Own": "M|network|text||id:3",
         "ByName": "M|network|ByName||id:0",
