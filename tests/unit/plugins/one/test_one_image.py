@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from one_sandbox.drivers import DriverError
 
 
 def body(result: dict[str, Any]) -> dict[str, Any]:
@@ -189,3 +193,179 @@ def test_the_password_is_in_no_answer_g28(cloud, name) -> None:
     result = cloud.run("one_image", api=wrong, name=name)
     assert not result.ok and "api_username" in result["msg"]
     assert "very-secret-word" not in str(result)
+
+
+def second_datastore(cloud, name: str) -> int:
+    return int(cloud.admin.call("one.datastore.allocate", f'NAME="{name}"\nDS_MAD="dummy"\nTM_MAD="dummy"', -1))
+
+
+@contextlib.contextmanager
+def imports_held(cloud) -> Iterator[None]:
+    """Let no image become READY meanwhile."""
+    cloud.driver.imports_go.clear()
+    try:
+        yield
+    finally:
+        cloud.driver.imports_go.set()
+
+
+def test_a_data_block_with_format_and_file_system(cloud, name) -> None:
+    result = cloud.converge("one_image", name=name, size=1, format="qcow2", fs="ext4", max_calls=3)
+    assert (body(result)["format"], body(result)["fs"], body(result)["type"]) == ("qcow2", "ext4", "DATABLOCK")
+    assert "FORMAT" not in body(result)["attributes"]
+
+
+def test_what_the_datastore_holds_already_is_registered_without_a_copy(cloud, name) -> None:
+    result = cloud.converge("one_image", name=name, source="/vol/1", size=4, format="raw", type="OS", max_calls=3)
+    assert (body(result)["source"], body(result)["size"], body(result)["state"]) == ("/vol/1", 4, "READY")
+
+
+def test_files_go_to_the_datastore_of_files(cloud, name) -> None:
+    result = cloud.converge("one_image", name=name, path="/boot/vmlinuz", type="KERNEL", max_calls=3)
+    assert body(result)["datastore"] == {"id": 2, "name": "files"} and body(result)["type"] == "KERNEL"
+    other = cloud.converge("one_image", name=name, type="CONTEXT")
+    assert body(other)["type"] == "CONTEXT"
+    refused = cloud.run("one_image", name=name, type="OS")
+    assert "incompatible type" in refused["msg"]
+
+
+def test_attributes_may_be_text(cloud, name) -> None:
+    result = cloud.converge("one_image", name=name, size=1, attributes='DESCRIPTION="a, b"\nDEV_PREFIX=vd')
+    assert body(result)["attributes"]["DESCRIPTION"] == "a, b"
+    assert "line 1, column" in cloud.run("one_image", name=name, attributes="X=[")["msg"]
+    assert "dictionary or template text" in cloud.run("one_image", name=name, attributes=["X"])["msg"]
+
+
+def test_datastores_by_name_and_id(cloud, name) -> None:
+    number = second_datastore(cloud, f"{name}-ds")
+    first = cloud.converge("one_image", name=f"{name}-1", size=1, datastore=f"{name}-ds", max_calls=4)
+    assert body(first)["datastore"] == {"id": number, "name": f"{name}-ds"}
+    # From now on images tell the id of that name.
+    cloud.converge("one_image", name=f"{name}-2", size=1, datastore=f"{name}-ds", max_calls=3)
+    by_id = cloud.converge("one_image", name=f"{name}-3", size=1, datastore=str(number), max_calls=3)
+    assert body(by_id)["datastore"]["name"] == f"{name}-ds"
+    assert "datastore [4711]" in cloud.run("one_image", name=f"{name}-4", size=1, datastore="4711")["msg"]
+
+
+def test_clone_into_another_datastore(cloud, image, name) -> None:
+    number = second_datastore(cloud, f"{name}-ds")
+    clone = cloud.converge("one_image", name=f"{name}-c", clone_from=image, datastore=f"{name}-ds", max_calls=4)
+    assert body(clone)["datastore"]["id"] == number
+    wrong = cloud.run("one_image", name=f"{name}-d", clone_from=image, datastore="files")
+    assert "IMAGE_DS" in wrong["msg"]
+
+
+def test_clone_with_changes(cloud, image, name) -> None:
+    number = body(cloud.run("one_image", name=image, attributes={"A": "1", "B": "2"}))["id"]
+    result = cloud.converge(
+        "one_image", name=name, clone_from=str(number), attributes={"B": "3"}, remove_attributes=["A"], type="OS",
+        persistent=True, enabled=False, labels=["x"], permissions="640",
+    )  # fmt: skip
+    found = body(result)
+    assert found["attributes"]["B"] == "3" and "A" not in found["attributes"] and found["labels"] == ["x"]
+    assert (found["type"], found["persistent"], found["state"]) == ("OS", True, "DISABLED")
+
+
+def test_a_clone_of_a_persistent_image(cloud, name) -> None:
+    assert cloud.run("one_image", name=name, size=1, persistent=True).ok
+    same = cloud.converge("one_image", name=f"{name}-same", clone_from=name)
+    assert body(same)["persistent"] is True
+    other = cloud.converge("one_image", name=f"{name}-other", clone_from=name, persistent=False)
+    assert body(other)["persistent"] is False
+
+
+def test_a_clone_waits_for_its_source(cloud, name) -> None:
+    with imports_held(cloud):
+        assert cloud.run("one_image", name=name, path="/slow.img", wait=False).ok
+        threading.Timer(0.3, cloud.driver.imports_go.set).start()
+        assert cloud.run("one_image", name=f"{name}-c", clone_from=name).ok
+
+
+def test_a_used_image_keeps_its_switches(cloud, image, vm_template, name) -> None:
+    assert cloud.run("one_vm", name=name, template=vm_template, disks=[{"IMAGE": image}]).ok
+    for params in ({"persistent": True}, {"enabled": False}):
+        refused = cloud.run("one_image", name=image, **params)
+        assert not refused.ok and "while VMs use it; these are 1 VM(s)" in refused["msg"], refused
+        assert cloud.calls.writes == 0
+    assert cloud.converge("one_image", name=image, attributes={"X": "1"}, labels=["y"], max_calls=3)["changed"]
+
+
+def test_a_locked_image_is_deleted_after_its_copy_or_by_force(cloud, name) -> None:
+    with imports_held(cloud):
+        for number in (1, 2):
+            assert cloud.run("one_image", name=f"{name}-{number}", path="/slow.img", wait=False).ok
+        late = cloud.run("one_image", name=f"{name}-1", state="absent", wait_timeout=1)
+        assert not late.ok and "took longer than 1 s (state LOCKED)" in late["msg"] and not late["changed"]
+        forced = cloud.run("one_image", name=f"{name}-2", state="absent", force=True, wait=False)
+        assert forced.ok and forced["changed"]
+    assert cloud.run("one_image", name=f"{name}-1", state="absent").ok
+
+
+def test_a_timeout_names_the_state_and_the_option(cloud, name) -> None:
+    with imports_held(cloud):
+        result = cloud.run("one_image", name=name, path="/slow.img", wait_timeout=1)
+    assert "took longer than 1 s (state LOCKED)" in result["msg"] and "wait_timeout" in result["msg"]
+    assert result["changed"] and result["steps"] == [f"create image {name}"]
+
+
+@pytest.fixture
+def own_source(cloud, name) -> str:
+    """The name of an image that shares its content with no other, so that the driver has something to delete."""
+    assert cloud.run("one_image", name=name, source=f"/vol/{name}", size=1, format="raw").ok
+    return name
+
+
+def test_an_image_that_is_being_deleted_is_waited_for(cloud, own_source, monkeypatch) -> None:
+    gone = threading.Event()
+    monkeypatch.setattr(cloud.driver, "delete_image", lambda view: gone.wait(10))
+    number = body(cloud.run("one_image", name=own_source))["id"]
+    assert cloud.run("one_image", name=own_source, state="absent", wait=False)["changed"]
+    assert not cloud.run("one_image", name=own_source, state="absent", wait=False)["changed"]
+    assert "took longer" in cloud.run("one_image", name=own_source, state="absent", wait_timeout=1)["msg"]
+    assert "just being deleted" in cloud.run("one_image", id=number)["msg"]
+    threading.Timer(0.3, gone.set).start()
+    again = cloud.run("one_image", name=own_source, size=1)
+    assert again.ok and again["changed"] and body(again)["state"] == "READY"
+
+
+def test_a_driver_that_cannot_delete_is_an_error_with_its_words(cloud, own_source, monkeypatch) -> None:
+    def fail(view: Any) -> None:
+        raise DriverError("device is busy")
+
+    monkeypatch.setattr(cloud.driver, "delete_image", fail)
+    result = cloud.run("one_image", name=own_source, state="absent", wait_timeout=30)
+    assert not result.ok and "device is busy" in result["msg"] and result["changed"]
+
+
+def test_unknown_state_numbers_are_printed(cloud, image) -> None:
+    number = body(cloud.run("one_image", name=image))["id"]
+    cloud.sandbox.oned.find("image", number).data["state"] = 42
+    assert body(cloud.run("one_image", name=image, wait=False))["state"] == "UNKNOWN(42)"
+    cloud.sandbox.oned.find("image", number).data["state"] = 1
+
+
+def test_a_taken_new_name_is_refused_before_anything_is_written(cloud, image, name) -> None:
+    assert cloud.run("one_image", name=name, size=1).ok
+    for check in (True, False):
+        result = cloud.run("one_image", check=check, name=image, new_name=name)
+        assert f"cannot be renamed to {name}: oneadmin has image" in result["msg"] and cloud.calls.writes == 0
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"path": "/other.img"}, "with path ''"),
+        ({"format": "vmdk", "size": 1}, "with format 'raw'"),
+        ({"fs": "xfs", "size": 1}, "with fs ''"),
+        ({"datastore": "files"}, "with datastore 'default'"),
+    ],
+)
+def test_each_difference_that_cannot_be_changed_is_a_warning(cloud, image, params, words) -> None:
+    result = cloud.run("one_image", name=image, **params)
+    assert result.ok and not result["changed"] and words in str(result["warnings"])
+    assert cloud.calls.total == 1
+
+
+def test_no_warning_where_nothing_differs(cloud, image) -> None:
+    for datastore in ("default", "1"):
+        assert "warnings" not in cloud.run("one_image", name=image, datastore=datastore, size=1, format="raw")
