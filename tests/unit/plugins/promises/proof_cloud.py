@@ -38,7 +38,6 @@ WAITING = ("one_image", "one_vm", "one_service")
 #: Loads a module, says so, and runs it once it is told the arguments.
 ONE_RUN = """
 import importlib, json, sys
-import requests, pyone
 from ansible.module_utils.testing import patch_module_args
 module = importlib.import_module(sys.argv[1])
 print("ready", flush=True)
