@@ -22,6 +22,8 @@ import requests
 from cryptography.hazmat.primitives import padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from .journal import JOURNAL, route
+
 VM_WAIT = 30.0
 """Seconds that a VM, an image or a service step may take on any endpoint."""
 RUNNING = ("3", "3")
@@ -81,8 +83,12 @@ class Cloud:
 
     def raw(self, method: str, *args: Any, session: str | None = None) -> Any:
         """The whole answer. Raises xmlrpc.client.Fault."""
+        JOURNAL.note(method)
         with xmlrpc.client.ServerProxy(self.url, allow_none=True) as server:
-            return getattr(server, method)(self.session if session is None else session, *args)
+            answer = getattr(server, method)(self.session if session is None else session, *args)
+        if isinstance(answer, list) and answer[:1] == [True]:
+            JOURNAL.succeeded(method)
+        return answer
 
     def ok(self, method: str, *args: Any, session: str | None = None) -> Any:
         """The value of a success."""
@@ -109,7 +115,7 @@ class Cloud:
     def flow(self, method: str, path: str, body: Any = None, auth: tuple[str, str] | None = ("", "")) -> Answer:
         """A OneFlow request. body: text as it is, anything else as JSON. auth None sends none."""
         credentials = (self.username, self.password) if auth == ("", "") else auth
-        return _request(method, self.oneflow + path, body, auth=credentials)
+        return _request(route("OneFlow", method, path, body), method, self.oneflow + path, body, auth=credentials)
 
     def perform(self, path: str, action: str, params: dict[str, Any] | None = None) -> Answer:
         """POST …/action."""
@@ -120,7 +126,7 @@ class Cloud:
         headers = {}
         if vm_id is not None:
             headers = {"X-ONEGATE-TOKEN": token or self.token(vm_id), "X-ONEGATE-VMID": str(vm_id)}
-        return _request(method, self.onegate + path, body, headers=headers)
+        return _request(route("OneGate", method, path, body), method, self.onegate + path, body, headers=headers)
 
     def token(self, vm_id: int) -> str:
         if self.tokens is not None:
@@ -232,10 +238,13 @@ class Cloud:
             pause = min(pause * 1.3, 0.3)
 
 
-def _request(method: str, url: str, body: Any, **options: Any) -> Answer:
+def _request(call: str, method: str, url: str, body: Any, **options: Any) -> Answer:
+    JOURNAL.note(call)
     data = body.encode() if isinstance(body, str) else json.dumps(body).encode() if body is not None else None
     answer = requests.request(method, url, data=data, timeout=60, **options)
     answer.encoding = "utf-8"
+    if answer.ok:
+        JOURNAL.succeeded(call)
     return Answer(answer.status_code, answer.headers.get("Content-Type"), answer.text)
 
 

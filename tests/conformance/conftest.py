@@ -11,17 +11,58 @@ remove. ONE_SANDBOX_HOME names the home of a sandbox in another process, whose O
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from .conformance_client import Cloud, from_environment
+from .journal import JOURNAL
+
+HERE = Path(__file__).parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "not_observed: no transcript of a real cloud covers this; it follows the upstream source"
-    )
+    for marker in (
+        "not_observed: no transcript of a real cloud covers this; it follows the upstream source",
+        "needs_whole_run: judges all the other tests of this folder, so it runs last, and only with all of them",
+    ):
+        config.addinivalue_line("markers", marker)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    judges = [item for item in items if item.get_closest_marker("needs_whole_run")]
+    others = [item for item in items if item not in judges]
+    chosen = {item.path for item in others}
+    chosen_by_name = config.option.keyword or config.option.markexpr or any("::" in arg for arg in config.args)
+    whole = not chosen_by_name and set(HERE.glob("test_*.py")) <= chosen | {item.path for item in judges}
+    items[:] = [*others, *judges] if whole else others
+    if not whole:
+        config.hook.pytest_deselected(items=judges)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    if HERE in item.path.parents:
+        JOURNAL.begin(item.nodeid.removeprefix("tests/conformance/"))
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    if call.excinfo is not None and HERE in item.path.parents and not item.get_closest_marker("needs_whole_run"):
+        JOURNAL.differs(call.excinfo.exconly())
+    return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not JOURNAL.calls:
+        return
+    cloud = from_environment()
+    terminalreporter.section(f"calls of {cloud.url if cloud else 'the sandbox'}")
+    for line in JOURNAL.table():
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +98,7 @@ def ground(endpoint: Cloud) -> Iterator[dict[str, Any]]:
             -1,
         )
         base.undo(lambda: base.ok("one.vn.delete", vnet))
+        base.until(lambda: base.xml("one.vn.info", vnet).findtext("STATE") == "1", "network READY")
         placed = f'SCHED_REQUIREMENTS="ID=\\"{host}\\""'
         template = base.template(
             f'{placed}\nNIC=[NETWORK="{net}"]\nCONTEXT=[NETWORK="YES",TOKEN="YES",FOO="a b"]\nDESCRIPTION="t"'

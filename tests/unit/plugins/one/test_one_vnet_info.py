@@ -20,6 +20,9 @@ def network(cloud, name) -> int:
         'AR=[TYPE="IP4",IP="10.9.0.250",SIZE="8"]\nGATEWAY="10.9.0.1"'
     )
     vnet: int = cloud.admin.call("one.vn.allocate", text, -1)
+    for _attempt in range(500):
+        if read(cloud, id=vnet)["state"] == "READY":
+            break
     cloud.admin.call("one.vn.hold", vnet, 'LEASES=[IP="10.9.0.250"]')
     cloud.admin.call("one.vn.reserve", vnet, f'SIZE="2"\nNAME="{name}-part"')
     return vnet

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -86,6 +87,7 @@ def test_persistent_image_has_one_user(one: Client) -> None:
 
 def test_address_ranges(one: Client) -> None:
     oid = one("vn.allocate", 'NAME="n"\nVN_MAD="dummy"\nBRIDGE="b"\nAR=[TYPE="IP4",IP="10.9.0.10",SIZE="2"]', -1)
+    one.wait("vn.info", oid, STATE="1")
     one("vn.add_ar", oid, 'AR=[TYPE="IP4",IP="10.9.0.100",SIZE="5"]')
     one("vn.update_ar", oid, 'AR=[AR_ID="1",SIZE="8"]')
     assert [ar["SIZE"] for ar in one.read("vn.info", oid)["AR_POOL"]["AR"]] == ["2", "8"]
@@ -107,8 +109,24 @@ def test_address_ranges(one: Client) -> None:
     assert one("vn.delete", oid) == oid
 
 
+def test_a_network_has_no_addresses_before_it_is_made(
+    cloud: Sandbox, one: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+    monkeypatch.setattr(dummy_of(cloud), "prepare_network", lambda vnet: go.wait(5))
+    oid = one("vn.allocate", 'NAME="slow"\nVN_MAD="dummy"\nBRIDGE="b"\nAR=[TYPE="IP4",IP="10.9.0.10",SIZE="2"]', -1)
+    body = one.read("vn.info", oid)
+    assert (body["STATE"], body["AR_POOL"]) == ("2", "")
+    assert body["TEMPLATE"]["AR"] == {"IP": "10.9.0.10", "SIZE": "2", "TYPE": "IP4"}
+    go.set()
+    body = one.wait("vn.info", oid, STATE="1")
+    assert "AR" not in body["TEMPLATE"] and body["AR_POOL"]["AR"]["SIZE"] == "2"
+    one("vn.delete", oid)
+
+
 def test_reservations(one: Client, alice: Client) -> None:
     parent = one("vn.allocate", 'NAME="big"\nVN_MAD="dummy"\nBRIDGE="b"\nAR=[TYPE="IP4",IP="10.9.0.10",SIZE="4"]', -1)
+    one.wait("vn.info", parent, STATE="1")
     one("vn.hold", parent, 'LEASES=[IP="10.9.0.10"]')
     part = one("vn.reserve", parent, 'SIZE="3"\nNAME="part"')
     body = one.read("vn.info", part)

@@ -36,9 +36,13 @@ def add(oned: Oned, user: User, name: str, template: tpl.Template) -> Record:
 
 def render(oned: Oned, record: Record, reader: User | None = None) -> str:
     """VNET; for a reader of `info` with the leases of what he may use, in the pool with packed numbers instead."""
-    template = record.template
+    template, ranges = record.template, record.data["ranges"]
     parent = record.data["parent"]
-    vms = sorted({lease["vm"] for ar in record.data["ranges"] for lease in ar["leases"].values() if "vm" in lease})
+    if record.data["state"] == LOCK_CREATE:
+        # Until the driver has made the network its ranges are but words in the template.
+        words = [{"IP": ar["ip"], "SIZE": str(ar["size"]), "TYPE": ar["type"]} for ar in ranges]
+        template, ranges = {**template, "AR": words}, []
+    vms = sorted({lease["vm"] for ar in ranges for lease in ar["leases"].values() if "vm" in lease})
     return (
         f"<VNET>{xml.owner(oned, record)}{xml.lock(record)}{xml.permissions(record)}<CLUSTERS><ID>0</ID></CLUSTERS>"
         f"{xml.raw('BRIDGE', template.get('BRIDGE', ''))}{xml.raw('BRIDGE_TYPE', template.get('BRIDGE_TYPE', ''))}"
@@ -48,7 +52,7 @@ def render(oned: Oned, record: Record, reader: User | None = None) -> str:
         "<VLAN_ID_AUTOMATIC>0</VLAN_ID_AUTOMATIC><OUTER_VLAN_ID_AUTOMATIC>0</OUTER_VLAN_ID_AUTOMATIC>"
         f"<USED_LEASES>{leases.used(record)}</USED_LEASES><VROUTERS></VROUTERS>{xml.ids('UPDATED_VMS', vms)}"
         "<OUTDATED_VMS></OUTDATED_VMS><UPDATING_VMS></UPDATING_VMS><ERROR_VMS></ERROR_VMS>"
-        f"{tpl.to_xml(template)}<AR_POOL>{''.join(_range(oned, ar, reader) for ar in record.data['ranges'])}</AR_POOL>"
+        f"{tpl.to_xml(template)}<AR_POOL>{''.join(_range(oned, ar, reader) for ar in ranges)}</AR_POOL>"
         "</VNET>"
     )
 
