@@ -9,9 +9,9 @@ request, from the connection to the last byte of the answer, draws on the same a
 
 from __future__ import annotations
 
-import functools
 import http.client
 import io
+import re
 import select
 import socket
 import ssl
@@ -19,6 +19,8 @@ import time
 from typing import Any
 
 from .proxy import Proxy
+
+_UNFIT = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Deadline:
@@ -73,11 +75,11 @@ class Channel:
 
     def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, proxy: Proxy | None) -> None:
         self._host, self._port, self._tls, self._proxy = host, port, tls, proxy
-        self._http: http.client.HTTPConnection | None = None
+        self._wire: socket.socket | None = None
 
     def open(self, deadline: Deadline) -> None:
         """Have a connection. Raises OSError (TimeoutError, ssl.SSLError, TunnelError) when there cannot be one."""
-        if self._http is not None and self._http.sock is not None and not _has_news(self._http.sock):
+        if self._wire is not None and not _has_news(self._wire):
             return
         self.close()
         proxy = self._proxy
@@ -91,10 +93,7 @@ class Channel:
         except BaseException:
             wire.close()
             raise
-        self._http = http.client.HTTPConnection(self._host, self._port)
-        # A connection that was lost must not come back by itself, without proxy, TLS and deadline.
-        self._http.auto_open = 0
-        self._http.sock = wire
+        self._wire = wire
 
     def ask(
         self, method: str, target: str, body: bytes | None, headers: dict[str, str], deadline: Deadline
@@ -103,29 +102,41 @@ class Channel:
 
         Raises OSError and http.client.HTTPException; the connection is closed then.
         """
-        connection = self._http
-        if connection is None or connection.sock is None:
+        if self._wire is None:
             raise ConnectionError("not connected")
-        connection.response_class = functools.partial(_Response, deadline=deadline)  # type: ignore[assignment]
+        fields = {"Host": self._authority, "Accept-Encoding": "identity", **headers}
+        if body is not None:
+            fields["Content-Length"] = str(len(body))
+        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+        if any(_UNFIT.search(line) for line in lines) or " " in target:
+            raise ValueError("a request cannot hold spaces or control characters in its address")
         try:
-            connection.sock.settimeout(deadline.left())
-            connection.request(method, target, body, headers)
-            response = connection.getresponse()
+            self._wire.settimeout(deadline.left())
+            # In one piece: a second write would wait for the server's delayed ACK.
+            self._wire.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b""))
+            response = _Response(self._wire, method=method, deadline=deadline)
+            response.begin()
             content = response.read()
         except BaseException:
             self.close()
             raise
+        if response.will_close:
+            self.close()
         return response.status, response.reason, content, {name.lower(): value for name, value in response.getheaders()}
 
     def close(self) -> None:
         """Give the connection up."""
-        if self._http is not None:
-            self._http.close()
-            self._http = None
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+
+    @property
+    def _authority(self) -> str:
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{host}:{self._port}"
 
     def _tunnel(self, wire: socket.socket, proxy: Proxy, deadline: Deadline) -> None:
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        lines = [f"CONNECT {host}:{self._port} HTTP/1.1", f"Host: {host}:{self._port}"]
+        lines = [f"CONNECT {self._authority} HTTP/1.1", f"Host: {self._authority}"]
         if proxy.authorization:
             lines.append(f"Proxy-Authorization: {proxy.authorization}")
         wire.settimeout(deadline.left())
@@ -148,7 +159,6 @@ def _dial(host: str, port: int, deadline: Deadline) -> socket.socket:
         try:
             wire.settimeout(deadline.left() / (len(found) - index))
             wire.connect(address)
-            # Header and body leave as two writes; the second must not wait for the server's delayed ACK.
             wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return wire
         except OSError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 from .connection import Connection
 from .errors import OneInternalError, OneNotFoundError, OneUsageError
-from .xml import number, pool_members, text, to_dict
+from .xml import HINT, number, pool_members, text, to_dict
 
 PAGE = 500
 _RESTARTS = 3
@@ -93,7 +93,10 @@ def _named(error: OneInternalError, connection: Connection, method: str) -> OneI
 def read_one(connection: Connection, method: str, object_id: int, *extra: Any) -> dict[str, Any] | None:
     """Return one object by id (0 is an id like any other), or None where it does not exist."""
     try:
-        return to_dict(connection.call(method, object_id, *extra))
+        body = to_dict(connection.call(method, object_id, *extra))
+        if not text(body, "ID"):
+            raise OneInternalError("the answer is no object", hint=HINT)
+        return body
     except OneNotFoundError:
         return None
     except OneInternalError as error:

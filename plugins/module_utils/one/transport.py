@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from .channel import Channel, Deadline, TunnelError
 from .errors import OneConnectionError, OneTimeoutError
@@ -97,7 +97,7 @@ class Transport:
             self._channel.open(deadline)
         except OSError as error:
             self._not_connected(call, error)
-        target = (self._parts.path + path) or "/"
+        target = quote(self._parts.path + path, safe="/:?=&%") or "/"
         if self._parts.query:
             target += f"?{self._parts.query}"
         proxy = self._proxy

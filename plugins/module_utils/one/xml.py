@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from typing import Any
 from xml.etree import ElementTree
 
-from .errors import OneInternalError
+from .errors import OneInternalError, OneUsageError
 from .template import Template
 
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-_HINT = "check that api_url is the XML-RPC endpoint of oned, and that nothing in between changes its answers"
+HINT = "check that api_url is the XML-RPC endpoint of oned, and that nothing in between changes its answers"
 _RIGHTS = ("U", "M", "A")
 _CLASSES = ("OWNER", "GROUP", "OTHER")
 
@@ -22,12 +22,12 @@ _CLASSES = ("OWNER", "GROUP", "OTHER")
 def parse_xml(text: str) -> ElementTree.Element:
     """Parse an answer; control characters that a stored value may hold are dropped rather than fatal."""
     if not isinstance(text, str):
-        raise OneInternalError(f"the answer is no XML but {text!r:.80}", hint=_HINT)
+        raise OneInternalError(f"the answer is no XML but {text!r:.80}", hint=HINT)
     try:
         # Most answers have nothing to drop, and looking costs less than making a copy without it.
         return ElementTree.fromstring(_ILLEGAL.sub("", text) if _ILLEGAL.search(text) else text)
     except ElementTree.ParseError as error:
-        raise OneInternalError(f"the answer is no well-formed XML ({error})", hint=_HINT) from error
+        raise OneInternalError(f"the answer is no well-formed XML ({error})", hint=HINT) from error
 
 
 def to_dict(text: str) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def pool_members(text: str, element: str) -> list[dict[str, Any]]:
     root = parse_xml(text)
     nodes = root.findall(element)
     if not nodes and not root.tag.endswith("_POOL"):
-        raise OneInternalError(f"the answer is no pool but <{root.tag}>", hint=_HINT)
+        raise OneInternalError(f"the answer is no pool but <{root.tag}>", hint=HINT)
     members = [_element(node) for node in nodes]
     return [member for member in members if isinstance(member, dict)]
 
@@ -103,6 +103,13 @@ def permissions(body: dict[str, Any]) -> str:
             digit += weight * number(found, f"{who}_{right}", default=0)
         digits.append(str(digit))
     return "".join(digits)
+
+
+def checked_permissions(value: str | None) -> str | None:
+    """Return three octal digits, or refuse."""
+    if value is not None and not re.match(r"[0-7]{3}\Z", value):
+        raise OneUsageError(f"permissions must be three octal digits in quotes, such as '640', not {value!r}")
+    return value
 
 
 def permission_bits(octal: str) -> list[int]:

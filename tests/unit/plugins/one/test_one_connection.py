@@ -1,107 +1,92 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The connection against small real servers: time-outs, TLS, proxies, broken answers, and what a user is told."""
+"""Calls, their answers and errors, and the settings of a connection."""
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
-import socket
-import ssl
 import subprocess
 import sys
-import threading
-import time
 import xmlrpc.client
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one import connection, errors
+from ansible_collections.opennebula.flower.plugins.module_utils.one import errors
+from ansible_collections.opennebula.flower.plugins.module_utils.one import rpc as wire
 from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
+from connection_servers import Server, rpc, serving
 
 CREDENTIALS = {"api_username": "alice", "api_password": "a:b%c"}
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Answers with what the server object is told to."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        server = self.server
-        server.requests.append((self.path, dict(self.headers), body))
-        status, answer = server.answer(body)
-        self.send_response(status)
-        if status in (301, 302):
-            self.send_header("Location", "http://127.0.0.1:1/RPC2")
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, *_args: object) -> None:
-        """Stay quiet."""
-
-
-@contextmanager
-def serving(
-    answer: Callable[[bytes], tuple[int, bytes]], tls: ssl.SSLContext | None = None
-) -> Iterator[ThreadingHTTPServer]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.answer, server.requests = answer, []
-    if tls:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def response(*answer: object) -> bytes:
-    return xmlrpc.client.dumps((list(answer),), methodresponse=True).encode()
 
 
 def connect(url: str, **more: object) -> Connection:
     return Connection(Settings.from_params({"api_url": url, **CREDENTIALS, **more}))
 
 
-def url_of(server: ThreadingHTTPServer, scheme: str = "http") -> str:
-    return f"{scheme}://127.0.0.1:{server.server_port}/RPC2"
+def url_of(server: Server) -> str:
+    return server.url() + "/RPC2"
 
 
 def test_a_call_sends_session_and_rendered_template_and_returns_the_raw_value() -> None:
-    with serving(lambda body: (200, response(True, "<IMAGE><ID>3</ID></IMAGE>", 0))) as server:
+    answers = iter([3, "<IMAGE><ID>3</ID></IMAGE>"])
+    with serving(lambda path, body: (200, rpc(True, next(answers), 0))) as server:
         connection = connect(url_of(server))
-        assert connection.call("one.image.update", 3, {"A": 'x"y'}, 1) == "<IMAGE><ID>3</ID></IMAGE>"
+        assert connection.call("one.image.update", 3, {"A": 'x"y'}, 1) == 3
         assert connection.call("one.image.info", 3) == "<IMAGE><ID>3</ID></IMAGE>"
         assert connection.calls == 2
-    params, method = xmlrpc.client.loads(server.requests[0][2])
+        assert server.connections == 1
+    params, method = xmlrpc.client.loads(server.requests[0][3])
     assert method == "one.image.update"
     assert params == ("alice:a:b%c", 3, 'A="x\\"y"', 1)
 
 
-def test_an_empty_value_and_numbers_come_back_as_they_are() -> None:
-    for value in ("", 0, True):
-        with serving(lambda body, value=value: (200, response(True, value, 0))) as server:
-            assert connect(url_of(server)).call("one.vm.info", 0) == value
+@pytest.mark.parametrize("value", ["", 0, True, "a\r\nb", "<&>\t]]>", "😀 é", -7, 2**31 - 1])
+def test_values_come_back_as_they_are(value: object) -> None:
+    with serving(lambda path, body: (200, rpc(True, value, 0))) as server:
+        # The line ends of XML are LF.
+        expected = value.replace("\r\n", "\n") if isinstance(value, str) else value
+        assert connect(url_of(server)).call("one.user.login", "x") == expected
+
+
+@pytest.mark.parametrize(
+    "arguments", [("",), (0, True, False), ("a\r\nb\tc", "<&>\"']]>"), ("😀 é",), ([1, 2, [3]],), (1.5, 2**31)]
+)
+def test_arguments_arrive_as_they_are(arguments: tuple[object, ...]) -> None:
+    (params, method) = xmlrpc.client.loads(wire.encode("one.x", arguments))
+    assert (params, method) == (arguments, "one.x")
+
+
+def test_control_characters_do_not_break_the_wire() -> None:
+    assert xmlrpc.client.loads(wire.encode("one.x", ("a\x00b\x1bc",)))[0] == ("abc",)
+    assert wire.decode(rpc(True, "a\x01b", 0)) == [True, "ab", 0]
+    with pytest.raises(TypeError, match="object cannot be sent"):
+        wire.encode("one.x", (object(),))
+
+
+@pytest.mark.parametrize(
+    ("xml", "value"),
+    [
+        ("<value>text</value>", "text"),
+        ("<value/>", ""),
+        ("<value><i4>3</i4></value>", 3),
+        ("<value><i8>1099511627776</i8></value>", 2**40),
+        ("<value><double>1.5</double></value>", 1.5),
+    ],
+)
+def test_values_in_other_forms(xml: str, value: object) -> None:
+    body = f"<methodResponse><params><param>{xml}</param></params></methodResponse>"
+    assert wire.decode(body.encode()) == value
 
 
 @pytest.mark.parametrize(
     ("answer", "expected", "words"),
     [
         (
-            (200, response(False, "[one.x] NAME is already taken by IMAGE 0.", 16384, -1, -1)),
+            (200, rpc(False, "[one.x] NAME is already taken by IMAGE 0.", 16384, -1, -1)),
             errors.OneAllocateError,
             "taken",
         ),
-        ((200, response(False, "[one.x] nope", 256, -1, -1)), errors.OneAuthenticationError, "check api_username"),
+        ((200, rpc(False, "[one.x] nope", 256, -1, -1)), errors.OneAuthenticationError, "check api_username"),
         (
             (200, xmlrpc.client.dumps(xmlrpc.client.Fault(-506, "Method 'x' not defined")).encode()),
             errors.OneApiError,
@@ -114,7 +99,7 @@ def test_an_empty_value_and_numbers_come_back_as_they_are() -> None:
     ],
 )
 def test_failures_become_one_sentence(answer: tuple[int, bytes], expected: type[errors.OneError], words: str) -> None:
-    with serving(lambda body: answer) as server:
+    with serving(lambda path, body: answer) as server:
         with pytest.raises(expected) as caught:
             connect(url_of(server)).call("one.image.info", 0)
         assert words in str(caught.value) and url_of(server) in str(caught.value)
@@ -122,91 +107,38 @@ def test_failures_become_one_sentence(answer: tuple[int, bytes], expected: type[
         assert "a:b%c" not in str(caught.value)
 
 
-def test_a_silent_server_is_given_up_after_the_timeout_and_nothing_global_changes() -> None:
-    release = threading.Event()
-
-    def silent(_body: bytes) -> tuple[int, bytes]:
-        release.wait(5)
-        return 200, b""
-
-    with serving(silent) as server:
-        start = time.monotonic()
-        with pytest.raises(errors.OneTimeoutError, match="no answer within 1 s"):
-            connect(url_of(server), api_timeout=1).call("one.vm.info", 0)
-        assert time.monotonic() - start < 3
-        release.set()
-    assert socket.getdefaulttimeout() is None
-
-
-def test_nobody_listens() -> None:
-    with pytest.raises(errors.OneConnectionError, match="Connection refused"):
-        connect("http://127.0.0.1:1").call("one.vm.info", 0)
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate for 127.0.0.1 with its key in one file."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "server.pem"
-    path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
+@pytest.mark.parametrize(
+    ("code", "text", "words"),
+    [
+        (256, "User couldn't be authenticated, aborting call.", "user alice is unknown there, the password is wrong"),
+        (512, "User [2] : Not authorized to perform USE VM [1].", "user alice lacks the right USE on VM 1"),
+        (512, "User [2] : Not authorized to perform CREATE IMAGE.", "user alice lacks the right CREATE on IMAGE"),
+        (512, "User [2] : VM Template includes a restricted attribute NIC/MAC.", "user alice may not set NIC/MAC"),
+        (512, "User [0] : VM is locked. [7].", "unlock it first"),
+        (512, "no", "user alice lacks a right"),
+    ],
+)
+def test_who_may_not_do_what(code: int, text: str, words: str) -> None:
+    expected = errors.OneAuthenticationError if code == 256 else errors.OneAuthorizationError
+    with serving(lambda path, body: (200, rpc(False, f"[one.vm.info] {text}", code, -1, -1))) as server:
+        with pytest.raises(expected) as caught:
+            connect(url_of(server)).call("one.vm.info", 1)
+        assert words in str(caught.value) and text.rstrip(".") in str(caught.value)
+        assert "a:b%c" not in str(caught.value)
 
 
-@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
-def test_d17_certificates_are_verified_unless_told_otherwise(certificate: Path) -> None:
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(certificate)
-    with serving(lambda body: (200, response(True, "7.4.0", 0)), tls) as server:
-        url = url_of(server, "https")
-        with pytest.raises(errors.OneConnectionError, match="TLS failed .*ca_path"):
-            connect(url).call("one.system.version")
-        assert connect(url, validate_certs=False).call("one.system.version") == "7.4.0"
-        assert connect(url, ca_path=str(certificate)).call("one.system.version") == "7.4.0"
-
-
-def test_the_proxy_of_the_environment_is_used_but_not_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serving(lambda body: (200, response(True, "7.4.0", 0))) as proxy:
-        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.server_port}")
-        monkeypatch.delenv("no_proxy", raising=False)
-        monkeypatch.delenv("NO_PROXY", raising=False)
-        assert connect("http://one.invalid:2633/RPC2").call("one.system.version") == "7.4.0"
-        assert proxy.requests[0][0] == "http://one.invalid:2633/RPC2"
-        with pytest.raises(errors.OneConnectionError, match="refused"):
-            connect("http://127.0.0.1:1/RPC2").call("one.system.version")
-        assert len(proxy.requests) == 1
-
-
-def test_importing_the_client_does_not_load_the_bindings_but_leaves_them_usable() -> None:
+def test_the_client_needs_nothing_but_the_standard_library_and_ansible() -> None:
     code = (
         "import sys\n"
-        "from ansible_collections.opennebula.flower.plugins.module_utils.one.lazy_pyone import load_pyone\n"
-        "pyone = load_pyone()\n"
-        "assert 'pyone.bindings.supbind' not in sys.modules\n"
-        "from pyone import server_xrpc\n"
-        "assert server_xrpc.bindings.parseString(b'<VM><ID>1</ID></VM>').ID == 1\n"
-        "import pyone.bindings\n"
-        "assert pyone.bindings.__file__\n"
+        "before = set(sys.modules)\n"
+        "from ansible_collections.opennebula.flower.plugins.module_utils.one import connection, oneflow, transport\n"
+        "from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings\n"
+        "try:\n"
+        "    Connection(Settings('http://127.0.0.1:1/RPC2', 'a', 'b')).call('one.vm.info', 0)\n"
+        "except Exception as error:\n"
+        "    assert 'refused' in str(error), error\n"
+        "heavy = {'pyone', 'requests', 'urllib3', 'xmlrpc', 'urllib.request', 'ansible.module_utils.urls'}\n"
+        "assert not heavy & (set(sys.modules) - before), heavy & set(sys.modules)\n"
     )
     result = subprocess.run(
         [sys.executable, "-c", code],
@@ -225,9 +157,11 @@ def test_importing_the_client_does_not_load_the_bindings_but_leaves_them_usable(
         ({"api_url": "one:2633"}, "must be a URL"),
         ({"api_url": "http://one:port/RPC2"}, "must be a URL"),
         ({"api_url": "http://u:p@one:2633/RPC2"}, "must not contain credentials"),
-        ({"api_url": "http://one:2633", "api_username": "x"}, "api_password is missing"),
+        ({"api_url": "http://one:2633", "api_username": "x"}, "api_password is missing.*ONE_PASSWORD.*ONE_AUTH"),
+        ({"api_url": "http://one:2633", "api_password": "x"}, "api_username is missing.*ONE_USERNAME.*ONE_AUTH"),
         ({"api_url": "http://one:2633", "api_username": "a:b", "api_password": "x"}, "colon"),
         ({"api_url": "http://one:2633", **CREDENTIALS, "ca_path": "/nonexistent.pem"}, "does not exist"),
+        ({"api_url": "http://one:2633", **CREDENTIALS, "client_cert": "/nonexistent.pem"}, "client_cert .* not exist"),
         ({"api_url": "http://one:2633", **CREDENTIALS, "api_timeout": -1}, "positive"),
     ],
 )
@@ -244,14 +178,28 @@ def test_d27_credentials_of_one_auth_may_contain_colons(tmp_path: Path) -> None:
     assert settings.api_url == "http://one:2633/RPC2"
     assert settings.oneflow_url == "http://one:2474"
     assert "pass" not in repr(settings)
-    with pytest.raises(errors.OneUsageError, match="no credentials"):
-        Settings.from_params({"api_url": "http://one:2633"}, environ={"ONE_AUTH": str(tmp_path / "none")})
 
 
-def test_without_pyone_the_user_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing() -> None:
-        raise ImportError("No module named 'pyone'")
+def test_missing_credentials_name_the_options_the_variables_and_the_file(tmp_path: Path) -> None:
+    def told(file: Path) -> str:
+        with pytest.raises(errors.OneUsageError) as caught:
+            Settings.from_params({"api_url": "http://one:2633"}, environ={"ONE_AUTH": str(file)})
+        return str(caught.value)
 
-    monkeypatch.setattr(connection, "load_pyone", missing)
-    with pytest.raises(errors.OneError, match=r"pyone.*No module named 'pyone'"):
-        connect("http://127.0.0.1:1")
+    sentence = told(tmp_path / "none")
+    for name in ("api_username", "api_password", "ONE_USERNAME", "ONE_PASSWORD", "ONE_AUTH", str(tmp_path / "none")):
+        assert name in sentence
+    wrong = tmp_path / "wrong"
+    for content in (b"", b"oneadmin", b"oneadmin:", b":secret-word", b"a:secret-word\nb:c", b"\xff\xfe:x"):
+        wrong.write_bytes(content)
+        sentence = told(wrong)
+        assert str(wrong) in sentence and "api_password" in sentence and "secret-word" not in sentence
+
+
+def test_d27_passwords_and_tokens_with_colons_reach_the_cloud_whole(tmp_path: Path) -> None:
+    auth = tmp_path / "one_auth"
+    auth.write_text("alice:token:with:colons\n")
+    with serving(lambda path, body: (200, rpc(True, "7.4.0", 0))) as server:
+        settings = Settings.from_params({"api_url": url_of(server)}, environ={"ONE_AUTH": str(auth)})
+        assert Connection(settings).call("one.system.version") == "7.4.0"
+        assert xmlrpc.client.loads(server.requests[0][3])[0] == ("alice:token:with:colons",)
