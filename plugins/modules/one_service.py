@@ -24,8 +24,8 @@ options:
   name:
     description:
       - Name of the service. Required unless O(id) is given.
-      - OneFlow lets names repeat. More than one live service of that name fails the task and lists their ids and owners.
-        A service that is DONE does not count.
+      - OneFlow lets names repeat. More than one live service of that name fails the task and lists ids and owners. A
+        service that is DONE does not count.
       - A service of another owner that this user may use counts too. Give O(owner) to say which one is meant.
     type: str
   id:
@@ -102,8 +102,9 @@ options:
     type: str
   owner:
     description:
-      - Name of the owner. Together with O(name) only services of that user are looked at. One with another owner, found
-        by O(id) or just started, is given to that user with its VMs.
+      - Name of the owner. Together with O(name), a service of that user is looked for first, and then one of
+        O(api_username), which is given to that user with its VMs. One that is found by O(id) or just started is given
+        away too.
     type: str
   group:
     description: Name or id of the group that the service and its VMs shall belong to.
@@ -120,8 +121,8 @@ options:
     type: str
   wait_for:
     description:
-      - V(running) waits until OneFlow calls the service RUNNING; after a scaling, COOLDOWN is enough. A service that was
-        started on hold is waited for until it is on hold.
+      - V(running) waits until OneFlow calls the service RUNNING; after a scaling, COOLDOWN is enough. A service that
+        was started on hold is waited for until it is on hold.
       - V(vms) waits until the VMs of O(wait_roles) are there, run and have an address. They are judged by their own
         state, so this ends while the service is still DEPLOYING because its VMs have not said C(READY=YES).
       - V(none) does not wait.

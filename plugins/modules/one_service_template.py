@@ -88,8 +88,8 @@ options:
     default: none
   owner:
     description:
-      - Name of the owner. Together with O(name) only service templates of that user are looked at. One with another
-        owner, found by O(id) or just created, is given to that user.
+      - Name of the owner. Together with O(name), a service template of that user is looked for first, and then one of
+        O(api_username), which is given to that user. One that is found by O(id) or just created is given away too.
     type: str
   group:
     description: Name or id of the group that the service template shall belong to.

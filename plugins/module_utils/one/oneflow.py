@@ -46,7 +46,7 @@ class OneFlow:
     def __init__(self, settings: Settings) -> None:
         self.url = settings.oneflow_url.rstrip("/")
         self.calls = 0
-        self._username = settings.username
+        self.username = settings.username
         token = base64.b64encode(settings.session.encode("utf-8")).decode("ascii")
         self._headers = {
             "Accept": "application/json",
@@ -159,7 +159,7 @@ class OneFlow:
         reads = method == "GET"
         answer = self._transport.send(call, method, path, content, self._headers, reads=reads)
         if answer.status >= 400:
-            raise explained(_failure(call, self.url, answer.status, answer.text), self._username)
+            raise explained(_failure(call, self.url, answer.status, answer.text), self.username)
         if not answer.text.strip():
             return None
         try:

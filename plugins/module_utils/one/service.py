@@ -13,7 +13,7 @@ from typing import Any
 
 from .compare import MASK
 from .errors import OneUsageError
-from .marks import MARK_KEY, require_mark
+from .marks import MARK_KEY
 from .states import service_state
 from .template import scalar
 from .xml import common_fields
@@ -25,8 +25,6 @@ GOING_STATES = frozenset({"UNDEPLOYING", "UNDEPLOYING_NETS"})
 #: OneFlow refuses an ordinary DELETE in these states and in the failed ones.
 BUSY_STATES = frozenset({"DEPLOYING", "SCALING", "COOLDOWN", "DEPLOYING_NETS"})
 
-_HINT_SEVERAL = "give the id, or the owner where the owners differ"
-
 
 def body_of(document: Document) -> dict[str, Any]:
     body = (document.get("TEMPLATE") or {}).get("BODY")
@@ -37,39 +35,6 @@ def mark_of(document: Document) -> str | None:
     """The federation that the service or service template is marked as belonging to."""
     mark = body_of(document).get(MARK_KEY)
     return None if mark in (None, "") else str(mark)
-
-
-def pick_document(
-    kind: str, documents: Sequence[Document], name: str, mark: str | None, owner: str | None = None
-) -> Document | None:
-    """The only document of that name (and mark, and owner), None where there is none.
-
-    OneFlow lets names repeat, so several are an error that lists them: guessing would change a stranger's service.
-    Raises OneMarkError where all documents of that name belong to somebody else.
-    """
-    named = [
-        document
-        for document in documents
-        if str(document.get("NAME")) == name and owner in (None, str(document.get("UNAME")))
-    ]
-    ours = [document for document in named if mark is None or mark_of(document) == mark]
-    if not ours and named:
-        require_mark(kind, name, named[0].get("ID"), mark_of(named[0]), mark)
-    if len(ours) > 1:
-        listed = ", ".join(f"id {document.get('ID')} of {document.get('UNAME')}" for document in ours)
-        raise OneUsageError(f"{kind} name {name} is not unique: {listed}", hint=_HINT_SEVERAL)
-    return ours[0] if ours else None
-
-
-def live_documents(documents: Sequence[Document], name: str) -> list[Document]:
-    """The services of that name that live: a DONE one is only a record, and one that goes counts if it is alone."""
-    named = [document for document in documents if str(document.get("NAME")) == name]
-    live = [document for document in named if _state(document) != "DONE"]
-    return [document for document in live if _state(document) not in GOING_STATES] or live
-
-
-def _state(document: Document) -> str:
-    return service_state(body_of(document).get("state", 0))
 
 
 def _identity(document: Document) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any
 
 from .errors import OneAuthorizationError, OneError, OneTakenError
 from .lookups import Lookups
-from .objects import checked_permissions
 from .runner import Plan
+from .xml import checked_permissions
 
 View = dict[str, Any]
 

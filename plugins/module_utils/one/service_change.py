@@ -17,8 +17,6 @@ from .service_access import Access, plan_access
 from .service_facts import ServiceState
 from .service_ops import UPDATABLE, ServiceOps
 from .service_roles import ABSENT, PARKING, check_action, needs_action, role_vms
-from .service_template import normalise
-from .service_template_names import resolve_names
 from .service_wait import AFTER_FAILURE
 from .states import SERVICE_FAILURES
 
@@ -165,6 +163,10 @@ class ServiceChange:
 
     def definition(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The role to add, in the keys of 7.x, its names resolved."""
+        # Only here: what most tasks do not need is not loaded for them.
+        from .service_template import normalise
+        from .service_template_names import resolve_names
+
         whole = {"type": "vm", **given["definition"], "name": str(given["name"])}
         for key in ("cardinality", "template_contents", "user_inputs_values"):
             if given.get(key) is not None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .errors import OneNotFoundError
@@ -13,10 +13,11 @@ from .lookups import Lookups
 from .marks import require_mark
 from .oneflow import OneFlow
 from .runner import Plan, Resource, reject
-from .service import GOING_STATES, body_of, input_drift, live_documents, mark_of, pick_document, service_view, vm_ids
+from .service import GOING_STATES, body_of, input_drift, mark_of, service_view, vm_ids
 from .service_access import verify
 from .service_change import ServiceChange
 from .service_facts import ServiceState, service_facts
+from .service_find import live_documents, look_patiently, pick_document
 from .service_ops import ServiceOps
 from .service_roles import PARKING, power_words, role_vms
 from .service_start import ServiceStart
@@ -130,17 +131,11 @@ class ServiceResource(Resource[ServiceState]):
     # -- planning ---------------------------------------------------------------------------------------------------
 
     def _find(self) -> Mapping[str, Any] | None:
-        name, owner = self._params.get("name"), self._params.get("owner")
         if self._params.get("id") is None:
-            if not name:
+            if not self._params.get("name"):
                 reject("the service needs a name or an id", "set name")
-            documents = self._flow.services()
+            found, documents = look_patiently(self._flow.services, self._choose)
             self._known = frozenset(int(document["ID"]) for document in documents)
-            found = pick_document(KIND, live_documents(documents, str(name)), str(name), self._mark, owner)
-            if found is None and self._new_name and self._state != "absent":
-                # A second run after a rename finds the service under its new name.
-                live = live_documents(documents, self._new_name)
-                found = pick_document(KIND, live, self._new_name, self._mark, owner)
             self._id = None if found is None else int(found["ID"])
             return found
         try:
@@ -153,6 +148,18 @@ class ServiceResource(Resource[ServiceState]):
         if self._state == "absent" and service_view(document)["state"] == "DONE":
             return None
         return document
+
+    def _choose(self, documents: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+        name, owner = str(self._params["name"]), self._params.get("owner")
+        if self._state == "absent":
+            return pick_document(KIND, live_documents(documents, name), name, self._mark, owner)
+        # A second run after a rename finds the service under its new name.
+        for called in filter(None, (name, self._new_name)):
+            live = live_documents(documents, called)
+            found = pick_document(KIND, live, called, self._mark, owner, self._flow.username)
+            if found is not None:
+                return found
+        return None
 
     def _plan_present(self, before: ServiceState) -> Plan[ServiceState]:
         service = before.service

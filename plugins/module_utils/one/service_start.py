@@ -5,17 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from .lookups import Lookups
 from .oneflow import OneFlow
 from .runner import Plan, reject
-from .service import GOING_STATES, body_of, check_cardinalities, mark_of, pick_document, service_view, vm_ids
+from .service import GOING_STATES, body_of, check_cardinalities, mark_of, service_view, vm_ids
 from .service_access import first_of_its_name, plan_access, taken_back
 from .service_change import ServiceChange
 from .service_facts import ServiceState
+from .service_find import look_patiently, pick_document
 from .service_ops import ServiceOps
 from .service_request import merge_template, network_values
 from .service_roles import ABSENT
@@ -125,9 +126,13 @@ class ServiceStart:
             reject(f"service {name} does not exist", "give template so that it can be started, or check the name")
         if str(reference).isdigit():
             return self._flow.template(int(reference))
-        named = [item for item in self._flow.templates() if str(item.get("NAME")) == str(reference)]
-        ours = [item for item in named if self._mark is not None and mark_of(item) == self._mark]
-        found = pick_document(TEMPLATE_KIND, ours or named, str(reference), None)
+
+        def choose(documents: Sequence[Document]) -> Document | None:
+            named = [item for item in documents if str(item.get("NAME")) == str(reference)]
+            ours = [item for item in named if self._mark is not None and mark_of(item) == self._mark]
+            return pick_document(TEMPLATE_KIND, ours or named, str(reference), None)
+
+        found, _documents = look_patiently(self._flow.templates, choose)
         if found is None:
             reject(f"{TEMPLATE_KIND} {reference} does not exist, or this user may not see it", "check template")
         return found

@@ -14,8 +14,9 @@ from .marks import mark_of as object_mark
 from .marks import require_mark
 from .oneflow import OneFlow
 from .runner import Plan, Resource, reject
-from .service import mark_of, pick_document, template_view
+from .service import mark_of, template_view
 from .service_access import Access, first_of_its_name, plan_access, taken_back, verify
+from .service_find import look_patiently, pick_document
 from .service_template import comparable
 from .service_template_names import resolve_names
 from .service_template_wanted import desired_body
@@ -92,18 +93,22 @@ class ServiceTemplateResource(Resource["View | None"]):
     def _by_name(self) -> Document | None:
         if not self._name:
             reject("the service template needs a name or an id", "set name")
-        documents = self._flow.templates()
+        found, documents = look_patiently(self._flow.templates, self._choose)
         self._known = frozenset(int(document["ID"]) for document in documents)
-        owner = self._params.get("owner")
-        found = pick_document(KIND, documents, str(self._name), self._mark, owner)
-        if self._absent:
-            return found
-        if found is None and self._new_name:
-            # A second run after a rename finds the template under its new name.
-            found = pick_document(KIND, documents, self._new_name, self._mark, owner)
-        if found is None and self._params.get("clone_from"):
+        if found is None and self._params.get("clone_from") and not self._absent:
             self._source = _source(documents, str(self._params["clone_from"]))
         return found
+
+    def _choose(self, documents: Sequence[Document]) -> Document | None:
+        owner = self._params.get("owner")
+        if self._absent:
+            return pick_document(KIND, documents, str(self._name), self._mark, owner)
+        # A second run after a rename finds the template under its new name.
+        for name in filter(None, (self._name, self._new_name)):
+            found = pick_document(KIND, documents, name, self._mark, owner, self._flow.username)
+            if found is not None:
+                return found
+        return None
 
     def _by_id(self, number: int) -> Document | None:
         try:

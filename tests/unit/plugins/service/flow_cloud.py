@@ -35,6 +35,7 @@ class Cloud:
         self.connection = Connection(self.settings)
         self.flow = OneFlow(self.settings)
         self._numbers = iter(range(1, 10_000))
+        self._users: dict[str, dict[str, Any]] = {}
 
     @property
     def api(self) -> dict[str, Any]:
@@ -78,6 +79,29 @@ class Cloud:
         self.sandbox.calls.reset()
         result = self.ok(module, check=check, **params)
         return result, int(self.sandbox.calls.writes)
+
+    def converge(self, module: str, **params: Any) -> dict[str, Any]:
+        """Run a module in check mode, for real, and again; assert that prediction, change and idempotence are right.
+
+        Each kind of names that are looked up costs one call more, so give ids here.
+        """
+        predicted, writes = self.writes(module, check=True, **params)
+        assert writes == 0, self.sandbox.calls.by_method
+        real = self.ok(module, **params)
+        assert (predicted["changed"], predicted["diff"], predicted["steps"]) == (
+            real["changed"], real["diff"], real["steps"],
+        )  # fmt: skip
+        again, writes = self.writes(module, **params)
+        assert not again["changed"] and writes == 0, again
+        assert self.sandbox.calls.total <= 2, self.sandbox.calls.by_method
+        return real
+
+    def user(self, name: str) -> dict[str, Any]:
+        """The connection options of a user of the group users, made when asked for first."""
+        if name not in self._users:
+            self.connection.call("one.user.allocate", name, f"{name}-password", "core", [])
+            self._users[name] = {**self.api, "api_username": name, "api_password": f"{name}-password"}
+        return self._users[name]
 
     # -- objects that the modules under test only use ---------------------------------------------------------------
 

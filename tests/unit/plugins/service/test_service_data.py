@@ -13,9 +13,9 @@ from ansible_collections.opennebula.flower.plugins.module_utils.one.service impo
     check_cardinalities,
     input_drift,
     last_messages,
-    pick_document,
     service_view,
 )
+from ansible_collections.opennebula.flower.plugins.module_utils.one.service_find import pick_document
 from ansible_collections.opennebula.flower.plugins.module_utils.one.service_request import (
     merge_template,
     network_values,
