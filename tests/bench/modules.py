@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import mean
+from statistics import median
 from typing import Any
 
 from .dummy import DummyCloud, dummy_cloud
@@ -197,7 +197,7 @@ def read(lines: Sequence[str], pairs: Sequence[Pair]) -> Measured:
         elif first == PING:
             pings.append(float(entry["seconds"]))
             if rest == "last":
-                measured.pings.append(mean(pings))
+                measured.pings.append(median(pings))
                 pings = []
         else:
             pair, _bar, turn = rest.rpartition("|")

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,12 +18,10 @@ from .marks import MARK_ATTRIBUTE, mark_of, require_mark
 from .pools import group_id, pick, read_one, read_pool, user_id
 from .runner import NOTHING_DONE, Plan, Resource
 from .template import Template, normalise
-from .xml import common_fields, number, permission_bits, split_labels, template_of, text
+from .xml import checked_permissions, common_fields, number, permission_bits, split_labels, template_of, text
 
 # The state of an object as modules return it, see common_fields; None where the object does not exist.
 State = dict[str, Any]
-
-_OCTAL = re.compile(r"[0-7]{3}\Z")
 
 
 @dataclass(frozen=True)
@@ -59,13 +56,6 @@ def object_argument_spec() -> dict[str, dict[str, Any]]:
         "mark": {"type": "str"},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     }
-
-
-def checked_permissions(value: str | None) -> str | None:
-    """Return three octal digits, or refuse."""
-    if value is not None and not _OCTAL.match(value):
-        raise OneUsageError(f"permissions must be three octal digits in quotes, such as '640', not {value!r}")
-    return value
 
 
 class ObjectResource(Resource["State | None"]):
@@ -243,7 +233,11 @@ class ObjectResource(Resource["State | None"]):
         plan: Plan[State | None] = Plan(after=None)
         plan.add(what or f"delete {word}", lambda: self.deleted(delete or self.call_delete))
         if same_lock(self.params.get("lock")) == "none":
-            plan_lock(plan, before["lock"], "none", word, self.call_lock)
+
+            def call(verb: str, *level: int) -> Any:
+                return self.deleted(lambda: self.call_lock(verb, *level))
+
+            plan_lock(plan, before["lock"], "none", word, call)
         return plan
 
     def call_delete(self, *arguments: Any) -> Any:
@@ -251,10 +245,10 @@ class ObjectResource(Resource["State | None"]):
         return self.connection.call(f"{self.kind.prefix}.delete", self.object_id, *arguments)
 
     @staticmethod
-    def deleted(delete: Callable[[], Any]) -> Any:
-        """Delete; an object that another run has deleted since it was read is just as gone."""
+    def deleted(call: Callable[[], Any]) -> Any:
+        """Make a call on the way to deletion; an object that another run has deleted meanwhile is just as gone."""
         try:
-            return delete()
+            return call()
         except OneNotFoundError:
             return NOTHING_DONE
 

@@ -11,7 +11,7 @@ from typing import Any
 from .connection import Connection
 from .errors import OneUsageError
 from .marks import mark_of, require_mark
-from .objects import VM, State, checked_permissions, wanted_attributes
+from .objects import VM, State, wanted_attributes
 from .runner import Plan, Resource
 from .states import VM_STABLE, vm_destination
 from .template import Template
@@ -21,7 +21,7 @@ from .vm_create import RESERVED, Creation
 from .vm_devices import KINDS, shown
 from .vm_ops import Operations, failures, gone
 from .vm_select import Selection
-from .xml import number, template_of, text
+from .xml import checked_permissions, number, template_of, text
 
 # Fields that no option sets, left out of differences; devices are shown where an option names them.
 VOLATILE = frozenset(
