@@ -33,13 +33,15 @@ def merged(current: Mapping[str, Value], wanted: Mapping[str, Value]) -> Templat
     """Return current with wanted laid over it.
 
     A single vector (CONTEXT, OS, …) is merged key by key; DISK, NIC and other attributes given as a list, or present
-    more than once, are the complete list of that name.
+    more than once, are the complete list of that name; an empty list removes the attribute.
     """
     result = Template(current)
     for name, value in wanted.items():
         known = result.get(name)
         if isinstance(value, dict) and isinstance(known, dict) and name not in ALWAYS_LISTS:
             result[name] = {**known, **value}
+        elif _empty(value):
+            result.pop(name, None)
         else:
             result[name] = value
     return result
@@ -47,7 +49,7 @@ def merged(current: Mapping[str, Value], wanted: Mapping[str, Value]) -> Templat
 
 def replaced(current: Mapping[str, Value], wanted: Mapping[str, Value], keep: Iterable[str] = ()) -> Template:
     """Return wanted, plus those attributes of current named in keep that wanted does not mention."""
-    result = Template(wanted)
+    result = Template({name: value for name, value in wanted.items() if not _empty(value)})
     for name in keep:
         if name in current and name not in result:
             result[name] = current[name]

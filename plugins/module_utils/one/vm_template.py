@@ -131,18 +131,18 @@ class TemplateResource(ObjectResource):
             self.connection.call("one.template.update", self.object_id, *update)
 
     def _final(self, current: Template) -> Template:
-        """Return what the attributes of a clone shall be; disks that were copied for it stay in any case."""
-        after = self.final_attributes(current, self.wanted, self.params["update"] == "replace")
-        if self.params["recursive"] and "DISK" in current:
+        """Return what the attributes shall be; disks that were copied for a clone stay in any case."""
+        replace = self.params["update"] == "replace" and self.params["template"] is not None
+        after = self.final_attributes(current, self.wanted, replace)
+        if self.params["recursive"] and self.params["clone_from"] is not None and "DISK" in current:
             after.setdefault("DISK", current["DISK"])
         return after
 
     def _plan_change(self, before: State) -> Plan[State | None]:
-        replace = self.params["update"] == "replace" and self.params["template"] is not None
         after = {
             **before,
             "name": self.params["new_name"] or before["name"],
-            "attributes": self.final_attributes(before["attributes"], self.wanted, replace),
+            "attributes": self._final(before["attributes"]),
         }
         plan: Plan[State | None] = Plan(after=after)
         self.plan_common(plan, before)

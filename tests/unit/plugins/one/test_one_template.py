@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.opennebula.flower.plugins.module_utils.one import connection
 
 TEMPLATE = {
     "CPU": 0.5,
@@ -134,3 +135,118 @@ def test_secrets_stay_out_of_results_and_differences(cloud, name) -> None:
 def test_refusals_name_the_option(cloud, name, params, words) -> None:
     result = cloud.run("one_template", name=name, **params)
     assert words in result["msg"] and cloud.calls.writes == 0
+
+
+def test_vectors_are_compared_as_sets_with_multiplicity(cloud, name) -> None:
+    twice = {
+        "DISK": [{"IMAGE": "x"}, {"IMAGE": "x"}, {"IMAGE": "y", "SIZE": 10}],
+        "PCI": [{"VENDOR": "10de", "CLASS": "0302"}, {"CLASS": "0302", "VENDOR": "10de"}],
+    }
+    cloud.run("one_template", name=name, template=twice)
+    assert not cloud.converge("one_template", name=name, template={"DISK": list(reversed(twice["DISK"]))})["changed"]
+    fewer = cloud.converge("one_template", name=name, template={"DISK": twice["DISK"][1:], "PCI": twice["PCI"][:1]})
+    assert fewer["changed"] and len(attributes(fewer)["DISK"]) == 2
+    assert attributes(fewer)["PCI"] == {"VENDOR": "10de", "CLASS": "0302"}
+    none = cloud.converge("one_template", name=name, template={"DISK": [], "PCI": []})
+    assert "DISK" not in attributes(none) and "PCI" not in attributes(none)
+
+
+@pytest.mark.parametrize(
+    ("names", "left"),
+    [
+        (["NIC[NETWORK=a]"], [{"NETWORK": "b", "MODEL": "virtio"}]),
+        (["nic[ network = b , model = virtio ]"], [{"NETWORK": "a"}]),
+        (['NIC[NETWORK="a"]', "NIC[NETWORK=b]"], []),
+        (["NIC.MODEL"], [{"NETWORK": "a"}, {"NETWORK": "b"}]),
+        (["NIC"], []),
+    ],
+)
+def test_parts_of_repeated_attributes_are_removed(cloud, name, names, left) -> None:
+    cloud.run("one_template", name=name, template=TEMPLATE)
+    result = cloud.converge("one_template", name=name, remove_attributes=names)
+    found = attributes(result).get("NIC", [])
+    assert (found if isinstance(found, list) else [found]) == left
+    assert attributes(result)["DISK"] == {"IMAGE": "x"}
+
+
+def test_removing_what_is_not_there_changes_nothing(cloud, name) -> None:
+    cloud.run("one_template", name=name, template=TEMPLATE)
+    names = ["NOPE", "CONTEXT.NOPE", "NIC[NETWORK=z]", "CPU.NOPE", "CPU[A=1]"]
+    assert not cloud.converge("one_template", name=name, remove_attributes=names)["changed"]
+    wrong = cloud.run("one_template", name=name, remove_attributes=["NIC[a]"])
+    assert "should read KEY=value" in wrong["msg"]
+
+
+def test_text_merges_and_replaces_as_a_dictionary_does(cloud, name) -> None:
+    cloud.run("one_template", name=name, template=TEMPLATE)
+    merged = cloud.converge("one_template", name=name, template='CPU=2\nCONTEXT=[FOO="a, b"]')
+    assert attributes(merged)["CONTEXT"]["FOO"] == "a, b" and attributes(merged)["CONTEXT"]["TOKEN"] == "YES"
+    replaced = cloud.converge("one_template", name=name, template="CPU=3", update="replace")
+    assert attributes(replaced) == {"CPU": "3"}
+
+
+def test_a_taken_new_name_is_refused_before_anything_is_written(cloud, name) -> None:
+    for number in (1, 2):
+        assert cloud.run("one_template", name=f"{name}-{number}", template={"CPU": 1}).ok
+    for check in (True, False):
+        result = cloud.run("one_template", check=check, name=f"{name}-1", new_name=f"{name}-2", template={"CPU": 5})
+        assert "cannot be renamed" in result["msg"] and "VM template" in result["msg"] and cloud.calls.writes == 0
+
+
+def test_ambiguous_names_list_ids_and_owners(cloud, name) -> None:
+    alice = cloud.user("alice")
+    mine = cloud.run("one_template", name=name, template={"CPU": 1})["template"]["id"]
+    hers = cloud.run("one_template", api=alice, name=name, template={"CPU": 1})["template"]["id"]
+    result = cloud.run("one_template", name=name, template={"CPU": 2})
+    assert f"id {mine} of oneadmin, id {hers} of alice" in result["msg"] and cloud.calls.writes == 0
+    assert cloud.run("one_template", name=name, owner="alice", template={"CPU": 2})["template"]["id"] == hers
+
+
+def test_a_recursive_clone_has_images_of_its_own(cloud, image, name) -> None:
+    source = {"CPU": 1, "DISK": [{"IMAGE": image, "IMAGE_UNAME": "oneadmin"}, {"TYPE": "fs", "SIZE": 10}]}
+    assert cloud.run("one_template", name=name, template=source).ok
+    clone = cloud.converge(
+        "one_template", name=f"{name}-c", clone_from=name, recursive=True, template={"CPU": 2}, remove_attributes=["X"]
+    )
+    disk = attributes(clone)["DISK"][0]
+    copied = cloud.run("one_image", id=int(disk["IMAGE_ID"]))["image"]
+    assert copied["name"] == f"{name}-c-disk-0" and "IMAGE" not in disk and attributes(clone)["CPU"] == "2"
+    replaced = cloud.converge(
+        "one_template", name=f"{name}-r", clone_from=name, recursive=True, template={"CPU": 3}, update="replace"
+    )
+    assert set(attributes(replaced)) == {"CPU", "DISK"}
+    both = cloud.run("one_template", name=f"{name}-d", clone_from=name, recursive=True, template=source)
+    assert "leave one of them out" in both["msg"] and cloud.calls.writes == 0
+
+
+def test_a_template_is_deleted_with_its_images_or_not_at_all(cloud, image, vm_template, name) -> None:
+    number = cloud.run("one_image", name=image)["image"]["id"]
+    template = {"CPU": 0.1, "MEMORY": 64, "DISK": [{"IMAGE_ID": number}, {"TYPE": "fs", "SIZE": 1}, {"IMAGE": "gone"}]}
+    assert cloud.run("one_template", name=name, template=template).ok
+    assert cloud.run("one_vm", name=name, template=vm_template, disks=[{"IMAGE": image}]).ok
+    refused = cloud.run("one_template", name=name, state="absent", recursive=True)
+    assert f"image {image} (id {number}) is in use by 1 VM(s)" in refused["msg"] and cloud.calls.writes == 0
+    assert cloud.run("one_vm", name=name, state="absent").ok
+    assert cloud.run("one_image", name=image, lock="manage").ok
+    assert "is locked" in cloud.run("one_template", name=name, state="absent", recursive=True)["msg"]
+    assert cloud.run("one_image", name=image, lock="none").ok
+    gone = cloud.converge("one_template", name=name, state="absent", recursive=True, max_calls=4)
+    assert gone["steps"] == [f"delete VM template {name} and its images {image} (id {number})"]
+    cloud.run("one_image", name=image, state="absent")
+    assert cloud.run("one_image_info", name=image)["images"] == []
+
+
+def test_images_that_stay_after_their_template_are_an_error(cloud, image, name, monkeypatch) -> None:
+    """OpenNebula says nothing when an image of a deleted template could not be deleted."""
+    assert cloud.run("one_template", name=name, template={"DISK": [{"IMAGE": image}]}).ok
+    number = cloud.run("one_image", name=image)["image"]["id"]
+    real = connection.Connection.call
+
+    def call(self: Any, method: str, *arguments: Any) -> Any:
+        if method == "one.template.delete":
+            real(self, "one.image.lock", number, 2)
+        return real(self, method, *arguments)
+
+    monkeypatch.setattr(connection.Connection, "call", call)
+    result = cloud.run("one_template", name=name, state="absent", recursive=True)
+    assert not result.ok and "the VM template is deleted, but not its images" in result["msg"] and result["changed"]
