@@ -269,7 +269,7 @@ require_address: false
 from collections.abc import Iterator
 from typing import Any
 
-from ansible.errors import AnsibleParserError
+from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.unsafe_proxy import wrap_var
 from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import OneError
@@ -290,6 +290,7 @@ from ansible_collections.opennebula.flower.plugins.module_utils.one.settings imp
 
 _SUFFIXES = ("opennebula.yml", "opennebula.yaml", ".one.yml", ".one.yaml")
 _API_OPTIONS = ("api_url", "api_username", "api_password", "api_timeout", "validate_certs", "ca_path", "oneflow_url")
+_EXPRESSIONS = ("compose", "groups", "keyed_groups")
 # A VM writes its own attributes: before ansible-core 2.19 they would count as templates on the control machine, unless
 # marked. Since then nothing does that is not marked, and marking takes the mark off.
 _UNMARKED_IS_SAFE = type(wrap_var("")) is str
@@ -309,7 +310,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         try:
             cloud = self._cloud(self.get_cache_key(path), cache)
         except OneError as error:
-            raise AnsibleParserError(str(error)) from error
+            # The sentence says it all, and Ansible would append that of every cause.
+            raise AnsibleParserError(str(error)) from None
         self._add_hosts(cloud)
 
     # -- reading ----------------------------------------------------------------------------------------------------
@@ -329,11 +331,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         use_cache = bool(self.get_option("cache"))
         if use_cache and cache:
             try:
-                known: Cloud = self._cache[key]
-                if known.get("query") == query:
-                    return known
-            except KeyError:
-                pass
+                known = self._cache[key]
+            except (AnsibleError, KeyError, TypeError, ValueError):
+                # Nothing there, or nothing that its plugin can read.
+                known = None
+            if isinstance(known, dict) and known.get("query") == query:
+                return known
         found = read_cloud(settings, query)
         if use_cache:
             self._cache[key] = found
@@ -359,7 +362,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             family=self.get_option("ip_version"),
             external=bool(self.get_option("prefer_external")),
         )
-        shown = self.get_option("variables")
+        shown = [f"one_{name}" for name in self.get_option("variables")]
+        expressions = any(self.get_option(option) for option in _EXPRESSIONS)
         members = list(members_of(cloud))
         names = names_of(self.get_option("hostname"), members, lambda member: address_of(member.vm, choice))
         without: list[Member] = []
@@ -368,9 +372,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             if address is None and required:
                 without.append(member)
             else:
-                more = more_variables_of(member, cloud["clusters"])
-                variables = {**variables_of(member, address), **{f"one_{name}": more[f"one_{name}"] for name in shown}}
-                self._add(names[member.vm["id"]], grouping.of(member), variables, more)
+                variables = variables_of(member, address)
+                more = more_variables_of(member, cloud["clusters"]) if shown or expressions else {}
+                variables.update((name, more[name]) for name in shown)
+                self._add(names[member.vm["id"]], grouping.of(member), variables)
+                if expressions:
+                    self._evaluate(names[member.vm["id"]], {**more, **variables})
         if without:
             listed = ", ".join(f"{member.vm['name']} (id {member.vm['id']})" for member in without)
             self.display.v(f"opennebula: left out {len(without)} VMs without a suitable address: {listed}")
@@ -396,19 +403,20 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         checks = checks_of(filters, cloud["clusters"])
         return (member for member in members if choice.takes(member) and all(check(member.vm) for check in checks))
 
-    def _add(self, name: str, groups: list[str], variables: dict[str, Any], known: dict[str, Any]) -> None:
-        """known: what expressions may use besides the variables."""
-        if not _UNMARKED_IS_SAFE:
-            variables, known = wrap_var(variables), wrap_var(known)
+    def _add(self, name: str, groups: list[str], variables: dict[str, Any]) -> None:
         self.inventory.add_host(name)
         # Not by set_variable, which copies every value once more: half of the time that thousands of hosts take.
-        self.inventory.get_host(name).vars.update(variables)
+        self.inventory.get_host(name).vars.update(variables if _UNMARKED_IS_SAFE else wrap_var(variables))
         for group in groups:
             self.inventory.add_group(group)
             self.inventory.add_child(group, name)
-        compose, conditions, keyed = (self.get_option(option) for option in ("compose", "groups", "keyed_groups"))
-        if compose or conditions or keyed:
-            strict, names = self.get_option("strict"), {**known, **variables}
-            self._set_composite_vars(compose, names, name, strict=strict)
-            self._add_host_to_composed_groups(conditions, names, name, strict=strict)
-            self._add_host_to_keyed_groups(keyed, names, name, strict=strict)
+
+    def _evaluate(self, name: str, known: dict[str, Any]) -> None:
+        """known: the variables that the user's expressions may use."""
+        if not _UNMARKED_IS_SAFE:
+            known = wrap_var(known)
+        strict = self.get_option("strict")
+        compose, groups, keyed_groups = (self.get_option(option) for option in _EXPRESSIONS)
+        self._set_composite_vars(compose, known, name, strict=strict)
+        self._add_host_to_composed_groups(groups, known, name, strict=strict)
+        self._add_host_to_keyed_groups(keyed_groups, known, name, strict=strict)

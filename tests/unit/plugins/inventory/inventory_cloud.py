@@ -140,14 +140,14 @@ class InventoryCloud:
             "oneflow_url": self.settings.oneflow_url,
         }
 
-    def parse(self, *, path: Path | None = None, cache: bool = True, **options: Any) -> Result:
-        """Read the inventory in this process."""
+    def parse(self, *, path: Path | None = None, refresh: bool = False, **options: Any) -> Result:
+        """Read the inventory in this process; refresh: as --flush-cache does."""
         plugin = load_plugin()
         said: list[str] = []
         plugin.display = _Display(said)
         data = InventoryData()
         source = path or self.source({**self.api, **options})
-        plugin.parse(data, DataLoader(), str(source), cache)
+        plugin.parse(data, DataLoader(), str(source), not refresh)
         if plugin.get_option("cache"):
             # The inventory manager does this after every source.
             plugin.update_cache_if_changed()
