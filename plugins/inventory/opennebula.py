@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: opennebula
-short_description: Virtual machines of OpenNebula, those of OneFlow services and all others
+short_description: Virtual machines of OpenNebula, above all those of OneFlow services
 version_added: 0.1.0
 author:
   - opennebula.flower contributors (@opennebula)

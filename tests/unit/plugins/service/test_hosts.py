@@ -12,7 +12,7 @@ from ansible_collections.opennebula.flower.plugins.module_utils.one.hosts import
     group_name,
     host_name,
     service_hosts,
-    standalone_hosts,
+    settled_state,
 )
 
 
@@ -69,18 +69,16 @@ def test_a_network_is_chosen_by_name_or_id_and_ipv6_will_do() -> None:
     assert address_of(vm(1, nics=[])) is None
 
 
-def test_standalone_machines_with_one_name_stay_apart() -> None:
-    machines = [
-        vm(3, name="web", attributes={"FLOWER_ROLE": "supernode", "FLOWER_FEDERATION": "a"}),
-        vm(4, name="web"),
-        vm(8, name="db:1"),
-    ]
-    hosts = standalone_hosts(machines)
-    assert [host["name"] for host in hosts] == ["web-3", "web-4", "db-1"]
-    assert hosts[0]["groups"] == ["supernode", "federation_a", "opennebula"]
-    assert hosts[1]["groups"] == ["opennebula"]
-    # The name stays when the other machine of that name is off.
-    assert standalone_hosts([vm(3, name="web", state="POWEROFF"), vm(4, name="web")])[0]["name"] == "web-4"
+def test_what_a_vm_is_while_the_cloud_works_on_it() -> None:
+    expected = {
+        "RUNNING": "running", "BACKUP": "running", "HOTPLUG_NIC": "running", "MIGRATE": "running",
+        "DISK_SNAPSHOT": "running", "POWEROFF": "poweroff", "BACKUP_POWEROFF": "poweroff",
+        "HOTPLUG_NIC_POWEROFF": "poweroff", "DISK_RESIZE_UNDEPLOYED": "undeployed",
+        "DISK_SNAPSHOT_SUSPENDED": "suspended", "SHUTDOWN_POWEROFF": "shutdown_poweroff", "BOOT": "boot",
+        "SAVE_MIGRATE": "save_migrate", "UNKNOWN": "unknown",
+    }  # fmt: skip
+    assert {state: settled_state(state) for state in expected} == expected
+    assert len(service_hosts(SERVICE, [vm(5, state="BACKUP")])) == 1
 
 
 def test_names_are_valid_for_ansible() -> None:
