@@ -16,9 +16,10 @@ import select
 import socket
 import ssl
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .proxy import Proxy
+if TYPE_CHECKING:
+    from .proxy import Proxy
 
 _UNFIT = re.compile(r"[\x00-\x1f\x7f]")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from . import rpc
-from .access import explained
 from .errors import OneApiError, OneConnectionError, OneInternalError, from_answer
 from .settings import Settings, api_argument_spec
 from .template import Template, render
@@ -75,6 +74,9 @@ class Connection:
                 f"unexpected answer {answer!r:.80}", method=method, endpoint=endpoint, hint=_ADDRESS_HINT + unsure
             )
         if not answer[0]:
+            # Loaded for refusals only.
+            from .access import explained
+
             raise explained(from_answer(answer, method, endpoint), self.settings.username)
         if reads and not isinstance(answer[1], str):
             raise OneInternalError(

@@ -12,10 +12,8 @@ from __future__ import annotations
 import base64
 import json
 import re
-from html import unescape
 from typing import Any, TypeGuard
 
-from .access import explained
 from .errors import (
     OneActionError,
     OneApiError,
@@ -159,6 +157,9 @@ class OneFlow:
         reads = method == "GET"
         answer = self._transport.send(call, method, path, content, self._headers, reads=reads)
         if answer.status >= 400:
+            # Loaded for refusals only.
+            from .access import explained
+
             raise explained(_failure(call, self.url, answer.status, answer.text), self.username)
         if not answer.text.strip():
             return None
@@ -197,6 +198,9 @@ def _is_document(found: Any) -> TypeGuard[Document]:
 
 def _short(text: str) -> str:
     """A one-line excerpt of an answer, without mark-up."""
+    # Loaded for errors only.
+    from html import unescape
+
     plain = " ".join(unescape(_TAGS.sub(" ", text)).split())
     return plain if len(plain) <= 300 else f"{plain[:300]}…"
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import OneNotFoundError
 from .lookups import Lookups
@@ -20,9 +20,11 @@ from .service_facts import ServiceState, service_facts
 from .service_find import live_documents, look_patiently, pick_document
 from .service_ops import ServiceOps
 from .service_roles import PARKING, power_words, role_vms
-from .service_start import ServiceStart
 from .service_wait import Waiting
 from .states import SERVICE_FAILURES
+
+if TYPE_CHECKING:
+    from .service_start import ServiceStart
 
 KIND = "service"
 
@@ -44,7 +46,8 @@ class ServiceResource(Resource[ServiceState]):
         self._mark: str | None = params.get("mark")
         self._new_name: str | None = params.get("new_name")
         self._change = ServiceChange(ops, lookups, params)
-        self._start = ServiceStart(flow, ops, lookups, params, self._change)
+        self._lookups = lookups
+        self._start: ServiceStart | None = None
         #: VMs of a service that is going, to be waited for after OneFlow has forgotten it.
         self._leaving: list[int] = []
         self._failed: dict[str, Any] | None = None
@@ -89,7 +92,8 @@ class ServiceResource(Resource[ServiceState]):
         return plans.get(self._state, self._plan_present)(before)
 
     def settle(self, known: ServiceState | None, changed: bool) -> ServiceState:
-        number = self._start.number if self._start.number is not None else self._id
+        started = None if self._start is None else self._start.number
+        number = started if started is not None else self._id
         if self._state == "absent":
             if number is not None and self._params["wait"] and (changed or self._leaving):
                 self._ops.wait_gone(number, self._leaving)
@@ -166,17 +170,26 @@ class ServiceResource(Resource[ServiceState]):
         if service is None or service["state"] in GOING_STATES | {"DONE"}:
             name = str(self._new_name or self._params.get("name") or (service or {}).get("name"))
             going = service if service is not None and service["state"] != "DONE" else None
-            plan = self._start.plan(name, going, self._known)
+            start = self._starter()
+            plan = start.plan(name, going, self._known)
             self._check_wait_roles((plan.after.service or {})["roles"], name)
             self._expected = {**(plan.after.service or {}), "name": name}
-            plan.warnings += self._start.warnings
+            plan.warnings += start.warnings
             return plan
         self._change.refuse_failed(service)
         plan = self._change.plan(before)
         self._check_wait_roles((plan.after.service or {})["roles"], service["name"])
         self._expected = dict(plan.after.service or {})
-        plan.warnings += [*self._drift, *self._start.warnings]
+        plan.warnings += [*self._drift, *(self._start.warnings if self._start else [])]
         return plan
+
+    def _starter(self) -> ServiceStart:
+        """The same one for all looks of this run. Loaded only by a task that starts something."""
+        if self._start is None:
+            from .service_start import ServiceStart
+
+            self._start = ServiceStart(self._flow, self._ops, self._lookups, self._params, self._change)
+        return self._start
 
     def _plan_absent(self, before: ServiceState) -> Plan[ServiceState]:
         plan = Plan(after=ServiceState(None))

@@ -6,18 +6,20 @@
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 import ssl
 import time
-from dataclasses import dataclass
 from functools import cached_property
-from typing import NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from urllib.parse import quote, urlsplit
 
 from .channel import Channel, Deadline, TunnelError
 from .errors import OneConnectionError, OneTimeoutError
-from .proxy import Proxy, proxy_for
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from .proxy import Proxy
 
 # Seconds before a request that only reads is made for the second and for the third time.
 PAUSES = (0.2, 1.0)
@@ -29,8 +31,7 @@ UNKNOWN_OUTCOME = (
 )
 
 
-@dataclass(frozen=True)
-class Service:
+class Service(NamedTuple):
     """How people know the server at the other end: its name, the option with its URL, what must run."""
 
     name: str
@@ -38,8 +39,7 @@ class Service:
     program: str
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """An HTTP answer of any status that is not a proxy's own."""
 
     status: int
@@ -229,6 +229,11 @@ class Transport:
 
     @cached_property
     def _proxy(self) -> Proxy | None:
+        if not any(name.lower().endswith("_proxy") for name in os.environ):
+            return None
+        # Loaded only where the environment names a proxy.
+        from .proxy import proxy_for
+
         return proxy_for(self.url)
 
     @cached_property
