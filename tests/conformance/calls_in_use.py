@@ -85,6 +85,7 @@ def flow_calls(services: Iterable[str], templates: Iterable[str], scheduled: Ite
     services, templates: actions that OneFlow knows for services and service templates; scheduled: those for VMs.
     """
     words = _words(PLUGINS.glob("module_utils/one/service*.py"))
+    role_words = _words(PLUGINS.glob("module_utils/one/service_role*.py"))
     found = set()
     for function in _functions(ONEFLOW):
         own_perform = _perform_in(function)
@@ -97,8 +98,11 @@ def flow_calls(services: Iterable[str], templates: Iterable[str], scheduled: Ite
             elif perform:
                 found.add(f"{name} {perform}")
             else:
-                choices = scheduled if "/role/" in path else templates if "_template" in path else services
-                found.update(f"{name} {choice}" for choice in choices if choice in words)
+                if "/role/" in path:
+                    choices = set(scheduled) & role_words
+                else:
+                    choices = set(templates if "_template" in path else services) & words
+                found.update(f"{name} {choice}" for choice in choices)
     return found
 
 
