@@ -103,3 +103,74 @@ def test_rights_and_lock(cloud: Cloud) -> None:
 def test_instantiate_with_wrong_references(cloud: Cloud, ground: dict[str, Any], extra: str, reason: str) -> None:
     failed = cloud.error("one.template.instantiate", ground["template"], cloud.name(), False, extra, False)
     assert failed == (16384, f"Error allocating a new virtual machine template. {reason}")
+
+
+@pytest.mark.not_observed
+@pytest.mark.parametrize(("level", "kept"), [(1, "1"), (2, "2"), (3, "3"), (4, "1")])
+def test_lock_levels(cloud: Cloud, level: int, kept: str) -> None:
+    template = cloud.template()
+    cloud.undo(lambda: cloud.ok("one.template.unlock", template))
+    assert cloud.ok("one.template.lock", template, level, False) == template
+    assert cloud.xml("one.template.info", template).findtext("LOCK/LOCKED") == kept
+    refused = (512, f"User [0] : TEMPLATE is locked. [{template}].")
+    calls: list[tuple[str, tuple[Any, ...], str]] = [
+        ("clone", (cloud.name(), False), "1"),
+        ("instantiate", (cloud.name(), True, "", False), "1"),
+        ("update", ('A="1"', 1), "12"),
+        ("chmod", (-1, -1, -1, 1, -1, -1, -1, -1, -1), "12"),
+        ("chmod", (-1, -1, 1, -1, -1, -1, -1, -1, -1), "123"),
+        ("delete", (False,), "12"),
+    ]
+    for method, rest, levels in calls:
+        if kept in levels:
+            assert cloud.error(f"one.template.{method}", template, *rest) == refused, method
+
+
+@pytest.mark.not_observed
+def test_administrators_may_change_any_lock(cloud: Cloud, stranger: str) -> None:
+    template = cloud.template(session=stranger)
+    cloud.ok("one.template.lock", template, 2, False, session=stranger)
+    cloud.ok("one.template.lock", template, 1, False)
+    assert cloud.xml("one.template.info", template).findtext("LOCK/OWNER") == "0"
+    assert cloud.ok("one.template.unlock", template) == template
+    assert cloud.ok("one.template.unlock", template) == template
+
+
+@pytest.mark.not_observed
+def test_recursive_clone_and_delete(cloud: Cloud) -> None:
+    image = cloud.image()
+    name = cloud.xml("one.image.info", image).findtext("NAME")
+    template = cloud.template(f'DISK=[IMAGE="{name}",IMAGE_UNAME="oneadmin"]\nDISK=[TYPE="fs",SIZE="8"]')
+    copy_name = cloud.name()
+    copy = cloud.ok("one.template.clone", template, copy_name, True)
+    cloud.undo(lambda: cloud.ok("one.template.delete", copy, True))
+    disks = cloud.xml("one.template.info", copy).findall("TEMPLATE/DISK")
+    copied = int(disks[0].findtext("IMAGE_ID") or -1)
+    assert disks[0].find("IMAGE") is None and disks[0].find("IMAGE_UNAME") is None
+    assert disks[1].findtext("TYPE") == "fs"
+    assert cloud.xml("one.image.info", copied).findtext("NAME") == f"{copy_name}-disk-0"
+    cloud.wait_image(copied, "1")
+    assert cloud.ok("one.template.delete", copy, True) == copy
+    cloud.until(lambda: cloud.raw("one.image.info", copied)[0] is False, "image gone")
+
+
+@pytest.mark.not_observed
+def test_a_recursive_deletion_says_nothing_of_images_that_stay(cloud: Cloud) -> None:
+    image = cloud.image()
+    cloud.ok("one.image.lock", image, 2, False)
+    cloud.undo(lambda: cloud.ok("one.image.unlock", image))
+    template = cloud.template(f'DISK=[IMAGE_ID="{image}"]')
+    assert cloud.ok("one.template.delete", template, True) == template
+    assert cloud.xml("one.image.info", image).findtext("STATE") == "1"
+
+
+@pytest.mark.not_observed
+def test_a_recursive_clone_that_fails_leaves_nothing(cloud: Cloud) -> None:
+    image = cloud.image()
+    cloud.ok("one.image.enable", image, False)
+    template = cloud.template(f'DISK=[IMAGE_ID="{image}"]')
+    name = cloud.name()
+    code, text = cloud.error("one.template.clone", template, name, True)
+    assert code == 2048 and text.startswith("Failed to clone images: ")
+    pool = cloud.xml("one.templatepool.info", -2, -1, -1)
+    assert name not in [item.text for item in pool.findall("VMTEMPLATE/NAME")]

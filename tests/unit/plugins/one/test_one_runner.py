@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import (
     OneActionError,
+    OneError,
     OneFailedStateError,
+    OneTakenError,
     OneTimeoutError,
 )
 from ansible_collections.opennebula.flower.plugins.module_utils.one.runner import (
+    NOTHING_DONE,
     PartlyDoneError,
     Plan,
     Resource,
@@ -175,3 +178,69 @@ def test_warnings_reach_the_user() -> None:
         run(module, lambda: Lamp("on", "off"))
     assert module.warnings == ["hot"]
     assert module.result["changed"] is True
+
+
+class Contested(Lamp):
+    """A lamp that somebody else makes first; `times` is how often the name turns out to be taken."""
+
+    def __init__(self, times: int, first_step: bool = True) -> None:
+        super().__init__("off", "on")
+        self.times, self.first_step = times, first_step
+
+    def plan(self, before: str) -> Plan[str]:
+        plan = Plan(after=self.wanted)
+        if before != self.wanted:
+            if not self.first_step:
+                plan.add("unlock", lambda: self.log.append("unlock"))
+            plan.add("make", self.make)
+        return plan
+
+    def make(self) -> None:
+        if self.times:
+            self.times -= 1
+            # The other run has made it, unless the name belongs to something else for good.
+            self.state = "on" if not self.times else "off"
+            raise OneTakenError("NAME is already taken by LAMP 1.")
+        self.state = "on"
+
+
+def test_a_taken_name_is_looked_at_again_once() -> None:
+    lamp = Contested(times=1)
+    result = execute(lamp, check_mode=False)
+    assert lamp.log == ["read", "read", "settle"]
+    assert (result["changed"], result["steps"], result["diff"]) == (False, [], {"before": {}, "after": {}})
+
+
+def test_a_name_that_stays_taken_fails_the_second_time() -> None:
+    lamp = Contested(times=3)
+    with pytest.raises(PartlyDoneError, match="already taken") as caught:
+        execute(lamp, check_mode=False)
+    assert lamp.log == ["read", "read"] and caught.value.done == []
+
+
+def test_nothing_starts_over_after_a_first_write() -> None:
+    lamp = Contested(times=1, first_step=False)
+    with pytest.raises(PartlyDoneError) as caught:
+        execute(lamp, check_mode=False)
+    assert lamp.log == ["read", "unlock"] and caught.value.done == ["unlock"]
+
+
+def test_a_step_that_found_nothing_to_do_is_no_change() -> None:
+    class Gone(Lamp):
+        def plan(self, before: str) -> Plan[str]:
+            plan = Plan(after="gone")
+            plan.add("remove", lambda: NOTHING_DONE)
+            return plan
+
+    result = execute(Gone("off", "gone"), check_mode=False)
+    assert (result["changed"], result["steps"], result["diff"]) == (False, [], {"before": {}, "after": {}})
+
+
+def test_a_resource_may_explain_a_refusal() -> None:
+    class Locked(Lamp):
+        def explain(self, error: OneError, before: str) -> OneError:
+            error.hint = f"it was {before}"
+            return error
+
+    with pytest.raises(PartlyDoneError, match="the switch is stuck; it was off"):
+        execute(Locked("off", "on", broken=True), check_mode=False)
