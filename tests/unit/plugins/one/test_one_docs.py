@@ -256,10 +256,11 @@ def test_returned_keys_are_documented_as_they_are(walk: Walk, name: str) -> None
 
 # Stands for the program on a VM; the agent's own tests say what the real one does.
 FLOWER_OPS = """#!/bin/sh
+cat >/dev/null
 case "$1 $2" in
   "configure --json") echo '{"changed": true, "facts": {"role": "superlink", "ready": true, "vm_id": "0"}}' ;;
   "member list") echo '{"supernodes": [{"status": "online"}, {"status": "online"}], "num_partitions": 2}' ;;
-  member*) cat >/dev/null; echo '{"changed": true, "member": {"name": "node-1"}, "num_partitions": 2}' ;;
+  member*) echo '{"changed": true, "member": {"name": "node-1"}, "num_partitions": 2}' ;;
 esac
 """
 # What these would do takes a package index, an archive, or a SuperLink.
