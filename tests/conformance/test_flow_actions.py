@@ -47,3 +47,26 @@ def test_owner_of_a_service(cloud: Cloud, ground: dict[str, Any]) -> None:
     assert cloud.xml("one.vm.info", vm).findtext("GID") == "1"
     assert cloud.perform(f"/service/{service}", "chgrp", {"group_id": 0}).status == 204
     assert cloud.xml("one.document.info", service).findtext("GID") == "0"
+
+
+@pytest.mark.not_observed
+def test_a_service_with_a_network_of_its_own(cloud: Cloud, ground: dict[str, Any]) -> None:
+    parent = ground["vnet"]
+
+    def reservations() -> list[str | None]:
+        networks = cloud.xml("one.vnpool.info", -2, -1, -1).findall("VNET")
+        return [one.findtext("NAME") for one in networks if one.findtext("PARENT_NETWORK_ID") == str(parent)]
+
+    contents = {"NIC": [{"NAME": "NIC_0", "NETWORK_ID": "$Private"}]}
+    made = template(
+        cloud, role(ground, template_contents=contents), networks={"Private": "M|network|net||reserve_from:"}
+    )
+    values = {"Private": {"reserve_from": str(parent), "extra": 'SIZE="2"'}}
+    service = cloud.service(made, {"networks_values": [values]})
+    (vm,) = nodes(cloud.wait_service(service, UP))
+    name = f"Private-{service}"
+    assert reservations() == [name]
+    assert cloud.xml("one.vm.info", vm).findtext("TEMPLATE/NIC/NETWORK") == name
+    assert cloud.flow("DELETE", f"/service/{service}").status == 204
+    cloud.wait_gone(service)
+    cloud.until(lambda: not reservations(), "network of the service gone")
