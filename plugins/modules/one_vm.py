@@ -62,7 +62,8 @@ options:
     type: str
   match_labels:
     description:
-      - All VMs that have all of these labels, see O(match_name).
+      - All VMs that have all of these labels, see O(match_name). A label also stands for those below it; V(web) finds
+        C(web/front).
     type: list
     elements: str
   match_attributes:
@@ -108,7 +109,7 @@ options:
   persistent:
     description:
       - Whether new VMs are made from a private copy of O(template) and of its images, which OpenNebula makes and which
-        stay when the VM ends.
+        stay when the VM ends. Their names are other ones, so O(disks) is not compared with the disks of an existing VM.
     type: bool
     default: false
   datastore:
@@ -356,7 +357,7 @@ vms:
       description: Number of the LCM state.
       type: int
     host:
-      description: C(id) and C(name) of its host; C(id) is -1 if it has none.
+      description: C(id), C(name) and C(cluster_id) of its host; the ids are -1 if it has none.
       type: dict
     ip:
       description: First IPv4 address, empty if it has none.

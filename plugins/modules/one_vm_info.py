@@ -10,7 +10,8 @@ module: one_vm_info
 short_description: Read virtual machines of OpenNebula
 version_added: 0.1.0
 description:
-  - Returns VMs with state, addresses, context and attributes. VMs in state DONE are only found by id.
+  - Returns VMs with state, addresses, context and attributes. VMs in state DONE are only found by id, or if O(states)
+    names that state.
   - The details of up to 500 VMs are read in one call.
 author:
   - opennebula.flower contributors (@opennebula)
@@ -18,16 +19,23 @@ extends_documentation_fragment:
   - opennebula.flower.auth
   - opennebula.flower.info
   - opennebula.flower.info.owned
+  - opennebula.flower.info.states
   - opennebula.flower.attributes
   - opennebula.flower.attributes.info_module
   - opennebula.flower.attributes.actiongroup
 options:
-  states:
+  attributes:
     description:
-      - Return only VMs in one of these states, in one word as in RV(vms[].state).
-    type: list
-    elements: str
-    default: []
+      - Return only VMs that have these user attributes; a null value fits any value.
+    type: dict
+  host:
+    description:
+      - Return only VMs on this host, given by name or id.
+    type: str
+  cluster:
+    description:
+      - Return only VMs on hosts of this cluster, given by name or id.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -36,6 +44,16 @@ EXAMPLES = r"""
     name: worker-*
     states: [RUNNING]
   register: found
+
+- name: Read what is on a host and belongs to a project
+  opennebula.flower.one_vm_info:
+    host: sandbox
+    attributes:
+      STAGE: production
+
+- name: Read VMs 0 and 1 in one call, whatever their state is
+  opennebula.flower.one_vm_info:
+    ids: [0, 1]
 """
 
 RETURN = r"""
@@ -72,7 +90,7 @@ vms:
       description: Number of the LCM state.
       type: int
     host:
-      description: C(id) and C(name) of its host; C(id) is -1 if it has none.
+      description: C(id), C(name) and C(cluster_id) of its host; the ids are -1 if it has none.
       type: dict
     ip:
       description: First IPv4 address, empty if it has none.
@@ -130,16 +148,13 @@ vms:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
-from ansible_collections.opennebula.flower.plugins.module_utils.one.info import info_argument_spec, read_vm_info
 from ansible_collections.opennebula.flower.plugins.module_utils.one.runner import run_info
+from ansible_collections.opennebula.flower.plugins.module_utils.one.vm_info import read_vm_info, vm_info_argument_spec
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={**info_argument_spec(), "states": {"type": "list", "elements": "str", "default": []}},
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=vm_info_argument_spec(), supports_check_mode=True)
     run_info(module, lambda: read_vm_info(Connection(Settings.from_params(module.params)), module.params))
 
 

@@ -9,18 +9,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from . import image, vm, vm_template
+from . import image, vm_template
 from .connection import Connection
 from .inventory_filter import has_label
 from .marks import mark_of
 from .objects import IMAGE, VM_TEMPLATE, Kind, State
 from .pools import PAGE, read_one, read_pool, read_range
 from .settings import api_argument_spec
-from .states import vm_state_name
 from .xml import ids, number, text, vectors
-
-# Details of a VM are some 10 kB, so that this many make an answer of about 5 MB.
-VM_PAGE = 500
 
 
 def info_argument_spec(*without: str) -> dict[str, dict[str, Any]]:
@@ -182,27 +178,3 @@ def _id_or_none(body: Any, name: str) -> int | None:
 def read_templates(connection: Connection, params: Mapping[str, Any]) -> dict[str, Any]:
     """Return {"templates": [...]} for one_template_info."""
     return {"templates": read_objects(connection, VM_TEMPLATE, vm_template.represent, params)}
-
-
-def read_vm_info(connection: Connection, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return {"vms": [...]} for one_vm_info: with ids one call, otherwise the short list and one for the details."""
-    wanted = params.get("ids")
-    if wanted is None:
-        wanted = [number(body, "ID") for body in vm.list_vms(connection) if _may_match(body, params)]
-    found: list[State] = []
-    for start in range(0, len(wanted), VM_PAGE):
-        found.extend(vm.read_vms(connection, wanted[start : start + VM_PAGE]))
-    return {"vms": [one for one in found if matches(one, params) and has_state(one["state"], params.get("states"))]}
-
-
-def _may_match(body: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
-    """Judge a VM by its short body, so that the details of others are never asked for."""
-    owner = {"id": number(body, "UID"), "name": text(body, "UNAME")}
-    group = {"id": number(body, "GID"), "name": text(body, "GNAME")}
-    state = vm_state_name(text(body, "STATE"), text(body, "LCM_STATE"))
-    return (
-        is_named(text(body, "NAME"), params.get("name"))
-        and is_same(owner, params.get("owner"))
-        and is_same(group, params.get("group"))
-        and has_state(state, params.get("states"))
-    )

@@ -21,6 +21,7 @@ from .states import VM_FAILURES, VM_STABLE, vm_destination
 from .template import Template, Vector, normalise
 from .vm import CONFIGURATION, GOALS, action_for
 from .vm_devices import (
+    DISK,
     KINDS,
     Changes,
     Kind,
@@ -242,7 +243,8 @@ class VmChanges:
     def _devices(self, kind: Kind, body: Mapping[str, Any]) -> Callable[[Steps, State, State], None]:
         def planner(plan: Steps, before: State, after: State) -> None:
             wanted = self.devices[kind]
-            if wanted is None:
+            if wanted is None or (kind is DISK and self.params["persistent"]):
+                # The disks of a private copy are images of other names.
                 return
             changes = compare_devices(kind, wanted, devices_of(kind, body), self.params["detach"])
             if changes:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from typing import Any
 
 from .connection import Connection
 from .errors import OneUsageError
+from .info import is_named
+from .inventory_filter import has_label
 from .marks import mark_of
 from .objects import VM
 from .pools import ALL_VISIBLE, read_pool
@@ -106,9 +107,9 @@ class Selection:
         attributes = template_of(dict(body), VM.template)
         if params["owner"] not in (None, text(body, "UNAME")):
             return False
-        if params["match_name"] is not None and not fnmatchcase(text(body, "NAME"), params["match_name"]):
+        if not is_named(text(body, "NAME"), params["match_name"]):
             return False
-        if not set(self.labels) <= set(labels_of(attributes)):
+        if not all(has_label(labels_of(attributes), label) for label in self.labels):
             return False
         return all(
             name in attributes and wanted in (None, attributes[name]) for name, wanted in self.attributes.items()
@@ -134,7 +135,7 @@ class Selection:
                 raise OneUsageError(f"new VMs would not be found by match_attributes: {name} is not among attributes")
         if self.params["match_name"] is not None and self.params["count"]:
             example = f"{self.params['name']}-0"
-            if not fnmatchcase(example, self.params["match_name"]):
+            if not is_named(example, self.params["match_name"]):
                 raise OneUsageError(f"new VMs would not be found by match_name: their names are like {example}")
         if labels is not None and not set(self.labels) <= set(split_labels(labels)):
             raise OneUsageError("new VMs would not be found by match_labels: labels must contain them")

@@ -30,15 +30,15 @@ def failed(cloud, name, vm_template) -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture
-def hanging(cloud, name, vm_template) -> Iterator[int]:
-    """The id of a VM whose boot neither works nor fails."""
+def hanging(cloud, name, vm_template) -> Iterator[tuple[int, threading.Event]]:
+    """The id of a VM whose boot neither works nor fails, and what lets it go on."""
     go = threading.Event()
     with mock.patch.object(cloud.driver, "deploy", side_effect=lambda vm: go.wait(60) and f"{vm.name}:late"):
         made = cloud.run("one_vm", name=name, template=vm_template, wait=False)["vm"]["id"]
         deadline = time.monotonic() + 10
         while cloud.run("one_vm_info", ids=[made])["vms"][0]["state"] != "BOOT":
             assert time.monotonic() < deadline
-        yield made
+        yield made, go
         go.set()
 
 
@@ -66,18 +66,21 @@ def test_recovery_leaves_healthy_vms_alone(cloud, name, vm_template) -> None:
 
 
 def test_giving_up_a_boot_that_hangs_needs_hard(cloud, hanging) -> None:
-    assert not cloud.run("one_vm", id=hanging, state="recovered", recover="failure")["changed"]
-    result = cloud.run("one_vm", id=hanging, state="recovered", recover="failure", hard=True)
+    vm_id, go = hanging
+    assert not cloud.run("one_vm", id=vm_id, state="recovered", recover="failure")["changed"]
+    result = cloud.run("one_vm", id=vm_id, state="recovered", recover="failure", hard=True)
     assert result.ok and result["changed"] and result["vm"]["state"] == "BOOT_FAILURE", result
-    assert not cloud.run("one_vm", id=hanging, state="recovered", recover="failure", hard=True)["changed"]
-    assert cloud.run("one_vm", id=hanging, state="absent").ok
+    assert not cloud.run("one_vm", id=vm_id, state="recovered", recover="failure", hard=True)["changed"]
+    go.set()
+    assert cloud.run("one_vm", id=vm_id, state="absent").ok
 
 
 def test_a_vm_that_hangs_is_ended_with_hard(cloud, hanging) -> None:
-    soft = cloud.run("one_vm", id=hanging, state="absent", wait_timeout=1)
+    vm_id, _go = hanging
+    soft = cloud.run("one_vm", id=vm_id, state="absent", wait_timeout=1)
     assert not soft.ok and "is BOOT" in soft["msg"]
-    assert cloud.run("one_vm", id=hanging, state="absent", hard=True, wait_timeout=1, check=True)["changed"]
-    result = cloud.run("one_vm", id=hanging, state="absent", hard=True, wait=False)
+    assert cloud.run("one_vm", id=vm_id, state="absent", hard=True, wait_timeout=1, check=True)["changed"]
+    result = cloud.run("one_vm", id=vm_id, state="absent", hard=True, wait=False)
     assert result.ok and result["changed"], result
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import common, context, errors, images, leases, lifecycle, pci
 from . import template as tpl
-from .errors import OnedError, RpcFault
+from .errors import OnedError
 from .methods import BOOL, INT, STR, method, opt
 from .records import USE, Record, User
 
@@ -200,16 +200,33 @@ def _check_numbers(template: tpl.Template) -> None:
 def instantiate(oned: Oned, user: User, oid: int, name: str, hold: bool, extra: str, persistent: bool) -> int:
     """A VM from a template. What `extra` names replaces all sections of that name."""
     record = oned.access(user, "template", oid, USE, check_lock=True)
-    if persistent:
-        raise RpcFault(-500, "The sandbox does not instantiate a template as a persistent copy.")
     added = common.parse(extra) if extra.strip() else {}
     common.check_restricted(oned, user, added)
+    if persistent:
+        record = _private_copy(oned, user, record, name or f"{record.name}-copy", added)
+        added = {"CLONING_TEMPLATE_ID": str(oid)}
+        oid = record.oid
     template = tpl.merge(copy.deepcopy(record.template), added)
     name = name or tpl.scalar(template, "NAME") or f"{record.name}-{oned.next_id('vm')}"
     for key in ("NAME", "TEMPLATE_NAME"):
         template.pop(key, None)
     template["TEMPLATE_ID"] = str(oid)
     return make_vm(oned, user, name, template, hold).oid
+
+
+def _private_copy(oned: Oned, user: User, source: Record, name: str, added: tpl.Template) -> Record:
+    """A copy of a VM template with copies of its images, which are persistent."""
+    from . import vmtemplates
+
+    made = oned.get("template", vmtemplates.clone(oned, user, source.oid, name, False))
+    made.template = tpl.merge(made.template, added)
+    vmtemplates.clone_images(oned, user, made)
+    for disk in tpl.sections(made.template, "DISK"):
+        image = oned.find("image", int(disk["IMAGE_ID"])) if disk.get("IMAGE_ID") else None
+        if image is not None:
+            image.data["persistent"] = True
+            oned.touch(image)
+    return made
 
 
 @method("vm.allocate", STR, opt(BOOL, False))

@@ -93,14 +93,14 @@ def clone(oned: Oned, user: User, oid: int, name: str, recursive: bool) -> int:
     common.check_free(oned, "template", name, user.uid, errors.INTERNAL)
     copied = oned.create("template", user, name, copy.deepcopy(source.template))
     if recursive:
-        _clone_images(oned, user, copied)
+        clone_images(oned, user, copied)
     return copied.oid
 
 
 _REFERENCES = ("IMAGE", "IMAGE_UNAME", "IMAGE_UID", "OPENNEBULA_MANAGED")
 
 
-def _clone_images(oned: Oned, user: User, record: Record) -> None:
+def clone_images(oned: Oned, user: User, record: Record) -> None:
     """Replace the images of a new template by copies; if one cannot be copied, everything made so far goes again."""
     from . import image_methods
 

@@ -1,0 +1,142 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Context and other configuration of VMs, what new VMs are made of, and one_vm_info."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+SCRIPT = '#!/bin/sh\necho "$HOME" \'x\' [a] , b=1\n'
+KEPT = ("TOKEN", "NETWORK", "START_SCRIPT", "SSH_PUBLIC_KEY", "ONEGATE_ENDPOINT", "ETH0_IP", "ETH0_MAC")
+
+
+@pytest.fixture
+def rich(cloud, name) -> str:
+    """The name of a template with everything in CONTEXT that an update may lose, and with other sections."""
+    key = "ssh-ed25519 AAAA me@there"
+    cloud.admin.call("one.user.update", 0, f'SSH_PUBLIC_KEY="{key}"', 1)
+    template = {
+        "CPU": 0.1, "MEMORY": 32, "NIC": {"NETWORK": "private"}, "OS": {"ARCH": "x86_64", "BOOT": "disk0"},
+        "GRAPHICS": {"TYPE": "VNC", "LISTEN": "0.0.0.0"},
+        "CONTEXT": {"NETWORK": True, "TOKEN": True, "START_SCRIPT": SCRIPT, "SSH_PUBLIC_KEY": "$USER[SSH_PUBLIC_KEY]"},
+    }  # fmt: skip
+    assert cloud.run("one_template", name=f"{name}-rich", template=template).ok
+    return f"{name}-rich"
+
+
+def kept(result: dict[str, Any]) -> dict[str, str]:
+    assert result.ok, result
+    return {key: result["vm"]["context"].get(key) for key in KEPT}
+
+
+def test_context_keeps_what_it_does_not_mention(cloud, name, rich) -> None:
+    plain = cloud.run("one_vm", name=f"{name}-plain", template=rich)
+    made = cloud.converge("one_vm", name=name, template=rich, context={"A": "1", "B": "x, \"y\" ]"})
+    address = {"ETH0_IP": made["vm"]["ip"], "ETH0_MAC": made["vm"]["nics"][0]["mac"]}
+    assert kept(made) == {**kept(plain), **address}
+    assert made["vm"]["context"]["SSH_PUBLIC_KEY"] == "ssh-ed25519 AAAA me@there"
+    assert made["vm"]["context"]["TOKEN"] == "YES"
+    for state in ("running", "poweroff"):
+        changed = cloud.converge("one_vm", name=name, state=state, context={"A": state, "C": "3"})
+        assert kept(changed) == kept(made) and changed["vm"]["context"]["A"] == state
+        assert changed["vm"]["context"]["B"] == 'x, "y" ]'
+        removed = cloud.converge("one_vm", name=name, state=state, context={"A": "2"}, remove_context=["c", "GONE"])
+        assert kept(removed) == kept(made) and "C" not in removed["vm"]["context"]
+        assert removed["vm"]["context"]["A"] == "2"
+    assert len([step for step in removed["steps"] if "context" in step]) == 1
+
+
+def test_context_without_network_loses_its_addresses(cloud, name, rich) -> None:
+    assert cloud.run("one_vm", name=name, template=rich).ok
+    result = cloud.converge("one_vm", name=name, remove_context=["NETWORK"])
+    assert "NETWORK" not in result["vm"]["context"] and "ETH0_IP" not in result["vm"]["context"]
+    both = cloud.run("one_vm", name=name, context={"A": "1"}, remove_context=["A"])
+    assert "A is both in context and in remove_context" in both["msg"]
+
+
+def test_updateconf_merges_sections(cloud, name, rich) -> None:
+    made = cloud.converge("one_vm", name=name, template=rich, updateconf={"OS": {"BOOT": ""}, "raw": {"TYPE": "kvm"}})
+    assert made["vm"]["updateconf"]["OS"]["ARCH"] == "x86_64" and made["vm"]["updateconf"]["OS"]["BOOT"] == ""
+    result = cloud.converge(
+        "one_vm", name=name, updateconf={"GRAPHICS": {"LISTEN": "127.0.0.1"}, "CPU_MODEL": {"MODEL": "host"}}
+    )
+    assert result["vm"]["updateconf"]["GRAPHICS"] == {"TYPE": "VNC", "LISTEN": "127.0.0.1"}
+    assert kept(result) == kept(made)
+    for given, words in (({"CONTEXT": {"A": "b"}}, "use the option context"), ({"NIC": {}}, "knows the sections")):
+        assert words in cloud.run("one_vm", name=name, updateconf=given)["msg"]
+
+
+def test_new_vms_on_a_datastore_and_as_a_private_copy(cloud, name, image, vm_template) -> None:
+    disks = [{"IMAGE": image, "SIZE": 30}]
+    made = cloud.converge("one_vm", name=name, template=vm_template, datastore="system", disks=disks, persistent=True)
+    copies = cloud.run("one_image_info", name=f"{name}-disk-0")["images"]
+    assert [one["persistent"] for one in copies] == [True]
+    assert made["vm"]["disks"][0]["image"] == f"{name}-disk-0"
+    assert made["vm"]["attributes"]["SCHED_DS_REQUIREMENTS"] == 'ID = "0"'
+    assert cloud.run("one_template_info", name=name)["templates"]
+    assert "datastore nope does not exist" in cloud.run("one_vm", name="x", template="0", datastore="nope")["msg"]
+
+
+def test_calls(cloud, name, vm_template) -> None:
+    """The budget: polls come on top, which is what waiting costs; the second look at names is the first of them."""
+    made = cloud.run("one_vm", name=name, template=vm_template, wait=False)["vm"]
+    writes = {"one.template.instantiate"}
+    assert cloud.calls.total <= 5 and {call for call in cloud.calls.by_method if "pool" not in call} == writes
+    assert cloud.run("one_vm", id=made["id"]).ok
+
+    def calls(**params: Any) -> tuple[int, int]:
+        assert cloud.run("one_vm", **params).ok
+        return cloud.calls.total, cloud.calls.writes
+
+    assert calls(id=made["id"]) == (1, 0)
+    assert calls(name=name) == (2, 0)
+    assert calls(id=made["id"], attributes={"A": "1"}) == (2, 1)
+    assert calls(name=name, attributes={"A": "2"}, labels=["x"]) == (3, 1)
+    assert calls(name=name, permissions="640") == (3, 1)
+    assert calls(name=name, lock="use") == (3, 1)
+    assert calls(name=name, lock="none") == (3, 1)
+    assert calls(name=name, new_name=f"{name}-b") == (3, 1)
+    assert calls(name=name, new_name=f"{name}-b") == (2, 0)
+    assert calls(id=made["id"], state="poweroff", wait=False) == (3, 1)
+    assert calls(id=made["id"], state="absent")[1] == 1
+    assert calls(id=made["id"], state="absent") == (1, 0)
+
+
+def test_info_filters(cloud, name, vm_template) -> None:
+    for index in range(2):
+        params = {"labels": ["web/front", "b"], "attributes": {"STAGE": f"s{index}", "ONLY": name}, "mark": f"m{index}"}
+        assert cloud.run("one_vm", name=f"{name}-{index}", template=vm_template, **params).ok
+    first, second = (one["id"] for one in cloud.run("one_vm_info", name=f"{name}-?")["vms"])
+
+    def found(total: int, **filters: Any) -> list[int]:
+        result = cloud.run("one_vm_info", **filters)
+        assert result.ok and cloud.calls.total == total and cloud.calls.writes == 0, (result, cloud.calls.by_method)
+        return [one["id"] for one in result["vms"] if one["name"].startswith(name)]
+
+    assert found(1, ids=[second, first, 99999]) == [first, second]
+    assert found(1, attributes={"only": name}) == [first, second]
+    assert found(1, attributes={"STAGE": "s1", "ONLY": None}) == [second]
+    assert found(2, name=f"{name}*", attributes={"STAGE": "s0"}) == [first]
+    assert found(2, labels=["web"], host="sandbox") == found(2, labels=["web/front", "b"]) == [first, second]
+    assert found(2, owner="oneadmin", group="oneadmin", mark="m1") == [second]
+    assert found(3, cluster="default", name=f"{name}*") == [first, second]
+    assert found(1, name=f"{name}*", host="nope") == []
+    assert found(2, states=["running"]) == [first, second]
+    assert cloud.run("one_vm", id=first, state="absent").ok
+    assert found(2, name=f"{name}*") == [second]
+    assert found(2, name=f"{name}*", states=["DONE"]) == [first]
+    assert found(2, name=f"{name}*", states=["done", "RUNNING"]) == [first, second]
+    assert "cluster nope does not exist" in cloud.run("one_vm_info", cluster="nope")["msg"]
+
+
+def test_vm_zero(empty_cloud) -> None:
+    assert empty_cloud.run("one_template", name="zero", template={"CPU": 0.1, "MEMORY": 16}).ok
+    made = empty_cloud.run("one_vm", name="zero", template="0")
+    assert made.ok and made["vm"]["id"] == 0
+    assert empty_cloud.run("one_vm", id=0, attributes={"A": "1"})["vm"]["attributes"]["A"] == "1"
+    assert [one["id"] for one in empty_cloud.run("one_vm_info", ids=[0])["vms"]] == [0]
+    assert empty_cloud.run("one_vm", ids=[0], state="absent")["changed"]
+    assert not empty_cloud.run("one_vm", id=0, state="absent")["changed"]
