@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .connection import Connection
-from .info import has_state, is_named, is_same
+from .filters import has_state, is_named, is_same
 from .objects import State
 from .pools import read_one, read_whole_pool
 from .states import HOST_STATES, state_name
@@ -177,8 +177,9 @@ def _cpus(words: str) -> list[dict[str, Any]]:
     """CPUs of a core from "0:-1,16:7,32:-2": the VM pinned to each, -1 for none, -2 for a CPU that is kept back."""
     found = []
     for pair in filter(None, words.split(",")):
-        cpu, _colon, user = pair.partition(":")
-        found.append({"id": int(cpu), "vm_id": int(user) if user.isdigit() else None, "reserved": user == "-2"})
+        cpu, _colon, user = pair.strip().partition(":")
+        if cpu.isdigit():
+            found.append({"id": int(cpu), "vm_id": int(user) if user.isdigit() else None, "reserved": user == "-2"})
     return found
 
 

@@ -10,7 +10,8 @@ from ipaddress import ip_address
 from typing import Any
 
 from .connection import Connection
-from .info import has_state, read_objects
+from .filters import has_state
+from .info import read_objects
 from .lock import lock_of
 from .objects import Kind, State
 from .pools import read_whole_pool, resolve
@@ -148,7 +149,7 @@ def _listed(body: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _unpacked(body: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     """Leases as a pool packs them: pairs of the offset in the range and a number for the holder."""
-    words = text(body, "ALLOCATED").split()
+    words = [word for word in text(body, "ALLOCATED").split() if word.isdigit()]
     for offset, packed in zip(map(int, words[::2]), map(int, words[1::2]), strict=False):
         owner = packed & _OBJECT
         kind = "VNET" if packed & _VNET else "VROUTER" if packed & _VROUTER else "VM"

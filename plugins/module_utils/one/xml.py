@@ -67,7 +67,8 @@ def vectors(body: Any, name: str) -> list[dict[str, str]]:
 
 def ids(body: Any) -> list[int]:
     """Return the numbers in an element such as <VMS><ID>1</ID><ID>2</ID></VMS>."""
-    return [int(number) for number in as_list(body.get("ID"))] if isinstance(body, dict) else []
+    listed = as_list(body.get("ID")) if isinstance(body, dict) else []
+    return [int(one) for one in listed if isinstance(one, str) and one.strip().isdigit()]
 
 
 def template_of(body: dict[str, Any], element: str = "TEMPLATE") -> Template:
