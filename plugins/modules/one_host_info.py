@@ -109,13 +109,27 @@ hosts:
           type: str
           sample: "10de:0863:0302"
         vendor:
-          description: Vendor in hexadecimal digits; C(device) and C(class) likewise.
+          description: Vendor in hexadecimal digits.
           type: str
           sample: 10de
+        device:
+          description: Device in hexadecimal digits.
+          type: str
+          sample: "0863"
+        class:
+          description: Class in hexadecimal digits.
+          type: str
+          sample: "0302"
         vendor_name:
-          description: Vendor in words; C(device_name) and C(class_name) likewise.
+          description: Vendor in words.
           type: str
           sample: NVIDIA Corporation
+        device_name:
+          description: Device in words.
+          type: str
+        class_name:
+          description: Class in words.
+          type: str
         numa_node:
           description: Id of the NUMA node that it is attached to, or none.
           type: int

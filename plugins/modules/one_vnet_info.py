@@ -143,16 +143,31 @@ vnets:
           type: str
           sample: IP4
         ip:
-          description: First IPv4 address, C(ip_end) the last one.
+          description: First IPv4 address.
+          type: str
+        ip_end:
+          description: Last IPv4 address.
           type: str
         ip6:
-          description: First IPv6 address, C(ip6_end) the last one.
+          description: First IPv6 address.
+          type: str
+        ip6_end:
+          description: Last IPv6 address.
           type: str
         mac:
-          description: First MAC address, C(mac_end) the last one.
+          description: First MAC address.
+          type: str
+        mac_end:
+          description: Last MAC address.
           type: str
         size:
-          description: Number of addresses; C(used) and C(free) tell how many of them are in use and free.
+          description: Number of addresses.
+          type: int
+        used:
+          description: Number of addresses in use.
+          type: int
+        free:
+          description: Number of addresses that are free.
           type: int
         shared:
           description: Whether several NICs may have one address.
@@ -174,7 +189,13 @@ vnets:
           description: Id of the range.
           type: int
         ip:
-          description: IPv4 address; C(ip6) and C(mac) are the others.
+          description: IPv4 address.
+          type: str
+        ip6:
+          description: IPv6 address.
+          type: str
+        mac:
+          description: MAC address.
           type: str
         vm_id:
           description: Id of the VM that has it; of C(vm_id), C(vnet_id) and C(vrouter_id) at most one is set.

@@ -155,7 +155,7 @@ def before_services(cloud: ProofCloud) -> None:
         {"name": "supernode", "template": "mnist-supernode", "cardinality": 2, "parents": ["superlink"]},
     ]
     for role in roles:
-        role["template_contents"] = {"NIC": [{"NETWORK_ID": "$Private"}]}
+        role.update(template_contents={"NIC": [{"NETWORK_ID": "$Private"}]}, cooldown=1)
     networks = {"Private": "private"}
     gated = {"deployment": "straight", "ready_status_gate": True, "networks": networks, "roles": roles}
     cloud.ok("one_service_template", name="mnist", template=gated, mark="mnist")
