@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 from . import image, vm_template
 from .connection import Connection
-from .inventory_filter import has_label
+from .filters import has_label, has_state, is_named, is_same
 from .marks import mark_of
 from .objects import IMAGE, VM_TEMPLATE, Kind, State
 from .pools import PAGE, read_one, read_pool, read_range
@@ -39,22 +38,6 @@ def states_argument_spec() -> dict[str, dict[str, Any]]:
 
 
 # -- filters -----------------------------------------------------------------------------------------------------------
-
-
-def is_named(name: str, wanted: str | None) -> bool:
-    """Tell whether a name is the wanted one, or matches it as a pattern with shell wildcards; None wants any."""
-    return wanted is None or name == wanted or fnmatchcase(name, wanted)
-
-
-def is_same(reference: Mapping[str, Any], wanted: str | None) -> bool:
-    """Tell whether {"id", "name"} is what a user named by id or name; None wants any."""
-    return wanted is None or wanted in (reference["name"], str(reference["id"]))
-
-
-def has_state(state: str, wanted: Iterable[str] | None) -> bool:
-    """Tell whether a state's name is among the wanted ones, whatever their case; none wanted is any."""
-    names = {name.upper() for name in wanted or ()}
-    return not names or state.upper() in names
 
 
 def matches(state: State, params: Mapping[str, Any]) -> bool:

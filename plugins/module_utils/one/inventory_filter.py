@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from .filters import has_label
 from .hosts import settled_state
 from .template import scalar
 from .xml import as_list
@@ -70,12 +71,6 @@ def labels_of(vm: Machine) -> list[str]:
     if not isinstance(value, str):
         return []
     return list(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
-
-
-def has_label(labels: Iterable[str], wanted: str) -> bool:
-    """Whether the label is among them, or one below it: `web` finds `web/front` too."""
-    wanted = wanted.strip().strip("/")
-    return any(label.strip("/") == wanted or label.startswith(f"{wanted}/") for label in labels)
 
 
 def cluster_of(vm: Machine, clusters: Mapping[str, str]) -> dict[str, Any]:

@@ -238,11 +238,13 @@ class Transport:
 
     @cached_property
     def _channel(self) -> Channel:
-        from .tls import make_context
-
         secure = self._parts.scheme == "https"
         port = self._parts.port or (443 if secure else 80)
-        context = make_context(self._settings) if secure else None
+        context = None
+        if secure:
+            from .tls import make_context
+
+            context = make_context(self._settings)
         return Channel(str(self._parts.hostname), port, context, self._proxy)
 
 

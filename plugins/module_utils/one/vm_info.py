@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .connection import Connection
-from .info import has_state, info_argument_spec, is_named, is_same, matches, states_argument_spec
-from .inventory_filter import has_label
+from .filters import has_label, has_state, is_named, is_same
+from .info import info_argument_spec, matches, states_argument_spec
 from .objects import VM, State
 from .pools import ALL_VISIBLE, read_pool, resolve
 from .template import normalise

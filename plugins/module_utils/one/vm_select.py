@@ -11,8 +11,7 @@ from typing import Any
 
 from .connection import Connection
 from .errors import OneUsageError
-from .info import is_named
-from .inventory_filter import has_label
+from .filters import has_label, is_named
 from .marks import mark_of
 from .objects import VM
 from .pools import ALL_VISIBLE, read_pool
