@@ -117,6 +117,7 @@ def test_resize_and_nics(cloud: Cloud, ground: dict[str, Any], running: int) -> 
     cloud.ok("one.vm.attachnic", running, f'NIC=[NETWORK="{ground["net"]}"]')
     cloud.until(lambda: cloud.vm_state(running) == RUNNING, "RUNNING after attachnic")
     assert len(cloud.xml("one.vm.info", running).findall("TEMPLATE/NIC")) == 2
+    assert cloud.xml("one.vm.info", running).findtext("TEMPLATE/CONTEXT/ETH1_IP")
     cloud.ok("one.vm.detachnic", running, 1)
     cloud.until(lambda: len(cloud.xml("one.vm.info", running).findall("TEMPLATE/NIC")) == 1, "NIC gone")
     cloud.until(lambda: cloud.vm_state(running) == RUNNING, "RUNNING after detachnic")
@@ -192,3 +193,73 @@ def test_undeploy_and_suspend(cloud: Cloud, running: int) -> None:
         cloud.wait_vm(running, state)
         cloud.ok("one.vm.action", "resume", running)
         cloud.wait_vm(running, RUNNING)
+
+
+def test_attaching_and_detaching_disks(cloud: Cloud, running: int) -> None:
+    image = cloud.image()
+    cloud.ok("one.vm.attach", running, f'DISK=[IMAGE_ID="{image}"]')
+    cloud.until(lambda: cloud.vm_state(running) == RUNNING, "RUNNING after attach")
+    disk = cloud.xml("one.vm.info", running).find("TEMPLATE/DISK")
+    assert disk is not None
+    assert disk.findtext("IMAGE_ID") == str(image)
+    number = int(disk.findtext("DISK_ID") or "-1")
+    assert cloud.error("one.vm.detach", running, number + 5) == (2048, "VM disk does not exist")
+    cloud.ok("one.vm.detach", running, number)
+    cloud.until(lambda: cloud.xml("one.vm.info", running).find("TEMPLATE/DISK") is None, "disk gone")
+    cloud.until(lambda: cloud.vm_state(running) == RUNNING, "RUNNING after detach")
+
+
+def test_resize_while_running(cloud: Cloud, running: int) -> None:
+    assert cloud.ok("one.vm.resize", running, 'CPU="0.2"\nMEMORY="128"\nVCPU="2"', True) == running
+    cloud.until(lambda: cloud.vm_state(running) == RUNNING, "RUNNING after resize")
+    assert cloud.xml("one.vm.info", running).findtext("TEMPLATE/MEMORY") == "128"
+
+
+@pytest.mark.not_observed
+def test_devices_of_a_vm_that_is_off(cloud: Cloud, ground: dict[str, Any], running: int) -> None:
+    image = cloud.image()
+    cloud.ok("one.vm.action", "poweroff-hard", running)
+    cloud.wait_vm(running, POWEROFF)
+    cloud.ok("one.vm.attachnic", running, f'NIC=[NETWORK="{ground["net"]}"]')
+    cloud.wait_vm(running, POWEROFF)
+    cloud.ok("one.vm.attach", running, f'DISK=[IMAGE_ID="{image}"]')
+    cloud.wait_vm(running, POWEROFF)
+    disk = cloud.xml("one.vm.info", running).find("TEMPLATE/DISK")
+    assert disk is not None
+    number, size = int(disk.findtext("DISK_ID") or "-1"), int(disk.findtext("SIZE") or "0")
+    assert cloud.error("one.vm.diskresize", running, number, str(size)) == (
+        2048, "New disk size has to be greater than current one",
+    )  # fmt: skip
+    cloud.ok("one.vm.diskresize", running, number, str(size + 8))
+    cloud.wait_vm(running, POWEROFF)
+    assert cloud.xml("one.vm.info", running).findtext("TEMPLATE/DISK/SIZE") == str(size + 8)
+    cloud.ok("one.vm.detachnic", running, 1)
+    assert len(cloud.xml("one.vm.info", running).findall("TEMPLATE/NIC")) == 1
+
+
+@pytest.mark.not_observed
+def test_devices_in_a_state_that_does_not_allow_them(cloud: Cloud, ground: dict[str, Any], running: int) -> None:
+    assert cloud.error("one.vm.attachpci", running, 'PCI=[VENDOR="10de"]') == (
+        2048, "VM in wrong state, it has to be in poweroff",
+    )  # fmt: skip
+    cloud.ok("one.vm.action", "suspend", running)
+    cloud.wait_vm(running, ("5", "0"))
+    assert cloud.error("one.vm.attachnic", running, f'NIC=[NETWORK="{ground["net"]}"]') == (
+        2048, f"Could not add a new NIC to VM {running}, wrong state SUSPENDED.",
+    )  # fmt: skip
+    assert cloud.error("one.vm.resize", running, 'MEMORY="96"', True) == (
+        2048, "Cannot resize a VM in state SUSPENDED",
+    )  # fmt: skip
+    assert cloud.error("one.vm.recover", running, 2) == (
+        2048, f"Could not perform a retry on VM {running}, wrong state SUSPENDED.",
+    )  # fmt: skip
+
+
+@pytest.mark.not_observed
+def test_recover_recreates(cloud: Cloud, ground: dict[str, Any], running: int) -> None:
+    assert cloud.ok("one.vm.recover", running, 1) == running, "there is nothing to recover, which is no fault"
+    assert cloud.vm_state(running) == RUNNING
+    assert cloud.ok("one.vm.recover", running, 4) == running
+    cloud.wait_vm(running, RUNNING)
+    cloud.end(running)
+    assert cloud.error("one.vm.recover", running, 4) == (2048, "Cannot delete-recreate a VM already in DONE state")

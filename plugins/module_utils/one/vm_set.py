@@ -58,7 +58,7 @@ class VmResource(Resource["list[State]"]):
         if params["count"]:
             extra, labels = self.selection.described(attributes, params["labels"])
         self.creation = Creation(
-            connection, params, extra, self.changes.context, self.changes.configuration, labels, check_mode
+            connection, params, extra, self.changes.shape.context, self.changes.shape.configuration, labels, check_mode
         )
         # Ids of all VMs that were read or made, which is what the final read asks for.
         self.ids: list[int] = []
@@ -134,7 +134,7 @@ class VmResource(Resource["list[State]"]):
         follow: Plan[list[State]] = Plan(after=[])
         for name in names:
             after = predicted(name, Template(self._new_attributes()), self.connection.settings.username)
-            after.update(context=context, template_id=template_id, updateconf=dict(self.changes.configuration))
+            after.update(context=context, template_id=template_id, updateconf=dict(self.changes.shape.configuration))
             after.update({field: self.params[field] for field in ("cpu", "vcpu", "memory")})
 
             def create(name: str = name) -> None:

@@ -151,9 +151,11 @@ def test_updateconf(one: Client) -> None:
     one("vm.updateconf", oid, 'CONTEXT=[FOO="c"]\nNAME="ignored"', 1)
     context = one.read("vm.info", oid)["TEMPLATE"]["CONTEXT"]
     assert context["FOO"] == "c" and context["NETWORK"] == "YES" and "ETH0_IP" in context
+    one.running(oid)
     one("vm.updateconf", oid, 'CONTEXT=[FOO="d"]')
     context = one.read("vm.info", oid)["TEMPLATE"]["CONTEXT"]
     assert context == {"FOO": "d", "DISK_ID": "1", "TARGET": "hda", "VMID": str(oid)}
+    one.running(oid)
     one("vm.updateconf", oid, 'CONTEXT=[NETWORK="YES"]', 0)
     assert "ETH0_IP" in one.read("vm.info", oid)["TEMPLATE"]["CONTEXT"]
 
