@@ -119,7 +119,9 @@ class InventoryCloud:
             service_id = oned.create("document", oned.user(0), name, {"BODY": json.dumps(body)}, type=100).oid
             for role, numbers in roles.items():
                 for number in numbers:
-                    vm = oned.get("vm", number)
+                    vm = oned.find("vm", number)
+                    if vm is None:
+                        continue
                     vm.data["user_template"].update(SERVICE_ID=str(service_id), ROLE_NAME=role)
                     oned.touch(vm)
         return service_id

@@ -43,7 +43,7 @@ def test_oneflow_is_not_there(cloud: InventoryCloud) -> None:
         ({"api_username": "", "api_password": "x"}, "api_username is missing"),
         ({"api_timeout": -1}, "api_timeout must be a positive number"),
         ({"ca_path": "/does/not/exist"}, "ca_path /does/not/exist does not exist"),
-        ({"use_oneflow": False, "services": ["one", "7"]}, "services: one: names of services are known to OneFlow only"),
+        ({"use_oneflow": False, "services": ["one", "7"]}, "names of services are known to OneFlow only"),
     ],
 )
 def test_one_sentence(cloud: InventoryCloud, options: dict[str, Any], expected: str) -> None:

@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible.errors import AnsibleError
+from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection
+from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import OneAuthorizationError
 from inventory_cloud import InventoryCloud, nic
 
 POISON = "{{ lookup('ansible.builtin.pipe', 'touch FILE') }}"
@@ -56,6 +60,28 @@ def test_variables(cloud: InventoryCloud) -> None:
     }  # fmt: skip
 
 
+def test_an_attribute_that_is_there_twice_is_a_list(cloud: InventoryCloud) -> None:
+    cloud.vm("a", SCHED_ACTION=[{"TIME": "1"}, {"TIME": "2"}, {"TIME": "3"}], TAG=["x", "y"], EMPTY="")
+    assert cloud.parse(attributes={"TAG": "y"}).hosts["a"]["one_attributes"] == {
+        "SCHED_ACTION": [{"TIME": "1"}, {"TIME": "2"}, {"TIME": "3"}], "TAG": ["x", "y"], "EMPTY": "",
+    }  # fmt: skip
+
+
+def test_clusters_that_the_user_may_not_list_are_told_by_their_ids(
+    cloud: InventoryCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.vm("a")
+    call = Connection.call
+
+    def refuse(self: Connection, method: str, *arguments: Any) -> Any:
+        if method == "one.clusterpool.info":
+            raise OneAuthorizationError("Not authorized")
+        return call(self, method, *arguments)
+
+    monkeypatch.setattr(Connection, "call", refuse)
+    assert cloud.parse(variables=["cluster"], clusters=[0]).hosts["a"]["one_cluster"] == "0"
+
+
 def test_expressions_know_every_variable(cloud: InventoryCloud) -> None:
     cloud.vm("a", LABELS="web,db", SSH_PORT="2222", SITE="eu")
     cloud.vm("b")
@@ -92,6 +118,30 @@ def test_what_a_vm_writes_is_never_a_template(cloud: InventoryCloud, tmp_path: P
         (listed,) = cloud.listed(**options).hosts.values()
         assert listed["site"] == listed["one_attributes"]["SITE"] == poison and poison.startswith(listed["label"])
     assert not mark.exists()
+
+
+def test_before_ansible_core_2_19_values_are_marked(cloud: InventoryCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Marked(str):
+        """What wrap_var made of text then."""
+
+    def mark(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: mark(part) for key, part in value.items()}
+        if isinstance(value, list):
+            return [mark(part) for part in value]
+        return Marked(value) if isinstance(value, str) else value
+
+    module = importlib.import_module("ansible_collections.opennebula.flower.plugins.inventory.opennebula")
+    monkeypatch.setattr(module, "_UNMARKED_IS_SAFE", False)
+    monkeypatch.setattr(module, "wrap_var", mark)
+    known: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        module.InventoryModule, "_set_composite_vars", lambda self, compose, names, host, strict: known.append(names)
+    )
+    cloud.vm("a", SITE="x")
+    host = cloud.parse(compose={"b": "c"}).hosts["a"]
+    assert type(host["one_vm_name"]) is Marked and type(host["one_attributes"]["SITE"]) is Marked
+    assert type(known[0]["one_host"]) is Marked
 
 
 def test_a_cloud_without_oneflow(cloud: InventoryCloud) -> None:
