@@ -48,6 +48,11 @@ def host_name(text: str) -> str:
     return _NOT_IN_HOST.sub("-", text).strip("-") or "vm"
 
 
+def service_host_name(service: str, role: str, vm_id: int) -> str:
+    """The name of the host of a service's VM: it stays when others come and go."""
+    return host_name(f"{service}-{role}-{vm_id}")
+
+
 def address_of(vm: Vm, network: str | int | None = None) -> str | None:
     """The address to reach the VM at: that of its first NIC, or of its first NIC on the network (name or id)."""
     for nic in vm.get("nics", []):
@@ -108,7 +113,7 @@ def service_hosts(
             if vm is None or not reachable(vm, states, network):
                 continue
             hosts.append({
-                "name": host_name(f"{service['name']}-{role}-{vm_id}"),
+                "name": service_host_name(service["name"], role, vm_id),
                 "groups": _distinct([group_name(role), federation, BASE_GROUP]),
                 "vars": {
                     **_variables(vm, network),

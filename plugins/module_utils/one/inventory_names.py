@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from .hosts import host_name
+from .hosts import host_name, service_host_name
 from .inventory_hosts import Member
 
 #: Choices of the option hostname.
@@ -35,7 +35,7 @@ def names_of(
             fixed[number] = f"one-{number}"
         elif strategy == "role" and member.service_id is not None:
             service = member.service_name or f"service-{member.service_id}"
-            fixed[number] = host_name(f"{service}-{member.role}-{number}")
+            fixed[number] = service_host_name(service, str(member.role), number)
         elif strategy == "address":
             plain[number] = address(member) or host_name(vm["name"])
         else:

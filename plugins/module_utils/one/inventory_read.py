@@ -139,8 +139,8 @@ def machines_in(answer: str) -> list[Machine]:
 def machine(node: Element) -> Machine:
     """One VM: `{id, name, state, owner: {id, name}, group: {id, name}, host, cluster_id, nics, attributes}`.
 
-    nics: `{id, name, network, network_id, ip, ip6, mac, external, parent}`, aliases after the NICs; `parent` names
-    the NIC of an alias, and is None for a NIC. host and cluster_id are None while the VM has not been placed.
+    nics: `{id, name, network, network_id, ip, ip6, mac, external, parent}`, NICs first, then those passed through, then
+    aliases; `parent` names the NIC of an alias, and is None for the others. host and cluster_id are None while the VM has not been placed.
     """
     text = node.findtext
     template, user = node.find("TEMPLATE"), node.find("USER_TEMPLATE")
@@ -148,7 +148,9 @@ def machine(node: Element) -> Machine:
     last = history[-1] if history else None
     nics: list[dict[str, Any]] = []
     if template is not None:
-        nics = [_nic(vector) for name in ("NIC", "NIC_ALIAS") for vector in template.iterfind(name)]
+        # A device of the host that is passed through may be a NIC too: then it has a NIC_ID.
+        found = [vector for name in ("NIC", "PCI", "NIC_ALIAS") for vector in template.iterfind(name)]
+        nics = [_nic(vector) for vector in found if vector.tag != "PCI" or vector.find("NIC_ID") is not None]
     return {
         "id": int(text("ID", "-1")),
         "name": text("NAME", ""),
@@ -164,16 +166,17 @@ def machine(node: Element) -> Machine:
 
 def _nic(vector: Element) -> dict[str, Any]:
     values = {leaf.tag: leaf.text or "" for leaf in vector}
+    parent = values.get("PARENT") or f"NIC{values.get('PARENT_ID', '')}"
     return {
         "id": _number(values.get("NIC_ID")),
-        "name": values.get("NAME") or f"NIC{values.get('NIC_ID', '')}",
+        "name": values.get("NAME") or f"{vector.tag}{values.get('NIC_ID', '')}",
         "network": values.get("NETWORK", ""),
         "network_id": _number(values.get("NETWORK_ID")),
         "ip": values.get("IP") or None,
         "ip6": values.get("IP6_GLOBAL") or values.get("IP6_ULA") or values.get("IP6") or None,
         "mac": values.get("MAC") or None,
         "external": values.get("EXTERNAL", "").upper() == "YES",
-        "parent": values.get("PARENT") or None,
+        "parent": parent if vector.tag == "NIC_ALIAS" else None,
     }
 
 

@@ -73,7 +73,7 @@ class InventoryCloud:
 
     def vm(
         self, name: str, *, state: str = "running", nics: list[dict[str, str]] | None = None,
-        aliases: list[dict[str, str]] | None = None, owner: tuple[int, int] = (0, 0), host: str | None = "sandbox",
+        aliases: list[dict[str, str]] | None = None, pci: list[dict[str, str]] | None = None, owner: tuple[int, int] = (0, 0), host: str | None = "sandbox",
         **attributes: Any,
     ) -> int:  # fmt: skip
         """A VM as it stands in the cloud's records, without the life that leads there; returns its id."""
@@ -86,8 +86,8 @@ class InventoryCloud:
             }]  # fmt: skip
             default = [nic(f"10.1.{number // 250}.{number % 250 + 1}")]
             template = {"CPU": "1", "MEMORY": "64", "NIC": copy.deepcopy(default if nics is None else nics)}
-            if aliases:
-                template["NIC_ALIAS"] = copy.deepcopy(aliases)
+            template.update({"NIC_ALIAS": copy.deepcopy(aliases)} if aliases else {})
+            template.update({"PCI": copy.deepcopy(pci)} if pci else {})
             made = oned.create(
                 "vm", oned.user(0), name, template, **STATES[state], stime=1, etime=0,
                 deploy_id=f"{name}:{number}", user_template=attributes, history=placed, epoch=0, hard=False, hold=False,

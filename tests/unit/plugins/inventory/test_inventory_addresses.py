@@ -59,6 +59,15 @@ def test_the_address(two_nics: InventoryCloud, options: dict[str, Any], expected
     assert address(two_nics, **options) == expected
 
 
+def test_a_nic_that_is_passed_through(cloud: InventoryCloud) -> None:
+    card = {"ADDRESS": "0000:01:00.0", "CLASS": "0200", "PCI_ID": "1"}
+    virtual = {**nic("10.0.0.9", NIC_ID="1", NAME="PCI1"), "TYPE": "NIC", **card}
+    cloud.vm("vm", nics=[], pci=[{**card, "CLASS": "0302", "PCI_ID": "0"}, virtual])
+    assert address(cloud) == address(cloud, nic="PCI1") == address(cloud, network="private") == "10.0.0.9"
+    (host,) = cloud.parse(variables=["nics"]).hosts.values()
+    assert [item["name"] for item in host["one_nics"]] == ["PCI1"]
+
+
 def test_addresses_of_ipv6_by_what_they_are_worth(cloud: InventoryCloud) -> None:
     cloud.vm("vm", nics=[nic(None, IP6_LINK="fe80::1"), nic(None, IP6_ULA="fd00::1"), nic(None, **SIX)])
     # A link-local address is none that Ansible could reach.
