@@ -195,20 +195,6 @@ def test_undeploy_and_suspend(cloud: Cloud, running: int) -> None:
         cloud.wait_vm(running, RUNNING)
 
 
-def test_attaching_and_detaching_disks(cloud: Cloud, running: int) -> None:
-    image = cloud.image()
-    cloud.ok("one.vm.attach", running, f'DISK=[IMAGE_ID="{image}"]')
-    cloud.until(lambda: cloud.vm_state(running) == RUNNING, "RUNNING after attach")
-    disk = cloud.xml("one.vm.info", running).find("TEMPLATE/DISK")
-    assert disk is not None
-    assert disk.findtext("IMAGE_ID") == str(image)
-    number = int(disk.findtext("DISK_ID") or "-1")
-    assert cloud.error("one.vm.detach", running, number + 5) == (2048, "VM disk does not exist")
-    cloud.ok("one.vm.detach", running, number)
-    cloud.until(lambda: cloud.xml("one.vm.info", running).find("TEMPLATE/DISK") is None, "disk gone")
-    cloud.until(lambda: cloud.vm_state(running) == RUNNING, "RUNNING after detach")
-
-
 def test_resize_while_running(cloud: Cloud, running: int) -> None:
     assert cloud.ok("one.vm.resize", running, 'CPU="0.2"\nMEMORY="128"\nVCPU="2"', True) == running
     cloud.until(lambda: cloud.vm_state(running) == RUNNING, "RUNNING after resize")
