@@ -69,7 +69,7 @@ options:
   clone_from:
     description:
       - Name or id of a service template to clone, if the wanted one does not exist yet. O(template) is merged into the
-        clone.
+        clone, and into one that exists already, as with O(update=merge).
     type: str
   clone_type:
     description:

@@ -6,19 +6,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import OneAuthorizationError, OneError, OneTakenError
-from .lookups import Lookups
 from .runner import Plan
 from .xml import checked_permissions
+
+if TYPE_CHECKING:
+    from .lookups import Lookups
 
 View = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(NamedTuple):
     """What a task asks of a document's owner, group (name or id) and permissions (octal); None leaves it as it is."""
 
     owner: str | None

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import OneFailedStateError
-from .lookups import Lookups
 from .runner import Plan, reject
 from .service import check_cardinalities, service_view
 from .service_access import Access, plan_access
@@ -19,6 +18,9 @@ from .service_ops import UPDATABLE, ServiceOps
 from .service_roles import ABSENT, PARKING, check_action, needs_action, role_vms
 from .service_wait import AFTER_FAILURE
 from .states import SERVICE_FAILURES
+
+if TYPE_CHECKING:
+    from .lookups import Lookups
 
 Service = dict[str, Any]
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import OneNotFoundError
-from .lookups import Lookups
 from .marks import require_mark
 from .oneflow import OneFlow
 from .runner import Plan, Resource, reject
@@ -24,6 +23,7 @@ from .service_wait import Waiting
 from .states import SERVICE_FAILURES
 
 if TYPE_CHECKING:
+    from .lookups import Lookups
     from .service_start import ServiceStart
 
 KIND = "service"

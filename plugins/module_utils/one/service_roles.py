@@ -9,8 +9,7 @@ OneFlow schedules an action on every VM of a role and says yes whatever comes of
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .runner import reject
 from .states import VM_FAILURES, vm_destination, vm_failure
@@ -20,8 +19,7 @@ Vm = Mapping[str, Any]
 ABSENT = "absent"
 
 
-@dataclass(frozen=True)
-class RoleState:
+class RoleState(NamedTuple):
     """A state for roles. action: OneFlow's name of it; goal: the state of the VMs; sources: states it works from."""
 
     action: str

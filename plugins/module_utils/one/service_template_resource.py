@@ -195,8 +195,8 @@ class ServiceTemplateResource(Resource["View | None"]):
         template = self._template
         if template is not None:
             template = resolve_names(template, self._lookups.vm_template, self._lookups.network)
-        # A clone begins as its source, and what is asked is laid over it.
-        merge = self._params.get("update") == "merge" or self._source is not None
+        # A clone begins as its source, and what is asked is laid over it, also when it is there already.
+        merge = self._params.get("update") == "merge" or bool(self._params.get("clone_from"))
         remove = self._params.get("remove_attributes") or []
         body = desired_body(template, name, self._mark, current, merge=merge, remove=remove)
         # A rename moves only the document's name; services take the one inside the body.

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .connection import Connection
-from .pools import read_pool
 from .states import VM_FAILURES, vm_failure, vm_state_name
 from .xml import common_fields, number, pool_to_dicts, template_of, text, vectors
 
@@ -48,7 +47,6 @@ def vm_view(body: Mapping[str, Any]) -> dict[str, Any]:
 
 #: VMs per call: the ids travel in one string, and the answer is built in memory on both sides.
 PAGE = 500
-_NOT_DONE = -1
 
 
 def read_vms(connection: Connection, ids: Sequence[int]) -> list[dict[str, Any]]:
@@ -63,11 +61,6 @@ def read_vm_bodies(connection: Connection, ids: Sequence[int]) -> list[dict[str,
         part = ",".join(str(item) for item in ids[start:start + PAGE])
         bodies += pool_to_dicts(connection.call("one.vmpool.infoset", part, True), "VM")
     return sorted(bodies, key=lambda body: number(body, "ID"))
-
-
-def read_all_vms(connection: Connection) -> list[dict[str, Any]]:
-    """All VMs that the user may see and that are not done, in one call for every 500."""
-    return [vm_view(body) for body in read_pool(connection, "one.vmpool.infoextended", "VM", _NOT_DONE, "")]
 
 
 def failures(vms: Iterable[Mapping[str, Any]]) -> str:

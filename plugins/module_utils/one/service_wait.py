@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from .connection import Connection
 from .errors import OneActionError, OneError, OneFailedStateError, OneNotFoundError
@@ -20,7 +20,7 @@ from .oneflow import OneFlow
 from .service import GOING_STATES, last_messages, service_view, vm_ids
 from .service_facts import ServiceState
 from .service_vms import PARKED, failures, read_vms, waiting_words
-from .states import SERVICE_FAILURES
+from .states import SERVICE_FAILURES, vm_destination
 from .wait import wait_for
 
 #: States in which all VMs that are wanted are there and running; COOLDOWN only forbids the next scaling.
@@ -31,8 +31,7 @@ RUNNING = frozenset({"RUNNING"})
 AFTER_FAILURE = "correct the cause, then use state recovered to try again or state absent to remove it"
 
 
-@dataclass(frozen=True)
-class Waiting:
+class Waiting(NamedTuple):
     """What to wait for. target: running, vms or none; roles and attributes narrow `vms` down.
 
     parked: roles whose VMs are not meant to run. hold_ends: a service whose roles are on hold is as far as it comes.
@@ -211,7 +210,11 @@ class ServiceWait:
         return "; ".join([*told, words] if words else told)
 
     def wait_gone(self, service_id: int, ids: Sequence[int]) -> None:
-        """Wait until OneFlow has forgotten the service, then until its VMs are done."""
+        """Wait until OneFlow has forgotten the service, then until its VMs are done.
+
+        OneFlow forgets a service at once that is removed a second time while its first roles go, and leaves the VMs of
+        the others running; those are terminated here.
+        """
         waiting = self.waiting
         start = time.monotonic()
 
@@ -232,8 +235,19 @@ class ServiceWait:
         )
         if not ids:
             return
+        told: set[int] = set()
+
+        def left() -> list[dict[str, Any]]:
+            found = [vm for vm in self.vms(ids) if vm["state"] != "DONE"]
+            for vm in found:
+                forgotten = vm_destination(vm["state"]) != "DONE" and vm["id"] not in told
+                if forgotten and vm["attributes"].get("SERVICE_ID") == str(service_id):
+                    told.add(vm["id"])
+                    self._terminate(vm["id"])
+            return found
+
         wait_for(
-            lambda: [vm for vm in self.vms(ids) if vm["state"] != "DONE"],
+            left,
             lambda left: not left,
             lambda left: failures(left) or None,
             what=f"removal of the VMs of service {service_id}",
@@ -241,6 +255,11 @@ class ServiceWait:
             interval=waiting.interval,
             describe=waiting_words,
         )
+
+    def _terminate(self, vm_id: int) -> None:
+        # Another run may be doing the same; whether it worked is seen in the VM.
+        with suppress(OneActionError, OneNotFoundError):
+            self.connect().call("one.vm.action", "terminate", vm_id)
 
     def when(
         self,

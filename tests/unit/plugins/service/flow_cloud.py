@@ -18,7 +18,9 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection
 from ansible_collections.opennebula.flower.plugins.module_utils.one.oneflow import OneFlow
+from ansible_collections.opennebula.flower.plugins.module_utils.one.pools import resolve
 from ansible_collections.opennebula.flower.plugins.module_utils.one.settings import Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.xml import pool_to_dicts
 from one_sandbox.sandbox import Sandbox
 
 MODULES = "ansible_collections.opennebula.flower.plugins.modules"
@@ -102,6 +104,23 @@ class Cloud:
             self.connection.call("one.user.allocate", name, f"{name}-password", "core", [])
             self._users[name] = {**self.api, "api_username": name, "api_password": f"{name}-password"}
         return self._users[name]
+
+    def user_id(self, name: str) -> int:
+        pool = pool_to_dicts(self.connection.call("one.userpool.info"), "USER")
+        return next(int(user["ID"]) for user in pool if user["NAME"] == name)
+
+    def flow_of(self, api: dict[str, Any]) -> OneFlow:
+        """OneFlow as another user."""
+        return OneFlow(Settings.from_params(api))
+
+    def vms_of_services(self, name: str) -> list[int]:
+        """Ids of the VMs that are not done and were made for services of that VM template."""
+        pool = pool_to_dicts(self.connection.call("one.vmpool.infoextended", -2, -1, -1, -1, ""), "VM")
+        number = str(resolve(f"{name}-vm", "VM template", lambda: self._vm_templates()))
+        return [int(vm["ID"]) for vm in pool if vm["TEMPLATE"].get("TEMPLATE_ID") == number]
+
+    def _vm_templates(self) -> list[dict[str, Any]]:
+        return pool_to_dicts(self.connection.call("one.templatepool.info", -2, -1, -1), "VMTEMPLATE")
 
     # -- objects that the modules under test only use ---------------------------------------------------------------
 
