@@ -175,7 +175,8 @@ options:
         if that has no service; V(vm) is the name of the VM; V(address) is its address, or its name if it has none;
         V(id) is C(one-) and its id.
       - If several VMs of all that are read would have one name, the id of the VM is appended for each of them. So a
-        name does not depend on filters and states. Names with V(id), and with V(role) those of the VMs of services,
+        name does not depend on filters and states. So it is for a VM that is called as a group or C(localhost).
+        Names with V(id), and with V(role) those of the VMs of services,
         never change.
       - Only V(role) gives the same names as M(opennebula.flower.one_service).
     type: str
@@ -266,9 +267,11 @@ prefer_external: true
 require_address: false
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
+from ansible.constants import LOCALHOST
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.unsafe_proxy import wrap_var
@@ -365,7 +368,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         shown = [f"one_{name}" for name in self.get_option("variables")]
         expressions = any(self.get_option(option) for option in _EXPRESSIONS)
         members = list(members_of(cloud))
-        names = names_of(self.get_option("hostname"), members, lambda member: address_of(member.vm, choice))
+        groups = {member.vm["id"]: grouping.of(member) for member in members}
+        names = self._names(members, choice, chain(*groups.values()))
         without: list[Member] = []
         for member in self._chosen(members, cloud):
             address = address_of(member.vm, choice)
@@ -375,12 +379,21 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 variables = variables_of(member, address)
                 more = more_variables_of(member, cloud["clusters"]) if shown or expressions else {}
                 variables.update((name, more[name]) for name in shown)
-                self._add(names[member.vm["id"]], grouping.of(member), variables)
+                name = names[member.vm["id"]]
+                self._add(name, groups[member.vm["id"]], variables)
                 if expressions:
-                    self._evaluate(names[member.vm["id"]], {**more, **variables})
+                    self._evaluate(name, {**more, **variables})
         if without:
             listed = ", ".join(f"{member.vm['name']} (id {member.vm['id']})" for member in without)
             self.display.v(f"opennebula: left out {len(without)} VMs without a suitable address: {listed}")
+
+    def _names(self, members: list[Member], choice: AddressChoice, groups: Iterable[str]) -> dict[int, str]:
+        # For Ansible a name means a group before it means a host, and localhost is this machine: whoever names a VM must
+        # not be able to reach for either.
+        reserved = {"all", "ungrouped", *LOCALHOST, *self.inventory.groups, *self.get_option("groups"), *groups}
+        return names_of(
+            self.get_option("hostname"), members, lambda member: address_of(member.vm, choice), reserved
+        )
 
     def _chosen(self, members: list[Member], cloud: Cloud) -> Iterator[Member]:
         choice = Choice(
@@ -409,10 +422,14 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         self.inventory.get_host(name).vars.update(variables if _UNMARKED_IS_SAFE else wrap_var(variables))
         for group in groups:
             self.inventory.add_group(group)
-            self.inventory.add_child(group, name)
+            self.inventory.add_host(name, group)
 
     def _evaluate(self, name: str, known: dict[str, Any]) -> None:
         """known: the variables that the user's expressions may use."""
+        if name in self.inventory.groups:
+            # One of keyed_groups: what is said of the host would be said of all hosts of the group.
+            self.display.warning(f"opennebula: host {name} has the name of a group; expressions leave it out")
+            return
         if not _UNMARKED_IS_SAFE:
             known = wrap_var(known)
         strict = self.get_option("strict")

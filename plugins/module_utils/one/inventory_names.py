@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from .hosts import host_name, service_host_name
 from .inventory_hosts import Member
@@ -19,12 +19,14 @@ def names_of(
     strategy: str,
     members: Iterable[Member],
     address: Callable[[Member], str | None],
+    reserved: Collection[str] = (),
 ) -> dict[int, str]:
     """The name of every member by VM id.
 
     `members` must be all VMs that were read, not only those that become hosts: a name that several of them have gets
     the id of the VM appended for each, so that it never depends on filters or states, and never means another VM than
-    it did a moment ago. Names made of ids are kept as they are.
+    it did a moment ago. Names made of ids are kept as they are. reserved: names that mean something else, as those of
+    groups do; whoever is called so gets its id appended too.
     """
     fixed: dict[int, str] = {}
     plain: dict[int, str] = {}
@@ -40,7 +42,7 @@ def names_of(
             plain[number] = address(member) or host_name(vm["name"])
         else:
             plain[number] = host_name(vm["name"])
-    return {**fixed, **_apart(plain, set(fixed.values()))}
+    return {**fixed, **_apart(plain, {*fixed.values(), *reserved})}
 
 
 def _apart(plain: dict[int, str], taken: set[str]) -> dict[int, str]:

@@ -140,7 +140,8 @@ def machine(node: Element) -> Machine:
     """One VM: `{id, name, state, owner: {id, name}, group: {id, name}, host, cluster_id, nics, attributes}`.
 
     nics: `{id, name, network, network_id, ip, ip6, mac, external, parent}`, NICs first, then those passed through, then
-    aliases; `parent` names the NIC of an alias, and is None for the others. host and cluster_id are None while the VM has not been placed.
+    aliases; `parent` names the NIC of an alias, and is None for the others. host and cluster_id are None while the VM
+    has not been placed.
     """
     text = node.findtext
     template, user = node.find("TEMPLATE"), node.find("USER_TEMPLATE")

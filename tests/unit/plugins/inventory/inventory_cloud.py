@@ -73,8 +73,8 @@ class InventoryCloud:
 
     def vm(
         self, name: str, *, state: str = "running", nics: list[dict[str, str]] | None = None,
-        aliases: list[dict[str, str]] | None = None, pci: list[dict[str, str]] | None = None, owner: tuple[int, int] = (0, 0), host: str | None = "sandbox",
-        **attributes: Any,
+        aliases: list[dict[str, str]] | None = None, pci: list[dict[str, str]] | None = None,
+        owner: tuple[int, int] = (0, 0), host: str | None = "sandbox", **attributes: Any,
     ) -> int:  # fmt: skip
         """A VM as it stands in the cloud's records, without the life that leads there; returns its id."""
         oned = self.sandbox.oned

@@ -40,6 +40,27 @@ def test_names_of_services_stay_whoever_else_is_called_so(cloud: InventoryCloud)
     assert found.hosts["one-head-0-1"]["one_vm_id"] == 1
 
 
+def test_a_vm_cannot_pass_for_a_group_or_this_machine(cloud: InventoryCloud) -> None:
+    for name in ("localhost", "all", "opennebula", "tail", "mine", "label_x"):
+        cloud.vm(name, FLOWER_ROLE="tail", LABELS="x", SSH_PORT="1")
+    found = cloud.parse(
+        group_by=["role", "label"], groups={"mine": "true"}, compose={"ansible_port": "one_attributes.SSH_PORT"}
+    )
+    assert set(found.hosts) == {"localhost-0", "all-1", "opennebula-2", "tail-3", "mine-4", "label_x-5"}
+    assert all(host["ansible_port"] == "1" for host in found.hosts.values())
+    assert {len(found.groups[name]) for name in ("mine", "label_x", "tail", "opennebula")} == {6}
+
+
+def test_a_vm_that_is_called_as_a_keyed_group_says_nothing_about_its_hosts(cloud: InventoryCloud) -> None:
+    cloud.vm("good", SITE="eu", SSH_PORT="22")
+    cloud.vm("site_eu", SITE="eu", SSH_PORT="666")
+    keyed = [{"key": "one_attributes.SITE", "prefix": "site"}]
+    found = cloud.parse(compose={"ansible_port": "one_attributes.SSH_PORT"}, keyed_groups=keyed)
+    assert found.groups["site_eu"] == ["good"] and found.hosts["good"]["ansible_port"] == "22"
+    assert "ansible_port" not in found.hosts["site_eu"] and "site_eu" in found.groups["opennebula"]
+    assert found.said == ["opennebula: host site_eu has the name of a group; expressions leave it out"]
+
+
 def test_strategies(cloud: InventoryCloud) -> None:
     number = cloud.vm("head_0_(service_0)", nics=[nic("10.0.0.9")])
     cloud.vm("my vm:[1]", nics=[nic("10.0.0.10")])
