@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .connection import Connection
-from .lookups import Lookups
 from .oneflow import OneFlow
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from .lookups import Lookups
 
 
 class FlowSession:
@@ -21,11 +23,17 @@ class FlowSession:
     def __init__(self, params: Mapping[str, Any]) -> None:
         self.settings = Settings.from_params(params)
         self.flow = OneFlow(self.settings)
-        self.lookups = Lookups(self.connect)
 
     def connect(self) -> Connection:
-        """The connection to oned; loading pyone costs time, so not before it is needed."""
+        """The connection to oned, made when it is first needed."""
         return self._connection
+
+    @cached_property
+    def lookups(self) -> Lookups:
+        """The look-ups of names."""
+        from .lookups import Lookups
+
+        return Lookups(self.connect)
 
     @cached_property
     def _connection(self) -> Connection:

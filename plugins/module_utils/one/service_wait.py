@@ -144,7 +144,10 @@ class ServiceWait:
     def _is_held(service: dict[str, Any]) -> bool:
         """Whether nothing more happens to the service before it is released."""
         states = {role["state"] for role in service["roles"].values()}
-        return "HOLD" in states and states <= {"HOLD", "RUNNING"}
+        if states == {"HOLD"}:
+            return bool(service["state"] == "HOLD")
+        # With other roles that run, OneFlow calls the service DEPLOYING until it is released.
+        return states == {"HOLD", "RUNNING"}
 
     def _missing(self, state: ServiceState) -> list[str]:
         """What is still missing until the VMs of the roles are all there, in words."""

@@ -36,23 +36,20 @@ class TemplateSyntaxError(OneUsageError):
         self.column = column
 
 
-_SPACE = re.compile(r"(?:[ \t\r]*#[^\n]*(?:\n|\Z)|[ \t\r\n]+)*")
-_NAME = re.compile(r"[A-Za-z0-9_]+")
-_EQUAL = re.compile(r"[ \t\r]*=")
-_BLANK = re.compile(r"[ \t\r]*")
-_EMPTY = re.compile(r"[ \t\r]*\n")
-# The alternative with the escape stands first so that the longest match wins, as in a lexer made by flex.
-_QUOTED = re.compile(r'"((?:\\"|[^"])*)"')
-_BARE = re.compile(r"[^=#\s,\[\]]+")
 _VALID_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+# Patterns that few tasks need are texts: what is not compiled costs nothing.
+BARE = r"[^=#\s,\[\]]+"
 # What XML 1.0 cannot carry, and oned keeps every object as XML.
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_CONTROL = "[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
 _WHITE = " \t\n\v\f\r"
 
 
 def parse(text: str) -> Template:
     """Parse template text. Raises TemplateSyntaxError with line and column."""
-    return _Parser(text).template()
+    # Loaded only where there is text.
+    from .template_parser import Parser
+
+    return Parser(text).template()
 
 
 def render(template: Mapping[str, Any]) -> str:
@@ -122,7 +119,7 @@ def _checked_name(key: Any) -> str:
 
 
 def _quote(name: str, value: str) -> str:
-    if "]]>" in value or _CONTROL.search(value):
+    if "]]>" in value or re.search(_CONTROL, value):
         raise OneUsageError(
             f"template: the value of {name} holds ']]>' or a control character, which OpenNebula cannot store; "
             "pass it base64 encoded"
@@ -130,100 +127,8 @@ def _quote(name: str, value: str) -> str:
     if value.endswith("\\"):
         # Inside quotes the last backslash would swallow the closing one; without them it is safe if nothing else is
         # special.
-        if _BARE.fullmatch(value) and not value.startswith('"'):
+        if re.fullmatch(BARE, value) and not value.startswith('"'):
             return value
         raise OneUsageError(f"template: the value of {name} ends in a backslash, which OpenNebula cannot store")
     escaped = value.replace('"', '\\"')
     return f'"{escaped}"'
-
-
-class _Parser:
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.at = 0
-
-    def template(self) -> Template:
-        result = Template()
-        self.space()
-        while self.at < len(self.text):
-            name = self.name()
-            value = self.value(name)
-            if name in result:
-                known = result[name]
-                result[name] = [*known, value] if isinstance(known, list) else [known, value]
-            else:
-                result[name] = value
-            self.space()
-        return result
-
-    def value(self, name: str) -> str | Vector:
-        self.expect(_EQUAL, f"'=' after {name}")
-        empty = _EMPTY.match(self.text, self.at)
-        if empty:
-            self.at = empty.end()
-            return ""
-        self.skip(_BLANK)
-        if self.text.startswith("[", self.at):
-            self.at += 1
-            return self.vector(name)
-        return self.leaf(name)
-
-    def vector(self, name: str) -> Vector:
-        result: Vector = {}
-        self.space()
-        if self.text.startswith("]", self.at):
-            self.at += 1
-            return result
-        while True:
-            key = self.name()
-            self.expect(_EQUAL, f"'=' after {name}.{key}")
-            self.skip(_BLANK)
-            # oned keeps the first of two equal names in a vector.
-            result.setdefault(key, self.leaf(f"{name}.{key}"))
-            self.space()
-            if self.text.startswith(",", self.at):
-                self.at += 1
-                self.space()
-                continue
-            if self.text.startswith("]", self.at):
-                self.at += 1
-                return result
-            raise self.error(f"',' or ']' expected in {name}")
-
-    def leaf(self, name: str) -> str:
-        quoted = _QUOTED.match(self.text, self.at)
-        bare = _BARE.match(self.text, self.at)
-        if quoted and (not bare or quoted.end() >= bare.end()):
-            self.at = quoted.end()
-            return scalar(quoted.group(1).replace('\\"', '"'))
-        if self.text.startswith('"', self.at) and not quoted:
-            raise self.error(f"the quotes of {name} are not closed")
-        if bare:
-            self.at = bare.end()
-            return bare.group()
-        raise self.error(f"a value for {name} expected")
-
-    def name(self) -> str:
-        match = _NAME.match(self.text, self.at)
-        if not match:
-            raise self.error("an attribute name expected")
-        self.at = match.end()
-        return match.group().upper()
-
-    def space(self) -> None:
-        self.skip(_SPACE)
-
-    def skip(self, pattern: re.Pattern[str]) -> None:
-        match = pattern.match(self.text, self.at)
-        if match:
-            self.at = match.end()
-
-    def expect(self, pattern: re.Pattern[str], what: str) -> None:
-        match = pattern.match(self.text, self.at)
-        if not match:
-            raise self.error(f"{what} expected")
-        self.at = match.end()
-
-    def error(self, text: str) -> TemplateSyntaxError:
-        before = self.text[: self.at]
-        return TemplateSyntaxError(text, before.count("\n") + 1, self.at - (before.rfind("\n") + 1) + 1)
