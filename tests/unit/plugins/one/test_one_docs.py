@@ -38,21 +38,25 @@ FIRST = ("one_image", "one_template", "one_vm", "one_service_template", "one_ser
 CLOUD = [*FIRST, *sorted(name for name in NAMES if name.startswith("one_") and name not in FIRST)]
 ON_NODES = [name for name in NAMES if not name.startswith("one_")]
 
-# Which test executes the examples of which plugin; a plugin that is not here fails test_nothing_is_left_out.
+# Which test, of this file or of another one, executes the examples of which plugin. A plugin that is not here fails
+# test_nothing_is_left_out.
 EXECUTED = {
     **{f"modules/{name}": "test_the_examples_of_the_cloud_run" for name in CLOUD},
     **{f"modules/{name}": "test_the_examples_of_the_nodes_run" for name in ON_NODES},
-    "inventory/opennebula": "test_the_examples_of_the_inventory_run",
+    "inventory/opennebula": "inventory/test_inventory_examples.py::test_ansible_inventory_takes_the_example",
     "filter/context_faults": "test_the_examples_of_the_filter_run",
 }
 
 
 def test_nothing_is_left_out() -> None:
-    """Every plugin with examples, read from the file system, is executed by a test of this file."""
+    """The examples of every plugin that the file system holds are executed by a test that exists."""
     kinds = ("modules", "inventory", "filter", "lookup", "callback", "connection", "test")
     found = {f"{kind}/{name}" for kind in kinds for name in names_of(kind)}
     assert found == set(EXECUTED)
-    assert set(EXECUTED.values()) <= set(globals())
+    for test in EXECUTED.values():
+        file, _colons, name = test.rpartition("::")
+        place = Path(__file__).parents[1] / file
+        assert name in globals() or f"def {name}(" in place.read_text(encoding="utf-8"), test
 
 
 @functools.cache
@@ -323,30 +327,3 @@ def test_the_examples_of_the_filter_run(tmp_path: Path) -> None:
     done = run_playbook(tmp_path, examples)
     assert done.returncode == 2, done.stderr
     assert "ONEAPP_FL_LOG_LEVEL=LOUD: expected one of" in done.stdout
-
-
-def test_the_examples_of_the_inventory_run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    source = (ROOT / "plugins/inventory/opennebula.py").read_text(encoding="utf-8")
-    examples = [one for one in yaml.safe_load_all(source.split('EXAMPLES = r"""')[1].split('"""')[0]) if one]
-    with running(tmp_path_factory.mktemp("inventory-examples")) as cloud:
-        cloud.vm()
-        for number, example in enumerate(examples):
-            file = tmp_path / f"{number}.one.yml"
-            # The cache of the examples lies in a place that others may have used.
-            moved = {"cache_connection": str(tmp_path / "cache")} if "cache_connection" in example else {}
-            file.write_text(yaml.safe_dump({**example, **moved}), encoding="utf-8")
-            done = subprocess.run(
-                [sys.executable, "-m", "ansible.cli.inventory", "-i", str(file), "--list"],
-                env={
-                    **{key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")},
-                    "ANSIBLE_COLLECTIONS_PATH": COLLECTIONS,
-                    "ANSIBLE_INVENTORY_UNPARSED_FAILED": "true",
-                    "ANSIBLE_LOCAL_TEMP": str(tmp_path / "tmp"),
-                    "ONE_URL": cloud.api["api_url"],
-                    "ONE_USERNAME": cloud.api["api_username"],
-                    "ONE_PASSWORD": cloud.api["api_password"],
-                    "ONEFLOW_URL": cloud.api["oneflow_url"],
-                },
-                capture_output=True, text=True, check=False, timeout=60,
-            )  # fmt: skip
-            assert not done.returncode and "Failed to parse" not in done.stderr, (example, done.stderr)
