@@ -13,7 +13,7 @@ from typing import Any
 
 _NUMBER = re.compile(r"/\d+(?=/|$)")
 _ROLE = re.compile(r"/role/[^/]+")
-_READS = re.compile(r"\.info\w*$|^One\w+ GET ")
+_READS = re.compile(r"\.(info\w*|version)$|^One\w+ GET ")
 
 
 def route(service: str, method: str, path: str, body: Any = None) -> str:
@@ -73,7 +73,8 @@ class Journal:
     def differs(self, words: str) -> None:
         """The test failed: the call is the last one that it sent; a read may show what the write before it did."""
         after = f" after {self._last_write}" if self._last_write not in ("", self._last) else ""
-        text = f"{self.test}{after}: {' '.join(words.split())[:300]}"
+        words = " ".join(words.replace("Use -v to get more diff", "").split())
+        text = f"{self.test}{after}: {words[:300]}"
         self.calls.setdefault(self._last or "no call", Calls()).differences.append(text)
 
     def unchecked(self, expected: Iterable[str]) -> list[str]:
