@@ -77,7 +77,7 @@ def test_the_order_of_roles_and_what_the_server_fills_in_make_no_difference(clou
     old = made(cloud)
     body = old["template"]
     asked = {key: value for key, value in body.items() if key not in ("registration_time", "name")}
-    asked["roles"] = [{**item, "template_contents": item.get("template_contents", {})} for item in reversed(body["roles"])]
+    asked["roles"] = [{"template_contents": {}, **item} for item in reversed(body["roles"])]
     asked["networks"] = {"Private": "M | network | net | | id:private"}
     result, writes = cloud.writes(MODULE, id=old["id"], template=asked)
     assert not result["changed"] and writes == 0
