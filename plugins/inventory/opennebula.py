@@ -267,8 +267,6 @@ prefer_external: true
 require_address: false
 """
 
-from collections.abc import Iterable, Iterator
-from itertools import chain
 from typing import Any
 
 from ansible.constants import LOCALHOST
@@ -276,18 +274,12 @@ from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.unsafe_proxy import wrap_var
 from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import OneError
-from ansible_collections.opennebula.flower.plugins.module_utils.one.inventory_filter import Filters, checks_of
-from ansible_collections.opennebula.flower.plugins.module_utils.one.inventory_hosts import (
-    AddressChoice,
-    Choice,
-    Grouping,
-    Member,
-    address_of,
-    members_of,
-    more_variables_of,
-    variables_of,
+from ansible_collections.opennebula.flower.plugins.module_utils.one.inventory_build import (
+    InventoryHost,
+    Wishes,
+    build,
+    query_options,
 )
-from ansible_collections.opennebula.flower.plugins.module_utils.one.inventory_names import names_of
 from ansible_collections.opennebula.flower.plugins.module_utils.one.inventory_read import Cloud, query_of, read_cloud
 from ansible_collections.opennebula.flower.plugins.module_utils.one.settings import Settings
 
@@ -317,20 +309,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             raise AnsibleParserError(str(error)) from None
         self._add_hosts(cloud)
 
-    # -- reading ----------------------------------------------------------------------------------------------------
-
     def _cloud(self, key: str, cache: bool) -> Cloud:
         """Services and VMs, from the cache where the user wants that and the same was asked."""
         # As templates, so that a password can come from a lookup and need not stand in the file.
         settings = Settings.from_params({name: self.templar.template(self.get_option(name)) for name in _API_OPTIONS})
-        query = query_of(
-            settings,
-            use_oneflow=bool(self.get_option("use_oneflow")),
-            standalone=bool(self.get_option("include_standalone")),
-            services=self._texts("services"),
-            federations=self._texts("federations"),
-            clusters=self._names_clusters(),
-        )
+        query = query_of(**query_options(self.get_options(), settings))
         use_cache = bool(self.get_option("cache"))
         if use_cache and cache:
             try:
@@ -345,95 +328,40 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self._cache[key] = found
         return found
 
-    def _names_clusters(self) -> bool:
-        """Whether names of clusters are needed: VMs know ids only."""
-        asked = "cluster" in (*self.get_option("group_by"), *self.get_option("variables"))
-        return asked or not all(reference.isdigit() for reference in self._texts("clusters"))
-
-    def _texts(self, option: str) -> list[str]:
-        """The values of a list option: YAML makes numbers of ids, and of some names."""
-        return [str(value) for value in self.get_option(option)]
-
-    # -- hosts ------------------------------------------------------------------------------------------------------
-
     def _add_hosts(self, cloud: Cloud) -> None:
-        grouping = Grouping(self.get_option("group_by"), cloud["clusters"])
-        required = bool(self.get_option("require_address"))
-        choice = AddressChoice(
-            network=self.get_option("network"),
-            nic=self.get_option("nic"),
-            family=self.get_option("ip_version"),
-            external=bool(self.get_option("prefer_external")),
-        )
-        shown = [f"one_{name}" for name in self.get_option("variables")]
+        # A VM that is called localhost would be this machine for every play.
+        reserved = {"all", "ungrouped", *LOCALHOST, *self.inventory.groups, *self.get_option("groups")}
         expressions = any(self.get_option(option) for option in _EXPRESSIONS)
-        members = list(members_of(cloud))
-        groups = {member.vm["id"]: grouping.of(member) for member in members}
-        names = self._names(members, choice, chain(*groups.values()))
-        without: list[Member] = []
-        for member in self._chosen(members, cloud):
-            address = address_of(member.vm, choice)
-            if address is None and required:
-                without.append(member)
-            else:
-                variables = variables_of(member, address)
-                more = more_variables_of(member, cloud["clusters"]) if shown or expressions else {}
-                variables.update((name, more[name]) for name in shown)
-                name = names[member.vm["id"]]
-                self._add(name, groups[member.vm["id"]], variables)
-                if expressions:
-                    self._evaluate(name, {**more, **variables})
-        if without:
-            listed = ", ".join(f"{member.vm['name']} (id {member.vm['id']})" for member in without)
-            self.display.v(f"opennebula: left out {len(without)} VMs without a suitable address: {listed}")
+        built = build(cloud, Wishes.from_options(self.get_options()), reserved, expressions=expressions)
+        for host in built.hosts:
+            self._add(host)
+            if expressions:
+                self._evaluate(host)
+        if built.without_address:
+            vms = [member.vm for member in built.without_address]
+            listed = ", ".join(f"{vm['name']} (id {vm['id']})" for vm in vms)
+            self.display.v(f"opennebula: left out {len(vms)} VMs without a suitable address: {listed}")
 
-    def _names(self, members: list[Member], choice: AddressChoice, groups: Iterable[str]) -> dict[int, str]:
-        # For Ansible a name means a group before it means a host, and localhost is this machine: whoever names a VM must
-        # not be able to reach for either.
-        reserved = {"all", "ungrouped", *LOCALHOST, *self.inventory.groups, *self.get_option("groups"), *groups}
-        return names_of(
-            self.get_option("hostname"), members, lambda member: address_of(member.vm, choice), reserved
-        )
-
-    def _chosen(self, members: list[Member], cloud: Cloud) -> Iterator[Member]:
-        choice = Choice(
-            services=self._texts("services"),
-            federations=self._texts("federations"),
-            roles=self._texts("roles"),
-            standalone=bool(self.get_option("include_standalone")),
-        )
-        filters = Filters(
-            states=self.get_option("states"),
-            names=self._texts("names"),
-            labels=self._texts("labels"),
-            all_labels=self.get_option("match_labels") == "all",
-            owners=self._texts("owners"),
-            user_groups=self._texts("user_groups"),
-            hosts=self._texts("on_hosts"),
-            clusters=self._texts("clusters"),
-            attributes=self.get_option("attributes"),
-        )
-        checks = checks_of(filters, cloud["clusters"])
-        return (member for member in members if choice.takes(member) and all(check(member.vm) for check in checks))
-
-    def _add(self, name: str, groups: list[str], variables: dict[str, Any]) -> None:
-        self.inventory.add_host(name)
+    def _add(self, host: InventoryHost) -> None:
+        self.inventory.add_host(host.name)
         # Not by set_variable, which copies every value once more: half of the time that thousands of hosts take.
-        self.inventory.get_host(name).vars.update(variables if _UNMARKED_IS_SAFE else wrap_var(variables))
-        for group in groups:
+        variables = host.variables if _UNMARKED_IS_SAFE else wrap_var(host.variables)
+        self.inventory.get_host(host.name).vars.update(variables)
+        for group in host.groups:
             self.inventory.add_group(group)
-            self.inventory.add_host(name, group)
+            self.inventory.add_host(host.name, group)
 
-    def _evaluate(self, name: str, known: dict[str, Any]) -> None:
-        """known: the variables that the user's expressions may use."""
-        if name in self.inventory.groups:
+    def _evaluate(self, host: InventoryHost) -> None:
+        """Expressions of the user: compose, groups and keyed_groups."""
+        if host.name in self.inventory.groups:
             # One of keyed_groups: what is said of the host would be said of all hosts of the group.
-            self.display.warning(f"opennebula: host {name} has the name of a group; expressions leave it out")
+            self.display.warning(f"opennebula: host {host.name} has the name of a group; expressions leave it out")
             return
+        known = {**host.more, **host.variables}
         if not _UNMARKED_IS_SAFE:
             known = wrap_var(known)
         strict = self.get_option("strict")
         compose, groups, keyed_groups = (self.get_option(option) for option in _EXPRESSIONS)
-        self._set_composite_vars(compose, known, name, strict=strict)
-        self._add_host_to_composed_groups(groups, known, name, strict=strict)
-        self._add_host_to_keyed_groups(keyed_groups, known, name, strict=strict)
+        self._set_composite_vars(compose, known, host.name, strict=strict)
+        self._add_host_to_composed_groups(groups, known, host.name, strict=strict)
+        self._add_host_to_keyed_groups(keyed_groups, known, host.name, strict=strict)

@@ -9,7 +9,7 @@ what `inventory_read.read_cloud` returns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,7 +135,7 @@ def _by_attributes(vm: Machine, told: bool) -> Member:
 class Grouping:
     """Names of groups. The same raw names come up for thousands of VMs, so each is made fit once."""
 
-    def __init__(self, group_by: Sequence[str], clusters: Mapping[str, str]) -> None:
+    def __init__(self, group_by: Collection[str], clusters: Mapping[str, str]) -> None:
         self._by = [name for name in GROUPINGS if name in group_by]
         self._clusters = clusters
         self._fit: dict[str, str] = {}

@@ -15,7 +15,7 @@ from xml.etree.ElementTree import Element
 
 from .compare import masked
 from .connection import Connection
-from .errors import OneConnectionError, OneError, OneUsageError
+from .errors import OneConnectionError, OneError, OneTimeoutError, OneUsageError
 from .oneflow import OneFlow
 from .pools import ALL_VISIBLE, PAGE
 from .service import service_view
@@ -215,7 +215,8 @@ def _id(item: Machine) -> int:
 def _services(flow: OneFlow) -> list[Service]:
     try:
         documents = flow.services()
-    except OneConnectionError as error:
+    except (OneConnectionError, OneTimeoutError) as error:
+        # A firewall may swallow requests to a port where nobody listens.
         error.hint = f"{error.hint}; on a cloud without OneFlow set use_oneflow to false"
         raise
     views = (service_view(document) for document in documents)

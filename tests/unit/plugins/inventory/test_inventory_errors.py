@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,12 @@ def test_oneflow_is_not_there(cloud: InventoryCloud) -> None:
     text = sentence(cloud, oneflow_url=DEAD)
     assert DEAD in text and text.endswith("on a cloud without OneFlow set use_oneflow to false") and "\n" not in text
     assert set(cloud.parse(path=cloud.source({**cloud.api, "oneflow_url": DEAD, "use_oneflow": False})).hosts) == {"a"}
+
+
+def test_oneflow_swallows_requests(cloud: InventoryCloud) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        text = sentence(cloud, oneflow_url=f"http://127.0.0.1:{silent.getsockname()[1]}", api_timeout=1)
+    assert "within 1 s" in text and text.endswith("set use_oneflow to false")
 
 
 @pytest.mark.parametrize(
