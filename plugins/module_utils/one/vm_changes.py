@@ -18,7 +18,7 @@ from .runner import Plan
 from .states import VM_FAILURES, VM_STABLE, vm_destination
 from .template import Template
 from .vm import GOALS, action_for
-from .vm_ops import Operations
+from .vm_ops import UNPLACED, Operations
 from .vm_shape import Steps, VmShape
 from .xml import labels_of, permission_bits, split_labels
 
@@ -172,8 +172,12 @@ class VmChanges:
 
     def _locker(self, identify: Identify) -> Callable[..., Any]:
         def call(what: str, *level: int) -> None:
-            # oned acts on a locked VM by itself, but no action may be under way when it is locked.
-            self.connection.call(f"one.vm.{what}", identify(), *level, *((False,) if what == "lock" else ()))
+            vm_id = identify()
+            if what == "lock" and self.params["wait"]:
+                # A lock must not come in the way of what is still going on, least of all of the first deployment.
+                early = UNPLACED if self.params["state"] == "present" else ()
+                self.ops.rest([vm_id], f"VM {vm_id} coming to rest before it is locked", early)
+            self.connection.call(f"one.vm.{what}", vm_id, *level, *((False,) if what == "lock" else ()))
 
         return call
 

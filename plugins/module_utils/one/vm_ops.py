@@ -22,6 +22,8 @@ Check = Callable[[State, Mapping[str, Any]], "str | None"]
 
 # Seconds in which a failed VM may still show its old failure after it was told to recover.
 GRACE = 3.0
+# States of VMs that have no host yet.
+UNPLACED = frozenset({"INIT", "PENDING", "CLONING"})
 _ATTEMPTS = 3
 # VMs take these actions although they are about to go somewhere.
 _EARLY: dict[str, frozenset[str]] = {"absent": frozenset({"PENDING", "CLONING"}), "hold": frozenset({"PENDING"})}
@@ -35,8 +37,8 @@ class Operations:
         self.params = params
         # VMs of which it is not known that they are at rest.
         self.busy: set[int] = set()
-        # Whether anything was sent whose end is seen in the VM's state only.
-        self.sent = False
+        # VMs to which something was sent whose end is seen in their state only.
+        self.sent: set[int] = set()
         self.checks: dict[int, list[Check]] = {}
         self.locks: dict[int, str] = {}
 
@@ -48,7 +50,7 @@ class Operations:
 
     def began(self, vm_id: int, check: Check | None = None) -> None:
         """Take note of an operation that goes on in the background; `check` looks at the VM when it has ended."""
-        self.sent = True
+        self.sent.add(vm_id)
         self.busy.add(vm_id)
         if check is not None:
             self.checks.setdefault(vm_id, []).append(check)

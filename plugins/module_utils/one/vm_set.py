@@ -19,7 +19,7 @@ from .vm import GOALS, list_vms, predicted, read_bodies, read_vms, represent
 from .vm_changes import VmChanges
 from .vm_create import RESERVED, Creation
 from .vm_devices import KINDS, shown
-from .vm_ops import Operations, failures, gone
+from .vm_ops import UNPLACED, Operations, failures, gone
 from .vm_select import Selection
 from .xml import checked_permissions, number, template_of, text
 
@@ -222,11 +222,12 @@ class VmResource(Resource["list[State]"]):
             return self._sorted(read_vms(self.connection, self.ids) if known is None else known)
         if self.wanted == "recovered":
             return self._settle_recovery(known)
-        if known is None and not self.ops.sent and not self.ops.busy and self._at_goal(self.before):
+        if known is None and not self.ops.sent and self._at_goal(self.before):
             # Only calls that are done when they return were made: their result is known without another look.
             return self.after
         if self.wanted == "present":
-            self.ops.rest(self.ids if changed and not self.made else [])
+            # Whether a VM that was not placed yet ever will be is not asked for here.
+            self.ops.rest(self.ops.sent - set(self.made.values()), early=UNPLACED)
             return self._sorted(read_vms(self.connection, self.ids) if known is None else known)
         final = self.ops.until(
             self.ids,

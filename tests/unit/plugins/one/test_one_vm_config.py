@@ -105,6 +105,16 @@ def test_calls(cloud, name, vm_template) -> None:
     assert calls(id=made["id"], state="absent") == (1, 0)
 
 
+def test_present_does_not_wait_for_a_vm_that_cannot_be_placed(cloud, name, vm_template) -> None:
+    big = cloud.run("one_vm", name=name, template=vm_template, state="present", memory=10**9, lock="use")
+    assert big.ok and big["vm"]["state"] == "PENDING" and big["vm"]["lock"] == "use"
+    wanted = {"name": name, "state": "present", "lock": "none", "wait_timeout": 5}
+    result = cloud.converge("one_vm", attributes={"A": "1"}, context={"B": "2"}, vcpu=2, **wanted)
+    assert result["vm"]["vcpu"] == 2 and result["vm"]["context"]["B"] == "2" and result["vm"]["state"] == "PENDING"
+    smaller = cloud.converge("one_vm", name=name, memory=64)
+    assert smaller["vm"]["state"] == "RUNNING"
+
+
 def test_info_filters(cloud, name, vm_template) -> None:
     for index in range(2):
         params = {"labels": ["web/front", "b"], "attributes": {"STAGE": f"s{index}", "ONLY": name}, "mark": f"m{index}"}
