@@ -225,6 +225,71 @@ def test_scheduled_action(cloud: Cloud, ground: dict[str, Any]) -> None:
     cloud.wait_vm(vm, ("8", "0"))
 
 
+def test_action_on_a_role(cloud: Cloud, ground: dict[str, Any]) -> None:
+    service = cloud.service(template(cloud, role(ground), role(ground, "other")))
+    body = cloud.wait_service(service, UP)
+    path = f"/service/{service}/role"
+    (mine,), (other,) = nodes(body), nodes(body, "other")
+    action = {"action": {"perform": "poweroff", "params": {"period": 0, "number": 0}}}
+    assert cloud.flow("POST", f"{path}/web/action", action).status == 204
+    cloud.wait_vm(mine, ("8", "0"))
+    assert cloud.vm_state(other) == RUNNING
+    resume = {"action": {"perform": "resume", "params": {"period": 0, "number": 0}}}
+    assert cloud.flow("POST", f"{path}/web/action", resume).status == 204
+    cloud.wait_vm(mine, RUNNING)
+    cloud.wait_service(service, UP)
+
+
+@pytest.mark.not_observed
+def test_action_on_a_role_that_does_not_exist(cloud: Cloud, ground: dict[str, Any]) -> None:
+    service = cloud.service(template(cloud, role(ground)))
+    cloud.wait_service(service, UP)
+    action = {"action": {"perform": "poweroff", "params": {"period": 0, "number": 0}}}
+    answer = cloud.flow("POST", f"/service/{service}/role/nope/action", action)
+    assert (answer.status, answer.text) == (500, "Role 'nope' not found")
+
+
+@pytest.mark.not_observed
+def test_an_action_that_vms_refuse_is_no_error(cloud: Cloud, ground: dict[str, Any]) -> None:
+    """What was not scheduled, and what came to nothing, is not in the answer."""
+    service = cloud.service(template(cloud, role(ground)))
+    (vm,) = nodes(cloud.wait_service(service, UP))
+    cloud.ok("one.vm.lock", vm, 4, False)
+    cloud.undo(lambda: cloud.ok("one.vm.unlock", vm))
+    action = {"action": {"perform": "poweroff", "params": {"period": 0, "number": 0}}}
+    assert cloud.flow("POST", f"/service/{service}/role/web/action", action).status == 204
+    assert cloud.vm_state(vm) == RUNNING
+
+
+@pytest.mark.not_observed
+def test_owner_and_group_of_a_service_and_its_vms(cloud: Cloud, ground: dict[str, Any]) -> None:
+    service = cloud.service(template(cloud, role(ground)))
+    (vm,) = nodes(cloud.wait_service(service, UP))
+    path = f"/service/{service}"
+    assert cloud.perform(path, "chown", {"owner_id": -1, "group_id": 1}).status == 204
+    document = cloud.flow("GET", path).json["DOCUMENT"]
+    assert (document["UID"], document["GID"]) == ("0", "1")
+    assert cloud.xml("one.vm.info", vm).findtext("GID") == "1"
+    missing = cloud.perform(path, "chown", {})
+    assert (missing.status, missing.text) == (500, "Action chown: You have to specify a UID")
+    wrong = cloud.perform(path, "chown", {"owner_id": 99999, "group_id": -1})
+    assert wrong.status == 404 and "Error getting user [99999]." in wrong.text
+
+
+@pytest.mark.not_observed
+def test_a_second_removal_forgets_the_rest(cloud: Cloud, ground: dict[str, Any]) -> None:
+    """While the child goes nothing else can be shut down, so OneFlow takes the service for finished."""
+    service = cloud.service(template(cloud, role(ground, "parent"), role(ground, "child", parents=["parent"])))
+    (parent,) = nodes(cloud.wait_service(service, UP), "parent")
+    assert cloud.flow("DELETE", f"/service/{service}").status == 204
+    again = cloud.flow("DELETE", f"/service/{service}")
+    assert again.status in (204, 404)
+    cloud.wait_gone(service)
+    if again.status == 204:
+        assert cloud.vm_state(parent)[0] == "3", "its VM is left alone"
+    cloud.end(parent)
+
+
 def test_user_inputs_and_networks(cloud: Cloud, ground: dict[str, Any]) -> None:
     service_template = template(
         cloud, role(ground, template_contents={"NIC": [{"NAME": "NIC_0", "NETWORK_ID": "$Private"}]}),
@@ -323,6 +388,19 @@ def test_hold_and_release(cloud: Cloud, ground: dict[str, Any]) -> None:
     cloud.wait_service(service, UP)
     again = cloud.perform(f"/service/{service}", "release")
     assert (again.status, again.text) == (500, "Service has no roles in HOLD")
+
+
+@pytest.mark.not_observed
+def test_a_role_on_hold_beside_one_that_runs(cloud: Cloud, ground: dict[str, Any]) -> None:
+    service = cloud.service(template(cloud, role(ground, on_hold=True), role(ground, "free")))
+
+    def states() -> dict[str, int]:
+        return {item["name"]: item["state"] for item in cloud.service_body(service)["roles"]}
+
+    cloud.until(lambda: states() == {"web": 11, "free": UP}, "one role on hold and one running")
+    assert cloud.service_body(service)["state"] == DEPLOYING
+    assert cloud.perform(f"/service/{service}", "release").status == 204
+    cloud.wait_service(service, UP)
 
 
 @pytest.mark.not_observed

@@ -203,6 +203,58 @@ def test_clone(cloud: Cloud) -> None:
     assert answer.body["roles"][0]["template_id"] == 0
 
 
+@pytest.mark.not_observed
+def test_clone_keeps_the_old_name_inside(cloud: Cloud) -> None:
+    wanted = body(cloud, role())
+    name = cloud.name()
+    answer = cloud.perform(f"/service_template/{cloud.service_template(wanted)}", "clone", {
+        "name": name, "recursive": "none",
+    })  # fmt: skip
+    cloud.undo(lambda: cloud.flow("DELETE", f"/service_template/{answer.id}"))
+    assert (answer.json["DOCUMENT"]["NAME"], answer.body["name"]) == (name, wanted["name"])
+
+
+@pytest.mark.not_observed
+def test_clone_and_deletion_with_vm_templates(cloud: Cloud) -> None:
+    original = cloud.template()
+    template = cloud.service_template(body(cloud, role(template_id=original), role("b", template_id=original)))
+    name = cloud.name()
+    answer = cloud.perform(f"/service_template/{template}", "clone", {"name": name, "recursive": "templates"})
+    assert answer.status == 201
+    first, second = (item["template_id"] for item in answer.body["roles"])
+    assert first == second != original, "one VM template is cloned once"
+    old_name = cloud.xml("one.template.info", original).findtext("NAME")
+    assert cloud.xml("one.template.info", first).findtext("NAME") == f"{old_name}-{name}"
+    gone = cloud.flow("DELETE", f"/service_template/{answer.id}", {"delete_type": "templates"})
+    assert (gone.status, gone.text) == (204, "")
+    assert cloud.error("one.template.info", first) == (1024, f"Error getting virtual machine template [{first}].")
+    assert cloud.xml("one.template.info", original) is not None
+
+
+@pytest.mark.not_observed
+def test_a_clone_that_fails_leaves_its_document(cloud: Cloud) -> None:
+    template = cloud.service_template(body(cloud, role(template_id=99999)))
+    name = cloud.name()
+    answer = cloud.perform(f"/service_template/{template}", "clone", {"name": name, "recursive": "templates"})
+    assert answer.status == 500
+    pool = cloud.flow("GET", "/service_template").json["DOCUMENT_POOL"]["DOCUMENT"]
+    (left,) = (item["ID"] for item in pool if item["NAME"] == name)
+    cloud.undo(lambda: cloud.flow("DELETE", f"/service_template/{left}"))
+
+
+@pytest.mark.not_observed
+def test_owner_without_group_means_group_0(cloud: Cloud) -> None:
+    """Both ids are always needed; -1 keeps what there is."""
+    template = cloud.service_template(body(cloud, role()))
+    path = f"/service_template/{template}"
+    assert cloud.perform(path, "chown", {"owner_id": -1, "group_id": 1}).status == 204
+    assert cloud.flow("GET", path).json["DOCUMENT"]["GID"] == "1"
+    assert cloud.perform(path, "chown", {"owner_id": 0, "group_id": -1}).status == 204
+    assert cloud.flow("GET", path).json["DOCUMENT"]["GID"] == "1"
+    assert cloud.perform(path, "chown", {"owner_id": 0}).status == 204
+    assert cloud.flow("GET", path).json["DOCUMENT"]["GID"] == "0"
+
+
 def test_delete(cloud: Cloud) -> None:
     template = cloud.service_template(body(cloud))
     answer = cloud.flow("DELETE", f"/service_template/{template}")
