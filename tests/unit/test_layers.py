@@ -79,6 +79,38 @@ def test_the_opennebula_layer_knows_nothing_of_flower() -> None:
     assert not plugin_breaches("module_utils/one", ".module_utils.flower", "flwr", "flower_ops")
 
 
+@pytest.mark.parametrize("kind", ["modules", "module_utils", "inventory", "action", "filter"])
+def test_plugins_need_no_package_beside_ansible(kind: str) -> None:
+    """What runs on a host finds the standard library there and what Ansible brings, PyYAML and Jinja2 included."""
+    known = ("ansible", COLLECTION, "yaml", "jinja2")
+    assert not breaches(ROOT / "plugins" / kind, ROOT / "plugins", PLUGINS, lambda found: is_foreign(found, *known))
+
+
+def imports_of_layer(*names: str) -> list[Import]:
+    """Imports of some files of module_utils/one."""
+    folder = ROOT / "plugins/module_utils/one"
+    return [one for name in names for one in imports_in(folder / f"{name}.py", ROOT / "plugins", PLUGINS)]
+
+
+def test_the_runner_knows_neither_xml_rpc_nor_rest() -> None:
+    """State, check mode and differences are decided without knowing how a cloud is asked."""
+    one = f"{PLUGINS}.module_utils.one"
+    ways = [f"{one}.{name}" for name in ("connection", "oneflow", "flow_session", "rpc", "transport", "channel", "xml")]
+    deciding = imports_of_layer("runner", "compare", "template", "wait")
+    assert not [found.target for found in deciding if found.within(*ways)]
+
+
+def test_the_client_knows_no_object_of_the_cloud() -> None:
+    """What talks to a cloud does not know what it is used for."""
+    one = f"{PLUGINS}.module_utils.one"
+    files = {file.stem for file in (ROOT / "plugins/module_utils/one").glob("*.py")}
+    client = sorted(files & {"connection", "oneflow", "rpc", "transport", "channel", "proxy", "tls"})
+    upper = [name for name in files if name.startswith(("image", "vm", "service", "inventory", "objects", "runner"))]
+    places = [f"{one}.{name}" for name in upper]
+    assert len(client) >= 3
+    assert not [found.target for found in imports_of_layer(*client) if found.within(*places)]
+
+
 @pytest.mark.parametrize("kind", ["modules", "module_utils", "inventory", "action"])
 def test_plugins_do_not_reach_into_roles(kind: str) -> None:
     """AnsiballZ ships what is imported: a module that needed a role's package would break on its host."""
