@@ -91,3 +91,43 @@ def test_wrong_calls_are_faults(cloud: Cloud, method: str, arguments: tuple[Any,
 def test_extra_arguments_are_ignored(cloud: Cloud) -> None:
     template = cloud.template()
     assert cloud.xml("one.template.info", template, False, False, 1, "x").findtext("ID") == str(template)
+
+
+# -- OneFlow ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("auth", [("oneadmin", "wrong-password"), ("nobody-at-all", "x")])
+def test_bad_credentials_for_oneflow(cloud: Cloud, auth: tuple[str, str]) -> None:
+    answer = cloud.flow("GET", "/service", auth=auth)
+    assert answer.status == 401
+    assert "Not authorized to perform" not in answer.text
+
+
+def test_oneflow_without_credentials(cloud: Cloud) -> None:
+    assert cloud.flow("GET", "/service", auth=None).status == 401
+
+
+@pytest.mark.not_observed
+def test_others_may_not_in_oneflow(cloud: Cloud, stranger: str) -> None:
+    user = cloud.xml("one.user.info", -1, session=stranger).findtext("ID")
+    name, _colon, password = stranger.partition(":")
+    made = cloud.flow("POST", "/service_template", {"name": cloud.name(), "deployment": "straight", "roles": []})
+    cloud.undo(lambda: cloud.flow("DELETE", f"/service_template/{made.id}"))
+    answer = cloud.flow("GET", f"/service_template/{made.id}", auth=(name, password))
+    assert answer.status == 401
+    assert f"User [{user}] : Not authorized to perform USE DOCUMENT [{made.id}]." in answer.text
+
+
+# -- passwords and tokens ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.not_observed
+def test_a_password_with_colons(cloud: Cloud) -> None:
+    """Only the first colon separates user and password, for both protocols."""
+    name, password = cloud.name(), "a:b:c"
+    user = cloud.ok("one.user.allocate", name, password, "core", [])
+    cloud.undo(lambda: cloud.ok("one.user.delete", user))
+    assert cloud.xml("one.user.info", -1, session=f"{name}:{password}").findtext("ID") == str(user)
+    assert cloud.error("one.user.info", -1, session=f"{name}:a")[0] == 256
+    assert cloud.flow("GET", "/service", auth=(name, password)).status == 200
+    assert cloud.flow("GET", "/service", auth=(name, "a")).status == 401

@@ -1,7 +1,7 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The client library that the modules use, against the same endpoint."""
+"""OpenNebula's own client library against the same endpoint: what works with it works with the cloud."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any
 
 import pyone
 import pytest
+from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import OneAuthenticationError
+from ansible_collections.opennebula.flower.plugins.module_utils.one.pools import read_one, read_pool
 
 from .conformance_client import Cloud
 
@@ -55,3 +58,31 @@ def test_a_dictionary_as_template(cloud: Cloud) -> None:
     info = one.template.info(template)
     assert info.TEMPLATE["NOTE"] == 'say "hi"'
     assert info.TEMPLATE["CONTEXT"]["A"] == "b"
+
+
+def test_our_client_reads_what_pyone_reads(cloud: Cloud, ground: dict[str, Any]) -> None:
+    """The modules have an XML-RPC client of their own; both must see the same."""
+    one = _client(cloud)
+    ours = Connection(Settings(cloud.url, cloud.username, cloud.password))
+    vm = cloud.instantiate(ground["template"], hold=True)
+    for pool, element, members in (
+        ("one.vmpool.info", "VM", one.vmpool.info(-2, -1, -1, -1).VM),
+        ("one.templatepool.info", "VMTEMPLATE", one.templatepool.info(-2, -1, -1).VMTEMPLATE),
+    ):
+        extra = (-1,) if element == "VM" else ()
+        assert [int(body["ID"]) for body in read_pool(ours, pool, element, *extra)] == sorted(x.ID for x in members)
+    body = read_one(ours, "one.vm.info", vm)
+    assert body is not None
+    assert body["NAME"] == one.vm.info(vm).NAME
+    assert read_one(ours, "one.vm.info", 999_999) is None
+
+
+def test_our_client_writes_what_pyone_reads(cloud: Cloud) -> None:
+    one = _client(cloud)
+    ours = Connection(Settings(cloud.url, cloud.username, cloud.password))
+    note = 'say "hi" & <go>\tè'
+    template = ours.call("one.template.allocate", {"NAME": cloud.name(), "CPU": "1", "MEMORY": "64", "NOTE": note})
+    cloud.undo(lambda: cloud.ok("one.template.delete", template))
+    assert one.template.info(template).TEMPLATE["NOTE"] == note
+    with pytest.raises(OneAuthenticationError, match=f"user {cloud.username} is unknown there"):
+        Connection(Settings(cloud.url, cloud.username, "wrong")).call("one.vm.info", 0)
