@@ -73,7 +73,7 @@ class ImageResource(ObjectResource):
             return None
         if wait:
             return self.waits.usable(self.known_id(), known)
-        return known if known is not None else self.read_back()
+        return known if known is not None else self.must_read_back()
 
     def facts(self, state: State | None) -> dict[str, Any]:
         return {"image": state or {}}

@@ -12,7 +12,7 @@ from typing import Any
 
 from .compare import merged, replaced, update_for, without
 from .connection import Connection
-from .errors import OneError, OneNotFoundError, OneUsageError
+from .errors import OneActionError, OneError, OneNotFoundError, OneUsageError
 from .lock import explain_lock, lock_argument_spec, lock_of, plan_lock, same_lock
 from .marks import MARK_ATTRIBUTE, mark_of, require_mark
 from .pools import group_id, pick, read_one, read_pool, user_id
@@ -95,6 +95,16 @@ class ObjectResource(Resource["State | None"]):
         """Return the present state of any object of this kind; None when it is gone."""
         body = read_one(self.connection, f"{self.kind.prefix}.info", object_id)
         return None if body is None else self.represent(body)
+
+    def must_read_back(self) -> State:
+        """Return the present state of the object that was just created or changed, which must exist."""
+        state = self.read_back()
+        if state is None:
+            raise OneActionError(
+                f"{self.kind.word} {self.object_id} does not exist, though OpenNebula says that it was made or changed",
+                hint="somebody deleted it meanwhile, or something between here and OpenNebula answered in its place",
+            )
+        return state
 
     def known_id(self) -> int:
         """Return the id of the object that was read or created."""

@@ -70,7 +70,7 @@ class TemplateResource(ObjectResource):
         if self.params["state"] == "absent":
             self.images.check_deleted()
             return None
-        return known if known is not None else self.read_back()
+        return known if known is not None else self.must_read_back()
 
     def facts(self, state: State | None) -> dict[str, Any]:
         return {"template": state or {}}
@@ -124,8 +124,7 @@ class TemplateResource(ObjectResource):
     def _update_clone(self, cloned: Template, recursive: bool) -> None:
         if recursive:
             # Only now it is known which images the copies are.
-            made = self.read_back()
-            cloned = Template() if made is None else made["attributes"]
+            cloned = self.must_read_back()["attributes"]
         update = update_for(cloned, self._final(cloned))
         if update is not None:
             self.connection.call("one.template.update", self.object_id, *update)
