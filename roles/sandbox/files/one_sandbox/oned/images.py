@@ -187,15 +187,9 @@ def delete(oned: Oned, user: User, oid: int, force: bool) -> int:
     if record.data["vms"] or record.data["state"] in (USED, USED_PERS, LOCKED_USED, LOCKED_USED_PERS):
         raise OnedError(errors.ACTION, f"Cannot delete image. There are {len(record.data['vms'])} VMs using it.")
     _release_source(oned, record)
-    forget(oned, oid)
-    return oid
-
-
-def forget(oned: Oned, oid: int) -> None:
-    """Begin to delete an image."""
-    record = oned.get("image", oid)
     set_state(oned, record, DELETE)
     start_delete(oned, record)
+    return oid
 
 
 def start_delete(oned: Oned, record: Record) -> None:

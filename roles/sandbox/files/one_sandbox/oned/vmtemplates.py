@@ -101,7 +101,10 @@ _REFERENCES = ("IMAGE", "IMAGE_UNAME", "IMAGE_UID", "OPENNEBULA_MANAGED")
 
 
 def clone_images(oned: Oned, user: User, record: Record) -> None:
-    """Replace the images of a new template by copies; if one cannot be copied, everything made so far goes again."""
+    """Replace the images of a new template by copies; if one cannot be copied, the template goes again.
+
+    So do the copies made so far, if they are ready; the server, too, leaves behind those that are still being made.
+    """
     from . import image_methods
 
     made: list[int] = []
@@ -115,7 +118,8 @@ def clone_images(oned: Oned, user: User, record: Record) -> None:
         except OnedError as error:
             oned.remove(record)
             for oid in made:
-                images.forget(oned, oid)
+                with contextlib.suppress(OnedError):
+                    images.delete(oned, user, oid, False)
             raise OnedError(errors.ACTION, f"Failed to clone images: {error.message}") from None
         for key in _REFERENCES:
             disk.pop(key, None)
