@@ -132,6 +132,8 @@ options:
         given here.
       - A value that refers to others (with a dollar sign) is compared by name only, because the cloud
         stores the result.
+      - OpenNebula stores C(PASSWORD) encrypted. Only administrators can compare it; for other users it is set at every
+        run.
     type: dict
   remove_context:
     description:

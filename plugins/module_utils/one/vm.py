@@ -78,7 +78,7 @@ def represent(body: Mapping[str, Any]) -> State:
             "template_id": number(template, "TEMPLATE_ID"),
             "disks": [disk_state(disk) for disk in vectors(template, "DISK")],
             "pcis": [pci_state(pci) for pci in vectors(template, "PCI")],
-            "updateconf": configuration_of(template),
+            "updateconf": configuration_of(template, body.get("BACKUPS")),
             "lock": lock_of(body),
             "deploy_id": text(body, "DEPLOY_ID"),
             "created": number(body, "STIME"),
@@ -112,9 +112,14 @@ def state_of(body: Mapping[str, Any]) -> str:
     return vm_state_name(text(body, "STATE"), text(body, "LCM_STATE"))
 
 
-def configuration_of(template: Any) -> dict[str, dict[str, str]]:
-    """Return the sections of a VM's (or VM template's) TEMPLATE that updateconf changes, CONTEXT excepted."""
+def configuration_of(template: Any, backups: Any = None) -> dict[str, dict[str, str]]:
+    """Return the sections of a VM's (or VM template's) TEMPLATE that updateconf changes, CONTEXT excepted.
+
+    backups: BACKUPS of a VM, where oned puts BACKUP_CONFIG.
+    """
     sections = {name: template.get(name) for name in CONFIGURATION} if isinstance(template, dict) else {}
+    if isinstance(backups, dict):
+        sections["BACKUP_CONFIG"] = backups.get("BACKUP_CONFIG")
     return {name: dict(section) for name, section in sections.items() if isinstance(section, dict) and section}
 
 

@@ -27,11 +27,13 @@ from .vm_devices import (
     words_for,
 )
 from .vm_ops import Operations
+from .xml import text, to_dict
 
 Steps = Plan["list[State]"]
 # Compares a VM as it is (before) with what is wanted, adds the writes to the plan and what they lead to to `after`.
 Planner = Callable[[Steps, State, State], None]
 
+_ENCRYPTED = frozenset({"PASSWORD"})
 _ETH = re.compile(r"ETH\d+_\w+\Z")
 # States in which oned takes a change of context or size, the better ones first: not all hypervisors resize what runs.
 _SIZE_STATES = ("POWEROFF", "UNDEPLOYED", "PENDING", "HOLD", "RUNNING")
@@ -60,7 +62,7 @@ class VmShape:
 
     def _configuration(self, plan: Steps, before: State, after: State) -> None:
         vm_id = before["id"]
-        current = before["context"]
+        current = self._readable(vm_id, before["context"])
         # A value such as $USER[SSH_PUBLIC_KEY] is stored expanded, so only its presence can be compared.
         changed: dict[str, Any] = {}
         context = {
@@ -69,7 +71,7 @@ class VmShape:
             if current.get(key) != value and not ("$" in value and key in current)
         }
         if context:
-            after["context"] = {**current, **context}
+            after["context"] = {**before["context"], **context}
             changed["CONTEXT"] = context
         for name, section in self.configuration.items():
             known = before["updateconf"].get(name, {})
@@ -95,6 +97,17 @@ class VmShape:
                 # Appending keeps NETWORK, TOKEN and the ETH variables; replacing would drop them.
                 lambda: self._updateconf(vm_id, Template(changed), 1),
             )
+
+    def _readable(self, vm_id: int, current: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the context with what the cloud stores encrypted in clear, as far as it is needed to compare.
+
+        oned encrypts CONTEXT/PASSWORD (VM_ENCRYPTED_ATTR) and gives it back in clear to administrators only.
+        """
+        if all(key not in current or current[key] == self.context[key] for key in _ENCRYPTED & set(self.context)):
+            return current
+        body = to_dict(self.ops.connection.call("one.vm.info", vm_id, True))
+        clear = {key: text(body, "TEMPLATE", "CONTEXT", key) for key in _ENCRYPTED}
+        return {key: clear.get(key, value) for key, value in current.items()}
 
     def _removed(self) -> list[str]:
         keys = [str(key).upper() for key in self.params["remove_context"]]

@@ -69,6 +69,25 @@ def test_updateconf_merges_sections(cloud, name, rich) -> None:
         assert words in cloud.run("one_vm", name=name, updateconf=given)["msg"]
 
 
+def test_a_password_that_the_cloud_encrypts(cloud, name, rich) -> None:
+    made = cloud.run("one_vm", name=name, template=rich, context={"PASSWORD": "first"})
+    assert made.ok and made["vm"]["context"]["PASSWORD"] == "********"
+    number = made["vm"]["id"]
+    assert cloud.converge("one_vm", id=number, context={"PASSWORD": "second"}, remove_context=["FOO"])["changed"]
+    kept_ = cloud.converge("one_vm", id=number, context={"A": "1"}, remove_context=["START_SCRIPT"])
+    assert "START_SCRIPT" not in kept_["vm"]["context"]
+    assert not cloud.run("one_vm", id=number, context={"PASSWORD": "second"})["changed"] and cloud.calls.total == 2
+    assert "second" not in str(cloud.run("one_vm", id=number, context={"PASSWORD": "third"}, check=True)["diff"])
+
+
+def test_backups_are_configured(cloud, name, rich) -> None:
+    backup = {"BACKUP_CONFIG": {"KEEP_LAST": 3, "MODE": "FULL"}}
+    made = cloud.converge("one_vm", name=name, template=rich, updateconf=backup)
+    assert made["vm"]["updateconf"]["BACKUP_CONFIG"] == {"KEEP_LAST": "3", "MODE": "FULL"}
+    more = cloud.converge("one_vm", name=name, updateconf={"BACKUP_CONFIG": {"KEEP_LAST": 4}})
+    assert more["vm"]["updateconf"]["BACKUP_CONFIG"] == {"KEEP_LAST": "4", "MODE": "FULL"}
+
+
 def test_new_vms_on_a_datastore_and_as_a_private_copy(cloud, name, image, vm_template) -> None:
     disks = [{"IMAGE": image, "SIZE": 30}]
     made = cloud.converge("one_vm", name=name, template=vm_template, datastore="system", disks=disks, persistent=True)

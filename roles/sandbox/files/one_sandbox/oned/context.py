@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,11 @@ _AUTOMATIC = ("DISK_ID", "TARGET", "VMID")
 def is_yes(vector: tpl.Vector, name: str) -> bool:
     """Whether a vector says NAME=YES."""
     return vector.get(name, "").upper() == "YES"
+
+
+def encrypted(value: str) -> str:
+    """What stands for a secret (VM_ENCRYPTED_ATTR) in an answer; nobody has to be kept from reading it here."""
+    return base64.b64encode(f"encrypted {value}".encode()).decode()
 
 
 def check(oned: Oned, template: tpl.Template) -> None:
@@ -83,6 +89,8 @@ def update(oned: Oned, vm: Record, new: tpl.Vector, append: bool) -> None:
         if _ETH.match(name) and new[name] != old.get(name):
             raise OnedError(errors.INTERNAL, f"Unable to add {name}, update NIC to update network context")
     wanted = {name: value for name, value in new.items() if not _ETH.match(name)}
+    if old.get("PASSWORD") and wanted.get("PASSWORD") == encrypted(old["PASSWORD"]):
+        wanted["PASSWORD"] = old["PASSWORD"]
     # What stays as it is has been filled in already.
     filled = {name: value if value == old.get(name) else substitute(oned, vm, value) for name, value in wanted.items()}
     kept = dict(old) if append else {name: old[name] for name in _AUTOMATIC if name in old}

@@ -28,8 +28,8 @@ _UPDATABLE_LCM = (
 
 @method("vm.info", INT, opt(BOOL, False))
 def info(oned: Oned, user: User, oid: int, decrypt: bool) -> str:
-    """VM with its whole history."""
-    return vmxml.full(oned, oned.access(user, "vm", oid, USE), all_history=True)
+    """VM with its whole history; administrators may have it decrypted."""
+    return vmxml.full(oned, oned.access(user, "vm", oid, USE), all_history=True, clear=decrypt and user.is_admin)
 
 
 def _selected(oned: Oned, user: User, flag: int, start: int, end: int, state: int, search: str) -> list[Record]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import history, xml
+from . import context, history, xml
 from . import template as tpl
 from .records import Record
 
@@ -25,8 +25,8 @@ _REDUCED_USER = (
 )  # fmt: skip
 
 
-def full(oned: Oned, vm: Record, all_history: bool = False) -> str:
-    """The complete body."""
+def full(oned: Oned, vm: Record, all_history: bool = False, clear: bool = False) -> str:
+    """The complete body; clear: with the password of CONTEXT in clear."""
     key = (vm.oid, "full")
     if not all_history and key in oned.xml_cache:
         return oned.xml_cache[key]
@@ -36,14 +36,29 @@ def full(oned: Oned, vm: Record, all_history: bool = False) -> str:
         f"<LCM_STATE>{data['lcm']}</LCM_STATE><PREV_STATE>{data['state']}</PREV_STATE>"
         f"<PREV_LCM_STATE>{data['lcm']}</PREV_LCM_STATE><RESCHED>0</RESCHED><STIME>{data['stime']}</STIME>"
         f"<ETIME>{data['etime']}</ETIME>{xml.leaf('DEPLOY_ID', data['deploy_id'])}{xml.lock(vm)}"
-        f"<MONITORING></MONITORING><SCHED_ACTIONS></SCHED_ACTIONS>{tpl.to_xml(vm.template)}"
+        f"<MONITORING></MONITORING><SCHED_ACTIONS></SCHED_ACTIONS>{tpl.to_xml(_template(vm, clear))}"
         f"{tpl.to_xml(data['user_template'], 'USER_TEMPLATE')}"
         f"{history.render(vm, all_history)}"
-        "<BACKUPS><BACKUP_CONFIG/><BACKUP_IDS></BACKUP_IDS></BACKUPS></VM>"
+        f"<BACKUPS>{_backup_config(vm)}<BACKUP_IDS></BACKUP_IDS></BACKUPS></VM>"
     )
     if not all_history:
         oned.xml_cache[key] = body
     return body
+
+
+def _template(vm: Record, clear: bool) -> tpl.Template:
+    shown = vm.template
+    if "BACKUP_CONFIG" in shown:
+        shown = {name: value for name, value in shown.items() if name != "BACKUP_CONFIG"}
+    section = shown.get("CONTEXT")
+    if not clear and isinstance(section, dict) and section.get("PASSWORD"):
+        shown = {**shown, "CONTEXT": {**section, "PASSWORD": context.encrypted(section["PASSWORD"])}}
+    return shown
+
+
+def _backup_config(vm: Record) -> str:
+    section = vm.template.get("BACKUP_CONFIG")
+    return tpl.to_xml(section, "BACKUP_CONFIG") if isinstance(section, dict) and section else "<BACKUP_CONFIG/>"
 
 
 def reduced(oned: Oned, vm: Record) -> str:
