@@ -124,11 +124,11 @@ def _quote(name: str, value: str) -> str:
             f"template: the value of {name} holds ']]>' or a control character, which OpenNebula cannot store; "
             "pass it base64 encoded"
         )
+    escaped = value.replace('"', '\\"')
     if value.endswith("\\"):
         # Inside quotes the last backslash would swallow the closing one; without them it is safe if nothing else is
         # special.
-        if re.fullmatch(BARE, value) and not value.startswith('"'):
-            return value
+        if re.fullmatch(BARE, value):
+            return escaped
         raise OneUsageError(f"template: the value of {name} ends in a backslash, which OpenNebula cannot store")
-    escaped = value.replace('"', '\\"')
     return f'"{escaped}"'

@@ -85,7 +85,8 @@ class Parser:
             raise self.error(f"the quotes of {name} are not closed")
         if bare:
             self.at = bare.end()
-            return bare.group()
+            # As in oned, an escape counts without quotes too.
+            return bare.group().replace('\\"', '"')
         raise self.error(f"a value for {name} expected")
 
     def name(self) -> str:
