@@ -12,8 +12,8 @@ author:
   - opennebula.flower contributors (@opennebula)
 description:
   - Makes hosts of VMs. Those of services get the names, groups and variables that M(opennebula.flower.one_service)
-    returns for the same VMs, and some more variables.
-  - Takes one request to OneFlow, and one to OpenNebula for every 500 VMs, whatever is asked for.
+    returns for the same VMs.
+  - Takes one request to OneFlow, and one to OpenNebula for every 500 VMs.
   - The variables of a host are C(ansible_host), C(one_vm_id), C(one_vm_name), C(one_attributes) (what OpenNebula calls
     the user template, with secrets hidden), and for VMs that have them C(one_role), C(one_service_id) and
     C(one_service_name); and those of O(variables).
@@ -267,6 +267,7 @@ prefer_external: true
 require_address: false
 """
 
+import gc
 from typing import Any
 
 from ansible.constants import LOCALHOST
@@ -302,12 +303,17 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
+        # With thousands of VMs the collector would look at every object again and again, and none of them is garbage.
+        collecting = gc.isenabled()
+        gc.disable()
         try:
-            cloud = self._cloud(self.get_cache_key(path), cache)
+            self._add_hosts(self._cloud(self.get_cache_key(path), cache))
         except OneError as error:
             # The sentence says it all, and Ansible would append that of every cause.
             raise AnsibleParserError(str(error)) from None
-        self._add_hosts(cloud)
+        finally:
+            if collecting:
+                gc.enable()
 
     def _cloud(self, key: str, cache: bool) -> Cloud:
         """Services and VMs, from the cache where the user wants that and the same was asked."""
