@@ -45,6 +45,9 @@ options:
         nothing is deleted and the task fails. Whether other templates use them is not looked at.
     type: bool
     default: false
+notes:
+  - OpenNebula keeps C(CONTEXT.PASSWORD) encrypted and shows it only to administrators. For other users a wanted
+    password cannot be compared, so it is written, and reported as changed, in each run.
 seealso:
   - module: opennebula.flower.one_template_info
 """

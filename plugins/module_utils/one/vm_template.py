@@ -19,6 +19,7 @@ from .objects import (
     state_after,
     wanted_attributes,
 )
+from .pools import read_one
 from .runner import Plan
 from .settings import api_argument_spec
 from .template import Template
@@ -47,6 +48,12 @@ def represent(body: Mapping[str, Any]) -> State:
     return state
 
 
+def password_of(attributes: Mapping[str, Any]) -> str | None:
+    """Return CONTEXT.PASSWORD, None where there is none."""
+    context = attributes.get("CONTEXT")
+    return context.get("PASSWORD") if isinstance(context, dict) else None
+
+
 class TemplateResource(ObjectResource):
     """One VM template, by id or name, present (possibly cloned) or absent."""
 
@@ -60,6 +67,17 @@ class TemplateResource(ObjectResource):
 
     def represent(self, body: Mapping[str, Any]) -> State:
         return represent(body)
+
+    def read(self) -> State | None:
+        state = super().read()
+        if state is None:
+            return None
+        wanted, there = (password_of(one) for one in (self.wanted, state["attributes"]))
+        if wanted is not None and there is not None and wanted != there:
+            # oned shows this one attribute encrypted; administrators get it in clear, so that it can be compared.
+            body = read_one(self.connection, "one.template.info", state["id"], False, True)
+            return state if body is None else represent(body)
+        return state
 
     def plan(self, before: State | None) -> Plan[State | None]:
         if self.params["state"] == "absent":

@@ -250,3 +250,16 @@ def test_images_that_stay_after_their_template_are_an_error(cloud, image, name, 
     monkeypatch.setattr(connection.Connection, "call", call)
     result = cloud.run("one_template", name=name, state="absent", recursive=True)
     assert not result.ok and "the VM template is deleted, but not its images" in result["msg"] and result["changed"]
+
+
+def test_an_encrypted_password_is_compared_in_clear(cloud, name) -> None:
+    """OpenNebula shows CONTEXT.PASSWORD encrypted, whoever wrote it."""
+    wanted = {"CPU": 1, "CONTEXT": {"PASSWORD": "pa55 w0rd", "NETWORK": True}}
+    cloud.converge("one_template", name=name, template=wanted)
+    shown = cloud.admin.call("one.templatepool.info", -2, -1, -1)
+    assert "pa55" not in shown
+    changed = cloud.converge("one_template", name=name, template={"CONTEXT": {"FOO": "1"}})
+    assert changed["changed"]
+    assert not cloud.run("one_template", name=name, template=wanted)["changed"]
+    other = cloud.converge("one_template", name=name, template={"CONTEXT": {"PASSWORD": "another"}})
+    assert other["changed"] and "another" not in str({**other, "invocation": None})

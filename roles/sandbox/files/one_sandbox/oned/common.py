@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from . import errors
+from . import encrypted, errors
 from . import template as tpl
 from .errors import OnedError
 from .methods import BOOL, INT, STR, method, opt
@@ -99,7 +99,7 @@ def change_template(oned: Oned, record: Record, text: str, kind_of_update: int, 
     """`update`: 0 replaces the template, 1 merges into it. NAME in it is ignored."""
     if kind_of_update not in (0, 1):
         raise OnedError(errors.XML_RPC_API, "Wrong update type")
-    new = parse(text, "Cannot update template. ")
+    new = encrypted.plain(oned, parse(text, "Cannot update template. "))
     new.pop("NAME", None)
     check_restricted(oned, user, new)
     record.template = new if kind_of_update == 0 else tpl.merge(record.template, new)

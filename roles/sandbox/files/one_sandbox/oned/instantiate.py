@@ -9,7 +9,7 @@ import copy
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from . import common, context, errors, images, leases, lifecycle, pci
+from . import common, context, encrypted, errors, images, leases, lifecycle, pci
 from . import template as tpl
 from .errors import OnedError
 from .methods import BOOL, INT, STR, method, opt
@@ -200,7 +200,7 @@ def _check_numbers(template: tpl.Template) -> None:
 def instantiate(oned: Oned, user: User, oid: int, name: str, hold: bool, extra: str, persistent: bool) -> int:
     """A VM from a template. What `extra` names replaces all sections of that name."""
     record = oned.access(user, "template", oid, USE, check_lock=True)
-    added = common.parse(extra) if extra.strip() else {}
+    added = encrypted.plain(oned, common.parse(extra)) if extra.strip() else {}
     common.check_restricted(oned, user, added)
     if persistent:
         record = _private_copy(oned, user, record, name or f"{record.name}-copy", added)

@@ -9,7 +9,7 @@ import contextlib
 import copy
 from typing import TYPE_CHECKING
 
-from . import common, errors, images, xml
+from . import common, encrypted, errors, images, xml
 from . import template as tpl
 from .errors import OnedError
 from .methods import BOOL, INT, STR, method, opt
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from .core import Oned
 
 
-def render(oned: Oned, record: Record, template: tpl.Template | None = None) -> str:
+def render(oned: Oned, record: Record, template: tpl.Template | None = None, decrypt: bool = False) -> str:
     """VMTEMPLATE, or the same with another template (extended)."""
+    content = record.template if template is None else template
     return (
         f"<VMTEMPLATE>{xml.owner(oned, record)}{xml.lock(record)}{xml.permissions(record)}"
-        f"<REGTIME>{record.regtime}</REGTIME>{tpl.to_xml(record.template if template is None else template)}"
+        f"<REGTIME>{record.regtime}</REGTIME>{tpl.to_xml(content if decrypt else encrypted.hidden(oned, content))}"
         "</VMTEMPLATE>"
     )
 
@@ -31,7 +32,7 @@ def render(oned: Oned, record: Record, template: tpl.Template | None = None) -> 
 @method("template.allocate", STR)
 def allocate(oned: Oned, user: User, text: str) -> int:
     """A new template."""
-    template = common.parse(text)
+    template = encrypted.plain(oned, common.parse(text))
     name = tpl.scalar(template, "NAME")
     template.pop("NAME", None)
     common.check_restricted(oned, user, template)
@@ -46,7 +47,8 @@ def info(oned: Oned, user: User, oid: int, extended: bool, decrypt: bool) -> str
     from . import instantiate
 
     record = oned.access(user, "template", oid, USE)
-    return render(oned, record, instantiate.extended(oned, user, record.template) if extended else None)
+    content = instantiate.extended(oned, user, record.template) if extended else None
+    return render(oned, record, content, decrypt and user.is_admin)
 
 
 @method("templatepool.info", opt(INT, -2), opt(INT, -1), opt(INT, -1))
