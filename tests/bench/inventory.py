@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from .dummy import DummyCloud, dummy_cloud
-from .figures import Figure
+from .figures import Figure, number
 from .peers import PEER, peer_version
 from .place import TALLY_S
 from .play import BenchError, play
@@ -19,9 +19,11 @@ from .play import BenchError, play
 GOAL = 0.5
 SIZES = (500, 5000)
 OURS = "ours"
+# By side, for every turn: seconds of a listing of an empty cloud, seconds of one with VMs.
+Measured = dict[str, list[tuple[float, float]]]
 # What gives the same hosts, with the same addresses, from both.
 SOURCES = {
-    OURS: "plugin: opennebula.flower.opennebula\ninclude_standalone: true\nhostname: vm\n",
+    OURS: "plugin: opennebula.flower.opennebula\nhostname: vm\ngroup_by: [label]\n",
     PEER: f"plugin: {PEER}.opennebula\nhostname: v4_first_ip\n",
 }
 VM = """\
@@ -40,30 +42,31 @@ CONTEXT = [ NETWORK = "YES", TOKEN = "YES", SSH_PUBLIC_KEY = "$USER[SSH_PUBLIC_K
 
 
 def inventory(folder: Path, logs: Path, times: int) -> list[Figure]:
-    """Run the comparison on a cloud of its own, and return its figures."""
+    """Run the comparison on two clouds of its own, one of them without a VM, and return its figures."""
     figures = []
-    with dummy_cloud(folder, logs / "cloud.log") as cloud:
-        template = int(cloud.call("one.template.allocate", VM))
-        empty = measure(cloud, folder, logs, 0, times)
-        for side, seconds in empty.items():
-            note = f"{PEER} {peer_version()}" if side == PEER else ""
-            figures.append(Figure(f"inventory, no VM: {side}", "s", seconds, note=note))
+    # Ended in the opposite order, with everything in them.
+    with (
+        dummy_cloud(folder / "empty", logs / "empty-cloud.log") as empty,
+        dummy_cloud(folder / "full", logs / "cloud.log") as full,
+    ):
+        template = int(full.call("one.template.allocate", VM))
         for size in SIZES:
-            cloud.vms(size, template)
-            figures += figures_of(size, measure(cloud, folder, logs, size, times), empty)
-            figures += calls(cloud, folder, logs, size)
+            full.vms(size, template)
+            figures += figures_of(size, measure(empty, full, folder, logs, size, times))
+            figures += calls(full, folder, logs, size)
     return figures
 
 
-def measure(cloud: DummyCloud, folder: Path, logs: Path, size: int, times: int) -> dict[str, tuple[float, ...]]:
+def measure(empty: DummyCloud, full: DummyCloud, folder: Path, logs: Path, size: int, times: int) -> Measured:
     """Seconds of every listing by side, the sides in turn; the very first of each, which fills caches, is left out."""
-    seconds: dict[str, list[float]] = {side: [] for side in SOURCES}
+    seconds: Measured = {side: [] for side in SOURCES}
     for turn in range(times + 1):
         for side in SOURCES if turn % 2 else [*SOURCES][::-1]:
-            took = listing(cloud, folder, logs, side, size)
+            # Close together, so that both meet the same load of the machine.
+            pair = listing(empty, folder, logs, side, 0), listing(full, folder, logs, side, size)
             if turn:
-                seconds[side].append(took)
-    return {side: tuple(values) for side, values in seconds.items()}
+                seconds[side].append(pair)
+    return seconds
 
 
 def listing(cloud: DummyCloud, folder: Path, logs: Path, side: str, size: int) -> float:
@@ -98,14 +101,17 @@ def tally(cloud: DummyCloud) -> int:
     return int(json.loads((cloud.home / "calls.json").read_text(encoding="utf-8"))["total"])
 
 
-def figures_of(
-    size: int, seconds: dict[str, tuple[float, ...]], empty: dict[str, tuple[float, ...]]
-) -> list[Figure]:
+def figures_of(size: int, measured: Measured) -> list[Figure]:
     """Whole seconds and those above an empty inventory, with their ratios turn by turn."""
-    nets = {side: tuple(max(one - median(empty[side]), 0.001) for one in seconds[side]) for side in SOURCES}
+    empty = {side: tuple(none for none, _some in pairs) for side, pairs in measured.items()}
+    whole = {side: tuple(some for _none, some in pairs) for side, pairs in measured.items()}
+    nets = {side: tuple(max(some - none, 0.001) for none, some in pairs) for side, pairs in measured.items()}
+    start = f"of the whole, {number(median(empty[OURS]))} s are the start of ansible-inventory and an empty answer"
     figures = []
-    for what, values in (("whole", seconds), ("net of an empty one", nets)):
-        figures += [Figure(f"inventory, {size} VMs, {what}: {side}", "s", values[side]) for side in SOURCES]
+    for what, values, note in (("whole", whole, start), ("net of an empty one", nets, "")):
+        for side in SOURCES:
+            told = f"{PEER} {peer_version()}" if side == PEER else note
+            figures.append(Figure(f"inventory, {size} VMs, {what}: {side}", "s", values[side], note=told))
         ratios = tuple(own / peer for own, peer in zip(values[OURS], values[PEER], strict=True))
         figures.append(Figure(f"inventory, {size} VMs, {what}: ratio", "", ratios, GOAL))
     return figures
