@@ -45,7 +45,7 @@ templates = st.dictionaries(names, leaves | st.lists(leaves, min_size=2, max_siz
 
 
 @given(templates)
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_what_is_rendered_reads_back_the_same(template: dict[str, Any]) -> None:
     text = render(template)
     assert parse(text) == template
@@ -60,7 +60,7 @@ def trimmed(template: Any) -> Any:
 
 
 @given(templates)
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_the_other_lexer_reads_the_same(template: dict[str, Any]) -> None:
     """The sandbox's lexer follows that of oned and shares no code with ours."""
     assert trimmed(sandbox_template.parse(render(template))) == template
@@ -74,7 +74,7 @@ written = st.lists(pieces, max_size=14).map("".join)
 
 
 @given(written | st.text(max_size=40))
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @example('A="x\\"')
 @example('A=x"y"')
 @example('A=\\"')
@@ -104,7 +104,7 @@ def assert_inside(error: TemplateSyntaxError, text: str) -> None:
 
 
 @given(templates.map(render), st.data())
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_a_truncated_text_is_read_or_refused_with_a_place(text: str, data: st.DataObject) -> None:
     cut = text[: data.draw(st.integers(0, len(text)))]
     try:
@@ -114,7 +114,7 @@ def test_a_truncated_text_is_read_or_refused_with_a_place(text: str, data: st.Da
 
 
 @given(templates.map(render), st.sampled_from(list('"[]=,#\\\x00é')), st.data())
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_a_damaged_text_is_read_or_refused_with_a_place(text: str, damage: str, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(text)))
     damaged = text[:place] + damage + text[place:]
@@ -128,6 +128,7 @@ numbers = st.booleans() | st.integers() | st.floats(allow_nan=False)
 
 
 @given(st.dictionaries(names, st.none() | numbers | texts, max_size=5))
+@settings(deadline=None)
 def test_values_of_yaml_become_text_once(values: dict[str, Any]) -> None:
     once = normalise(values)
     assert normalise(once) == once == parse(render(values))
