@@ -10,7 +10,7 @@ from typing import Any
 
 from .compare import update_for
 from .connection import Connection
-from .errors import OneActionError, OneUsageError
+from .errors import OneActionError, OneError, OneNotFoundError, OneUsageError
 from .image import (
     CREATION_ONLY,
     DEFAULT_DATASTORE,
@@ -77,6 +77,11 @@ class ImageResource(ObjectResource):
 
     def facts(self, state: State | None) -> dict[str, Any]:
         return {"image": state or {}}
+
+    def explain(self, error: OneError, before: State | None) -> OneError:
+        if isinstance(error, OneNotFoundError) and "datastore" in error.text and self.params["datastore"] is None:
+            error.hint = "this cloud has no such default datastore; say which one with datastore"
+        return super().explain(error, before)
 
     def call_lock(self, verb: str, *level: int) -> None:
         # oned drops the lock of an image with each change of its state: lock it when it is ready, not while it is made.

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from ansible_collections.opennebula.flower.plugins.module_utils.one import image_resource
 from one_sandbox.drivers import DriverError
 
 
@@ -245,6 +246,12 @@ def test_datastores_by_name_and_id(cloud, name) -> None:
     by_id = cloud.converge("one_image", name=f"{name}-3", size=1, datastore=str(number), max_calls=3)
     assert body(by_id)["datastore"]["name"] == f"{name}-ds"
     assert "datastore [4711]" in cloud.run("one_image", name=f"{name}-4", size=1, datastore="4711")["msg"]
+
+
+def test_a_cloud_without_the_default_datastore(cloud, name, monkeypatch) -> None:
+    monkeypatch.setattr(image_resource, "DEFAULT_DATASTORE", 4711)
+    result = cloud.run("one_image", name=name, size=1)
+    assert "datastore [4711]" in result["msg"] and "say which one with datastore" in result["msg"]
 
 
 def test_clone_into_another_datastore(cloud, image, name) -> None:
