@@ -161,6 +161,7 @@ class ServiceStart:
     def _take_back(self, mine: Document) -> None:
         """Remove the service that this run started."""
         self.number = None
-        self._ops.delete(service_view(mine))
+        # It has left the state in which OneFlow answered: its networks are being made, or its VMs.
+        self._ops.delete({**service_view(mine), "state": "DEPLOYING_NETS"})
         if self._params["wait"]:
             self._ops.wait_gone(int(mine["ID"]), [])

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
+from ansible_collections.opennebula.flower.plugins.module_utils.one import service_find
 from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import OneMarkError, OneUsageError
 from ansible_collections.opennebula.flower.plugins.module_utils.one.service import (
     check_cardinalities,
@@ -19,6 +21,11 @@ from ansible_collections.opennebula.flower.plugins.module_utils.one.service_find
 from ansible_collections.opennebula.flower.plugins.module_utils.one.service_request import (
     merge_template,
     network_values,
+)
+from ansible_collections.opennebula.flower.plugins.module_utils.one.service_roles import (
+    check_action,
+    needs_action,
+    power_words,
 )
 
 BODY: dict[str, Any] = {
@@ -174,3 +181,53 @@ def test_inputs_that_no_longer_fit_are_a_warning() -> None:
     body = {"user_inputs_values": {"A": "1", "B": "YES", "C": "x"}}
     assert input_drift(body, {"A": 1, "B": True}, "s") == []
     assert "values of A, C;" in input_drift(body, {"A": 2, "C": "y"}, "s")[0]
+
+
+def test_networks_by_name_inside_oneflows_choices() -> None:
+    ids = {"private": 4}
+    given = [{"A": {"id": "private"}}, {"B": {"reserve_from": "private", "extra": "SIZE=2"}}, {"C": {"id": 7}}]
+    assert network_values(given, ids.__getitem__) == {
+        "A": {"id": "4"}, "B": {"reserve_from": "4", "extra": "SIZE=2"}, "C": {"id": "7"},
+    }  # fmt: skip
+
+
+def test_whose_document_is_meant() -> None:
+    several = [{"ID": "1", "NAME": "s", "UNAME": "ann"}, {"ID": "2", "NAME": "s", "UNAME": "me"}]
+    assert (pick_document("service", several, "s", None, "ann", "me") or {})["ID"] == "1"
+    assert (pick_document("service", several, "s", None, "ben", "me") or {})["ID"] == "2"
+    assert pick_document("service", several, "s", None, "ben") is None
+    with pytest.raises(OneUsageError, match="id 1 of ann, id 2 of me; give the id, or the owner"):
+        pick_document("service", several, "s", None)
+
+
+@pytest.mark.parametrize(("age", "owner", "looks"), [(0, "ann", 3), (1000, "ann", 1), (0, "ben", 1)])
+def test_young_twins_are_looked_at_again(monkeypatch: pytest.MonkeyPatch, age: int, owner: str, looks: int) -> None:
+    monkeypatch.setattr(service_find, "PATIENCE", (0.01, 0.01))
+    made = {"BODY": {"registration_time": int(time.time()) - age}}
+    several = [
+        {"ID": str(number), "NAME": "s", "UNAME": user, "TEMPLATE": made} for number, user in ((1, "ann"), (2, owner))
+    ]
+    seen: list[int] = []
+
+    def look() -> list[dict[str, Any]]:
+        seen.append(1)
+        return several
+
+    with pytest.raises(service_find.AmbiguousNameError, match="id 1 of ann, id 2"):
+        service_find.look_patiently(look, lambda documents: pick_document("service", documents, "s", None))
+    assert len(seen) == looks
+    if looks > 1:
+        later = iter([several, several[:1]])
+        found, documents = service_find.look_patiently(
+            lambda: next(later), lambda documents: pick_document("service", documents, "s", None)
+        )
+        assert (found or {})["ID"] == "1" and len(documents) == 1
+
+
+def test_what_a_service_does_with_its_vms_in_words() -> None:
+    vms = [{"id": 1, "state": "BOOT", "attributes": {}}, {"id": 2, "state": "POWEROFF", "attributes": {}}]
+    assert power_words(vms) == "poweroff, running" and power_words([]) == ""
+    assert needs_action("poweroff", vms) and not needs_action("poweroff", vms[1:]) and not needs_action("rebooted", [])
+    failed = [{"id": 3, "state": "BOOT_FAILURE", "attributes": {"ERROR": "no image"}}]
+    with pytest.raises(OneUsageError, match="VM 3 is BOOT_FAILURE, no image; use state recovered"):
+        check_action("s", "web", "running", failed)
