@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Ansible hosts for virtual machines: one naming, grouping and set of variables for the module and the inventory.
 
-`one_service` returns these hosts for `add_host`, and the inventory plugin builds its inventory from them, so a
-playbook that has just deployed a federation and one that reads the inventory see the same machines under the same
-names. Pure functions; a VM is the mapping that `service_vms.vm_view` makes.
+`one_service` returns these hosts for `add_host`; the inventory plugin gives VMs of services the same names, groups and
+variables (see inventory_hosts), so a playbook that has just deployed a federation and one that reads the inventory see
+the same machines under the same names. Pure functions; a VM is the mapping that `service_vms.vm_view` makes.
 """
 
 from __future__ import annotations
