@@ -105,7 +105,7 @@ class Channel:
         """
         if self._wire is None:
             raise ConnectionError("not connected")
-        fields = {"Host": self._authority, "Accept-Encoding": "identity", **headers}
+        fields = {"Host": self.authority, "Accept-Encoding": "identity", **headers}
         if body is not None:
             fields["Content-Length"] = str(len(body))
         lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
@@ -132,12 +132,13 @@ class Channel:
             self._wire = None
 
     @property
-    def _authority(self) -> str:
+    def authority(self) -> str:
+        """Host and port as they stand in addresses."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{host}:{self._port}"
 
     def _tunnel(self, wire: socket.socket, proxy: Proxy, deadline: Deadline) -> None:
-        lines = [f"CONNECT {self._authority} HTTP/1.1", f"Host: {self._authority}"]
+        lines = [f"CONNECT {self.authority} HTTP/1.1", f"Host: {self.authority}"]
         if proxy.authorization:
             lines.append(f"Proxy-Authorization: {proxy.authorization}")
         wire.settimeout(deadline.left())

@@ -103,7 +103,7 @@ class Transport:
         proxy = self._proxy
         if proxy and self._parts.scheme == "http":
             # A proxy that forwards wants to be told where to.
-            target = f"http://{self._parts.netloc}{target}"
+            target = f"http://{self._channel.authority}{target}"
             if proxy.authorization:
                 headers = {**headers, "Proxy-Authorization": proxy.authorization}
         try:
@@ -245,7 +245,10 @@ class Transport:
             from .tls import make_context
 
             context = make_context(self._settings)
-        return Channel(str(self._parts.hostname), port, context, self._proxy)
+        host = str(self._parts.hostname)
+        if not host.isascii():
+            host = host.encode("idna").decode("ascii")
+        return Channel(host, port, context, self._proxy)
 
 
 def _how_lost(error: BaseException) -> str:

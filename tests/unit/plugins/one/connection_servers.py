@@ -149,12 +149,12 @@ class Authority:
         self.file = folder / f"{name.replace(' ', '-')}.pem"
         self.file.write_bytes(self._own.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, host: str) -> Path:
+    def issue(self, host: str, passphrase: bytes = b"") -> Path:
         """A file with a certificate for that host, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         made = self._signed(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)]), key, host)
         path = self._folder / f"{host}-{made.serial_number}.pem"
-        path.write_bytes(_pem(key) + made.public_bytes(serialization.Encoding.PEM))
+        path.write_bytes(_pem(key, passphrase) + made.public_bytes(serialization.Encoding.PEM))
         return path
 
     def serving_as(self, host: str) -> ssl.SSLContext:
@@ -187,10 +187,9 @@ def _general_name(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+def _pem(key: ec.EllipticCurvePrivateKey, passphrase: bytes = b"") -> bytes:
+    guard = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, guard)
 
 
 # -- a proxy -----------------------------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import base64
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,32 @@ def test_credentials_of_a_proxy_are_sent_and_never_shown(
         assert f"the proxy 127.0.0.1:{proxy.port} did not forward the request (HTTP 407" in sentence
         assert "put user and password into the proxy variable" in sentence
         assert "bob" not in sentence and SECRET[:4] not in sentence and PASSWORD not in sentence
+
+
+@both
+def test_a_proxy_that_is_none(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def greet() -> None:
+            client, _address = listener.accept()
+            client.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+            client.close()
+
+        threading.Thread(target=greet, daemon=True).start()
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(errors.OneConnectionError, match=r"the proxy 127\.0\.0\.1:\d+ did not forward"):
+            Client(protocol, f"https://{HOST}:2633").read()
+
+
+@both
+def test_names_with_umlauts_are_asked_for_as_the_network_knows_them(
+    protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving() as server, proxying(server.server_port) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+        assert Client(protocol, "http://önë.example.org:2633").read()
+        assert server.requests[0][2]["Host"] == "xn--n-fga5a.example.org:2633"
+        assert "http://xn--n-fga5a.example.org:2633/" in proxy.heads[0]
 
 
 @both

@@ -130,6 +130,13 @@ def test_certificates_of_clients(protocol: str, authority: Authority) -> None:
 
 
 @both
+def test_an_encrypted_key_of_a_client_is_refused_and_nobody_is_asked(protocol: str, authority: Authority) -> None:
+    mine = authority.issue("alice", b"passphrase")
+    with pytest.raises(errors.OneUsageError, match="the key of client_cert is encrypted; give a key without"):
+        Client(protocol, "https://127.0.0.1:1", client_cert=str(mine)).read()
+
+
+@both
 def test_https_to_a_server_without_tls(protocol: str) -> None:
     with serving() as server, pytest.raises(errors.OneConnectionError, match=r"TLS failed.*begin with https"):
         Client(protocol, server.url("https")).read()
