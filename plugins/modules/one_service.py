@@ -102,7 +102,7 @@ options:
     type: str
   owner:
     description:
-      - Name of the owner. Together with O(name), a service of that user is looked for first, and then one of
+      - Name or id of the owner. Together with O(name), a service of that user is looked for first, then one of
         O(api_username), which is given to that user with its VMs. One that is found by O(id) or just started is given
         away too.
     type: str

@@ -88,7 +88,7 @@ options:
     default: none
   owner:
     description:
-      - Name of the owner. Together with O(name), a service template of that user is looked for first, and then one of
+      - Name or id of the owner. Together with O(name), a service template of that user is looked for first, then one of
         O(api_username), which is given to that user. One that is found by O(id) or just created is given away too.
     type: str
   group:

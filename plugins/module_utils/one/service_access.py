@@ -115,7 +115,7 @@ def first_of_its_name(
         if int(document["ID"]) < int(mine["ID"])
         and int(document["ID"]) not in known
         and document["NAME"] == mine["NAME"]
-        and document["UNAME"] in (mine["UNAME"], owner)
+        and (document["UNAME"] in (mine["UNAME"], owner) or str(document["UID"]) == owner)
         and mark_of(document) == mark_of(mine)
     ]
     return min(rivals, key=lambda document: int(document["ID"])) if rivals else None

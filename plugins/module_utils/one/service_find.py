@@ -53,13 +53,13 @@ def pick_document(
 ) -> Document | None:
     """The only document of that name (and mark, and owner), None where there is none.
 
-    Several are an error that lists them: guessing would change a stranger's service. me: the user whose document counts
-    too where the owner has none, because it is to be given to that owner.
+    Several are an error that lists them: guessing would change a stranger's service. owner: name or id. me: the user
+    whose document counts too where the owner has none, because it is to be given to that owner.
     Raises AmbiguousNameError, or OneMarkError where all documents of that name belong to somebody else.
     """
     named = [document for document in documents if str(document.get("NAME")) == name]
     if owner is not None:
-        theirs = [document for document in named if str(document.get("UNAME")) == owner]
+        theirs = [document for document in named if owner in (document.get("UNAME"), str(document.get("UID")))]
         named = theirs or [document for document in named if me is not None and str(document.get("UNAME")) == me]
     ours = [document for document in named if mark is None or mark_of(document) == mark]
     if not ours and named:

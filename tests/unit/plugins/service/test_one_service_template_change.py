@@ -204,6 +204,7 @@ def test_another_owners_template_is_used_and_not_doubled(cloud: Cloud) -> None:
     assert cloud.ok(MODULE, name=name, owner="ann", state="absent")["changed"]
     assert cloud.ok(MODULE, name=name)["service_template"]["owner"]["name"] == "ben"
     assert not cloud.ok(MODULE, name=name, owner="ann", state="absent")["changed"]
+    assert not cloud.ok(MODULE, name=name, owner=str(cloud.user_id("ben")), template={"roles": []})["changed"]
 
 
 @pytest.mark.parametrize(
