@@ -149,6 +149,20 @@ class OneUsageError(OneError):
     kind = "usage"
 
 
+class OneMissingLibraryError(OneError):
+    """A Python package is not importable where the module runs."""
+
+    kind = "missing_library"
+
+    @classmethod
+    def of(cls, package: str, distribution: str, error: ImportError) -> OneMissingLibraryError:
+        """package: what was imported; distribution: what to install to have it."""
+        from ansible.module_utils.basic import missing_required_lib
+
+        sentence = missing_required_lib(package, reason=f"It comes with {distribution}.")
+        return cls(" ".join(sentence.split()), hint=f"pip install {distribution} ({error})")
+
+
 class OneMarkError(OneUsageError):
     """The object exists but belongs to somebody else, judged by its ownership mark."""
 

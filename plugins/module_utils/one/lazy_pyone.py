@@ -32,7 +32,7 @@ class LazyBindings(types.ModuleType):
 
 def load_pyone() -> Any:
     """Return the module pyone; ImportError when it, or something that it needs, is not installed."""
-    if "pyone" in sys.modules:
+    if sys.modules.get("pyone"):
         return sys.modules["pyone"]
     if importlib.util.find_spec("pyone") is None:
         raise ImportError("No module named 'pyone'")

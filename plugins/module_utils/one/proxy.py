@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import ipaddress
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
@@ -19,16 +18,14 @@ DEFAULT_PORT = 3128
 
 @dataclass(frozen=True)
 class Proxy:
-    """Where the proxy listens; authorization is the value of the header Proxy-Authorization, "" without credentials."""
+    """Where the proxy listens, and the headers that it wants: Proxy-Authorization, or none."""
 
-    host: str
-    port: int
-    authorization: str = field(default="", repr=False)
+    url: str
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
         """Never with credentials: this stands in error sentences."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return self.url.partition("//")[2]
 
 
 def is_loopback(url: str) -> bool:
@@ -42,34 +39,20 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def proxy_for(url: str, environ: Mapping[str, str] | None = None) -> Proxy | None:
-    """Return the proxy for url by http_proxy, https_proxy, all_proxy and no_proxy; lower case wins over upper case.
+def proxy_for(url: str) -> Proxy | None:
+    """Return the proxy for url by http_proxy, https_proxy, all_proxy and no_proxy, as requests reads them.
 
-    Raises OneUsageError, which names the variable, for a proxy that is not of the form http://[user:password@]host:port.
+    Raises OneUsageError for a proxy that is not of the form http://[user:password@]host:port.
     """
-    env = os.environ if environ is None else environ
-    parts = urlsplit(url)
-    for variable in (f"{parts.scheme}_proxy", "all_proxy"):
-        name, value = _variable(env, variable)
-        if value:
-            if is_loopback(url) or _bypassed(parts.hostname or "", parts.port, _variable(env, "no_proxy")[1]):
-                return None
-            return _parsed(name, value)
-    return None
+    if not any(name.lower().endswith("_proxy") for name in os.environ) or is_loopback(url):
+        return None
+    # Loaded only where the environment names a proxy.
+    from requests.utils import get_environ_proxies, select_proxy
 
-
-def _variable(env: Mapping[str, str], name: str) -> tuple[str, str]:
-    if name in env:
-        return name, env[name].strip()
-    upper = name.upper()
-    # A CGI server puts the header "Proxy" of its clients into this one.
-    if upper == "HTTP_PROXY" and "REQUEST_METHOD" in env:
-        return upper, ""
-    return upper, env.get(upper, "").strip()
-
-
-def _parsed(variable: str, value: str) -> Proxy:
-    parts = urlsplit(value if "://" in value else f"http://{value}")
+    found = select_proxy(url, get_environ_proxies(url))
+    if not found:
+        return None
+    parts = urlsplit(found if "://" in found else f"http://{found}")
     try:
         port = parts.port or DEFAULT_PORT
     except ValueError:
@@ -77,41 +60,13 @@ def _parsed(variable: str, value: str) -> Proxy:
     if parts.scheme != "http" or not parts.hostname or not port:
         # The value may hold a password, so it is not shown.
         raise OneUsageError(
-            f"the proxy in the environment variable {variable} cannot be used",
+            f"the proxy that the environment names for {urlsplit(url).scheme} cannot be used",
             hint="it must look like http://proxy.example.org:3128; for other kinds of proxies set no_proxy",
         )
-    authorization = ""
+    headers: dict[str, str] = {}
     if parts.username is not None:
         credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        authorization = "Basic " + base64.b64encode(credentials.encode("utf-8")).decode("ascii")
-    return Proxy(parts.hostname, port, authorization)
-
-
-def _bypassed(host: str, port: int | None, no_proxy: str) -> bool:
-    """Whether an entry of no_proxy covers the host: *, a name, a domain, an address or a network; a port may follow."""
-    host = host.lower().rstrip(".")
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        address = None
-    for entry in (item.strip().lower() for item in no_proxy.split(",")):
-        if entry == "*":
-            return True
-        if address is not None and _holds(entry, address):
-            return True
-        name, colon, wanted = entry.rpartition(":")
-        if colon and wanted.isdigit():
-            if port != int(wanted):
-                continue
-            entry = name.strip("[]")
-        entry = entry.lstrip("*").lstrip(".")
-        if entry and (host == entry or host.endswith(f".{entry}")):
-            return True
-    return False
-
-
-def _holds(entry: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    try:
-        return address in ipaddress.ip_network(entry, strict=False)
-    except ValueError:
-        return False
+        token = base64.b64encode(credentials.encode("utf-8")).decode("ascii")
+        headers = {"Proxy-Authorization": f"Basic {token}"}
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return Proxy(f"http://{host}:{port}", headers)

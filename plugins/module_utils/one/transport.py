@@ -1,25 +1,20 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HTTP for both protocols: time-outs, TLS, proxies, what is tried again, and one set of error sentences."""
+"""HTTP for both protocols, by urllib3: time-outs, TLS, proxies, what is tried again, one set of error sentences."""
 
 from __future__ import annotations
 
-import http.client
-import os
-import socket
-import ssl
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import quote, urlsplit
 
-from .channel import Channel, Deadline, TunnelError
-from .errors import OneConnectionError, OneTimeoutError
+from .errors import OneConnectionError, OneMissingLibraryError, OneTimeoutError
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from .proxy import Proxy
+    from .http_trouble import Trouble
 
 # Seconds before a request that only reads is made for the second and for the third time.
 PAUSES = (0.2, 1.0)
@@ -29,6 +24,7 @@ UNKNOWN_OUTCOME = (
     "the request may have taken effect all the same, so run again: what is there by then is looked at first, "
     "and nothing is done twice"
 )
+_CHUNK = 1 << 18
 
 
 class Service(NamedTuple):
@@ -51,16 +47,11 @@ class Answer(NamedTuple):
         return self.body.decode("utf-8", "replace")
 
 
-class _LostError(Exception):
-    """The connection broke after the request had been sent, before the answer was complete."""
-
-
 class Transport:
     """Requests to one endpoint of one cloud, over one connection as long as it holds."""
 
     def __init__(self, url: str, settings: Settings, service: Service) -> None:
         self.url = url
-        self._timeout = settings.timeout
         self._settings = settings
         self._service = service
         self._parts = urlsplit(url)
@@ -73,65 +64,48 @@ class Transport:
         reads: it changes nothing. Only then it is made again, twice at most, when the connection breaks or a proxy has
         lost the server. Raises OneTimeoutError, OneConnectionError and, for unusable settings, OneUsageError.
         """
-        for pause in PAUSES if reads else ():
-            try:
-                answer = self._attempt(call, method, path, body, headers, reads)
-                if answer.status not in _PASSING:
-                    return self._accepted(call, answer)
-            except _LostError:
-                pass
+        for pause in (*PAUSES, None) if reads else (None,):
+            found = self._attempt(method, path, body, headers)
+            if isinstance(found, Answer) and found.status not in _PASSING:
+                return self._accepted(call, found)
+            if pause is None or (not isinstance(found, Answer) and not found.lost):
+                break
             time.sleep(pause)
-        try:
-            answer = self._attempt(call, method, path, body, headers, reads)
-        except _LostError as error:
-            self._lost(call, str(error), reads)
-        if answer.status in _PASSING:
-            self._passing(call, answer, reads)
-        return self._accepted(call, answer)
+        if isinstance(found, Answer):
+            self._passing(call, found, reads)
+        self._fail(call, found, reads)
 
-    def _attempt(
-        self, call: str, method: str, path: str, body: bytes | None, headers: dict[str, str], reads: bool
-    ) -> Answer:
-        deadline = Deadline(self._timeout)
-        try:
-            self._channel.open(deadline)
-        except OSError as error:
-            self._not_connected(call, error)
+    def _attempt(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer | Trouble:
+        pool = self._pool
+        from urllib3.exceptions import HTTPError
+
         target = quote(self._parts.path + path, safe="/:?=&%") or "/"
         if self._parts.query:
             target += f"?{self._parts.query}"
-        proxy = self._proxy
-        if proxy and self._parts.scheme == "http":
-            # A proxy that forwards wants to be told where to.
-            target = f"http://{self._channel.authority}{target}"
-            if proxy.authorization:
-                headers = {**headers, "Proxy-Authorization": proxy.authorization}
+        url = f"{self._parts.scheme}://{self._parts.netloc}{target}"
+        deadline = time.monotonic() + self._settings.timeout
         try:
-            status, reason, content, fields = self._channel.ask(method, target, body, headers, deadline)
-        except TimeoutError as error:
-            late = "" if reads else f"; {UNKNOWN_OUTCOME}"
-            raise OneTimeoutError(
-                f"no answer within {self._timeout:g} s",
-                method=call,
-                endpoint=self.url,
-                hint=f"check that {self._service.program} is well and reachable, or raise api_timeout{late}",
-            ) from error
-        except (ConnectionError, http.client.RemoteDisconnected, http.client.IncompleteRead, ssl.SSLError) as error:
-            if isinstance(error, ssl.SSLError) and "ALERT" in str(error.reason):
-                # With TLS 1.3 a server judges the client's certificate after the client has begun to speak.
-                self._no_tls(call, error)
-            raise _LostError(_how_lost(error)) from error
-        except (http.client.HTTPException, OSError, ValueError) as error:
-            late = "" if reads else f"; {UNKNOWN_OUTCOME}"
-            raise OneConnectionError(
-                f"the answer is not HTTP ({_words(error)})",
-                method=call,
-                endpoint=self.url,
-                hint=f"check {self._service.option}, also whether it must begin with https{late}",
-            ) from error
-        if 300 <= status < 400:
-            reason = f"{reason} to {fields.get('location', 'somewhere else')}"
-        return Answer(status, reason, content)
+            response = pool.urlopen(
+                method,
+                url,
+                body=body,
+                headers=headers,
+                redirect=False,
+                retries=False,
+                timeout=self._timeout,
+                preload_content=False,
+                decode_content=False,
+            )
+            content = _content(response, deadline)
+        except (HTTPError, OSError, ValueError) as error:
+            # Loaded for failures only.
+            from .http_trouble import trouble_of
+
+            return trouble_of(error)
+        reason = response.reason or ""
+        if 300 <= response.status < 400:
+            reason += f" to {response.headers.get('location', 'somewhere else')}"
+        return Answer(response.status, reason, content)
 
     def _accepted(self, call: str, answer: Answer) -> Answer:
         """The answer, unless a proxy or a redirection stands in the way."""
@@ -150,45 +124,44 @@ class Transport:
 
     # -- failures ---------------------------------------------------------------------------------------------------
 
-    def _not_connected(self, call: str, error: OSError) -> NoReturn:
-        """Nothing was sent yet, so nothing can have happened."""
+    def _fail(self, call: str, trouble: Trouble, reads: bool) -> NoReturn:
         service, host = self._service, self._parts.hostname
-        if isinstance(error, TimeoutError):
+        late = "" if reads or not trouble.sent else f"; {UNKNOWN_OUTCOME}"
+        if trouble.kind == "timeout":
             raise OneTimeoutError(
-                f"no answer within {self._timeout:g} s",
+                f"no answer within {self._settings.timeout:g} s",
                 method=call,
                 endpoint=self.url,
-                hint=f"check that {service.program} is running and reachable, or raise api_timeout",
-            ) from error
-        if isinstance(error, TunnelError):
-            self._refused_by_proxy(call, error.status, str(error).partition(" ")[2].partition(" ")[2])
-        if isinstance(error, ssl.SSLError):
-            self._no_tls(call, error)
-        text, hint = (
-            f"{service.name} does not answer ({_words(error)})",
-            f"check {service.option}, the network, and that {service.program} is running",
-        )
-        if self._proxy:
-            text = f"the proxy {self._proxy} does not answer ({_words(error)})"
-            hint = f"check the proxy variables of the environment, or add {host} to no_proxy"
-        elif isinstance(error, socket.gaierror):
-            text = f"the host {host} is unknown ({_words(error)})"
-            hint = f"check {service.option} and the name service"
-        raise OneConnectionError(text, method=call, endpoint=self.url, hint=hint) from error
-
-    def _no_tls(self, call: str, error: ssl.SSLError) -> NoReturn:
-        hint = f"check that {self._service.option} is right to begin with https"
-        reason = _words(error)
-        if isinstance(error, ssl.SSLCertVerificationError):
-            reason = f"its certificate is refused: {error.verify_message.rstrip('.')}"
-            hint = "give the right authority with ca_path, or set validate_certs to false for a test"
-            # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
-            if error.verify_code in (62, 64):
-                hint = f"use a name that is in the certificate in {self._service.option}"
-        elif "ALERT" in reason.upper():
-            reason = f"the server refused the connection: {reason}"
-            hint = "it may want a certificate from its clients: give client_cert and client_key"
-        raise OneConnectionError(f"TLS failed ({reason})", method=call, endpoint=self.url, hint=hint) from error
+                hint=f"check that {service.program} is well and reachable, or raise api_timeout{late}",
+            )
+        if trouble.kind == "tunnel":
+            self._refused_by_proxy(call, trouble.status, trouble.words)
+        text, hint = {
+            "tls": (f"TLS failed ({trouble.words})", trouble.hint.format(option=service.option)),
+            "proxy": (
+                f"the proxy {self._proxy} does not answer ({trouble.words})",
+                f"check the proxy variables of the environment, or add {host} to no_proxy",
+            ),
+            "name": (
+                f"the host {host} is unknown ({trouble.words})",
+                f"check {service.option} and the name service",
+            ),
+            "refused": (
+                f"{service.name} does not answer ({trouble.words})",
+                f"check {service.option}, the network, and that {service.program} is running",
+            ),
+            "lost": (
+                f"{service.name} closed the connection {trouble.words}",
+                f"it was asked {len(PAUSES) + 1} times; check that {service.program} is well{trouble.hint}"
+                if reads
+                else f"{UNKNOWN_OUTCOME}{trouble.hint}",
+            ),
+            "nonsense": (
+                f"the answer is not HTTP ({trouble.words})",
+                f"check {service.option}, also whether it must begin with https{late}",
+            ),
+        }[trouble.kind]
+        raise OneConnectionError(text, method=call, endpoint=self.url, hint=hint)
 
     def _refused_by_proxy(self, call: str, status: int, reason: str) -> NoReturn:
         host = self._parts.hostname
@@ -201,17 +174,6 @@ class Transport:
             method=call,
             endpoint=self.url,
             hint=hint,
-        )
-
-    def _lost(self, call: str, reason: str, reads: bool) -> NoReturn:
-        service = self._service
-        raise OneConnectionError(
-            f"{service.name} closed the connection {reason}",
-            method=call,
-            endpoint=self.url,
-            hint=f"it was asked {len(PAUSES) + 1} times; check that {service.program} is well"
-            if reads
-            else UNKNOWN_OUTCOME,
         )
 
     def _passing(self, call: str, answer: Answer, reads: bool) -> NoReturn:
@@ -228,41 +190,45 @@ class Transport:
     # -- made when first needed -------------------------------------------------------------------------------------
 
     @cached_property
-    def _proxy(self) -> Proxy | None:
-        if not any(name.lower().endswith("_proxy") for name in os.environ):
-            return None
-        # Loaded only where the environment names a proxy.
+    def _proxy(self) -> Any:
         from .proxy import proxy_for
 
         return proxy_for(self.url)
 
     @cached_property
-    def _channel(self) -> Channel:
-        secure = self._parts.scheme == "https"
-        port = self._parts.port or (443 if secure else 80)
-        context = None
-        if secure:
+    def _timeout(self) -> Any:
+        from urllib3 import Timeout
+
+        return Timeout(total=self._settings.timeout)
+
+    @cached_property
+    def _pool(self) -> Any:
+        try:
+            import urllib3
+        except ImportError as error:
+            raise OneMissingLibraryError.of("urllib3", "pyone", error) from None
+        options: dict[str, Any] = {"num_pools": 1, "maxsize": 1}
+        if self._parts.scheme == "https":
             from .tls import make_context
 
-            context = make_context(self._settings)
-        host = str(self._parts.hostname)
-        if not host.isascii():
-            host = host.encode("idna").decode("ascii")
-        return Channel(host, port, context, self._proxy)
+            options["ssl_context"] = make_context(self._settings)
+            if not self._settings.validate_certs:
+                # The user has said so; one line per request on top would only hide what matters.
+                urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        if self._proxy is None:
+            return urllib3.PoolManager(**options)
+        return urllib3.ProxyManager(self._proxy.url, proxy_headers=self._proxy.headers, **options)
 
 
-def _how_lost(error: BaseException) -> str:
-    if isinstance(error, http.client.RemoteDisconnected):
-        return "without an answer"
-    if isinstance(error, http.client.IncompleteRead):
-        return f"in the middle of its answer, after {len(error.partial)} bytes"
-    return f"before the answer was complete ({_words(error)})"
-
-
-def _words(error: BaseException) -> str:
-    """One line for people: the system's words, without numbers and class names."""
-    if isinstance(error, ssl.SSLError) and error.reason:
-        return str(error.reason).replace("_", " ").lower()
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return " ".join(str(error).split())[:200] or type(error).__name__
+def _content(response: Any, deadline: float) -> bytes:
+    """The body. A server that keeps sending a little at a time meets the deadline as well. Raises TimeoutError."""
+    # urllib3 has read1 from 2.2 on; read waits until a chunk is full.
+    read = getattr(response, "read1", response.read)
+    parts = []
+    while chunk := read(_CHUNK):
+        parts.append(chunk)
+        if time.monotonic() > deadline:
+            response.close()
+            raise TimeoutError("the answer takes too long")
+    response.release_conn()
+    return b"".join(parts)

@@ -125,7 +125,8 @@ def test_certificates_of_clients(protocol: str, authority: Authority) -> None:
         assert Client(
             protocol, url, ca_path=str(authority.file), client_cert=str(mine), client_key=str(mine)
         ).read()
-        with pytest.raises(errors.OneConnectionError, match=r"certificate required.*client_cert"):
+        # The server closes at once; whether its reason is read before that is a matter of luck.
+        with pytest.raises(errors.OneConnectionError, match=r"(certificate required|closed the conn).*client_cert"):
             Client(protocol, url, ca_path=str(authority.file)).read()
 
 
