@@ -136,6 +136,7 @@ class Transport:
             )
         if trouble.kind == "tunnel":
             self._refused_by_proxy(call, trouble.status, trouble.words)
+        through = f"through the proxy {self._proxy} " if self._proxy else ""
         text, hint = {
             "tls": (f"TLS failed ({trouble.words})", trouble.hint.format(option=service.option)),
             "proxy": (
@@ -157,7 +158,7 @@ class Transport:
                 else f"{UNKNOWN_OUTCOME}{trouble.hint}",
             ),
             "nonsense": (
-                f"the answer is not HTTP ({trouble.words})",
+                f"the answer {through}is not HTTP ({trouble.words})",
                 f"check {service.option}, also whether it must begin with https{late}",
             ),
         }[trouble.kind]

@@ -86,7 +86,7 @@ def test_a_proxy_that_is_none(protocol: str, monkeypatch: pytest.MonkeyPatch) ->
 
         threading.Thread(target=greet, daemon=True).start()
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{listener.getsockname()[1]}")
-        with pytest.raises(errors.OneConnectionError, match=r"the proxy 127\.0\.0\.1:\d+ did not forward"):
+        with pytest.raises(errors.OneConnectionError, match=r"through the proxy 127\.0\.0\.1:\d+ is not HTTP"):
             Client(protocol, f"https://{HOST}:2633").read()
 
 
