@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,12 @@ from .states import VM_LEAVING
 from .template import Template, normalise
 from .vm import NOT_DONE, list_vms, read_bodies, state_of
 from .xml import labels_of, number, split_labels, template_of, text
+
+#: Seconds after which to look again at a name that means several young VMs: runs at the same time make several of them,
+#: and all but one are about to take their own back.
+PATIENCE = (0.3, 0.7, 1.5)
+#: Seconds; of VMs older than this no run is left that would take one back.
+_YOUNG = 60
 
 
 class Selection:
@@ -69,10 +76,16 @@ class Selection:
                     hint="create one by giving name and template",
                 )
             return found
+        for delay in PATIENCE:
+            found = self._look()
+            if not self.single or not _may_pass(found):
+                return found
+            time.sleep(delay)
+        return self._look()
+
+    def _look(self) -> list[dict[str, Any]]:
         found = self._by_description() if self.matching else self._by_name()
-        if params["state"] != "absent":
-            found = _staying(found)
-        return found
+        return found if self.params["state"] == "absent" else _staying(found)
 
     def _by_name(self) -> list[dict[str, Any]]:
         names = {self.params["name"], self.params["new_name"]} - {None}
@@ -139,6 +152,12 @@ class Selection:
         if labels is not None and not set(self.labels) <= set(split_labels(labels)):
             raise OneUsageError("new VMs would not be found by match_labels: labels must contain them")
         return result, labels if labels is not None or not self.labels else self.labels
+
+
+def _may_pass(bodies: list[dict[str, Any]]) -> bool:
+    """Whether several VMs of one name and owner may have been made at the same time just now."""
+    owners = {text(body, "UNAME") for body in bodies}
+    return len(owners) < len(bodies) and any(abs(time.time() - number(body, "STIME")) < _YOUNG for body in bodies)
 
 
 def _staying(bodies: list[dict[str, Any]]) -> list[dict[str, Any]]:
