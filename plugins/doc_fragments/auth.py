@@ -58,6 +58,8 @@ options:
       - Endpoint of OneFlow, for example V(http://one.example.org:2474).
       - Taken from the environment variable E(ONEFLOW_URL) if not set; otherwise the host of O(api_url) on port 2474.
     type: str
+requirements:
+  - pyone >= 6.10
 notes:
   - The variables E(http_proxy), E(https_proxy), E(all_proxy) and E(no_proxy) of the environment are honoured, except
     for endpoints on this machine. A proxy may want a user and a password, C(http://user:password@host:port); other

@@ -58,7 +58,13 @@ options:
     type: bool
     default: true
   ca_path:
-    description: File with the certificates of the authorities to trust instead of the default ones.
+    description: File or folder with the certificates of the authorities to trust instead of the default ones.
+    type: path
+  client_cert:
+    description: File with a certificate that tells the cloud who asks, and its key if it is not in O(client_key).
+    type: path
+  client_key:
+    description: File with the key of O(client_cert), without a passphrase.
     type: path
   oneflow_url:
     description: Endpoint of OneFlow; the host of O(api_url) on port 2474, if not given.
@@ -285,7 +291,8 @@ from ansible_collections.opennebula.flower.plugins.module_utils.one.inventory_re
 from ansible_collections.opennebula.flower.plugins.module_utils.one.settings import Settings
 
 _SUFFIXES = ("opennebula.yml", "opennebula.yaml", ".one.yml", ".one.yaml")
-_API_OPTIONS = ("api_url", "api_username", "api_password", "api_timeout", "validate_certs", "ca_path", "oneflow_url")
+_API_OPTIONS = ("api_url", "api_username", "api_password", "api_timeout", "validate_certs", "ca_path", "oneflow_url",
+                "client_cert", "client_key")  # fmt: skip
 _EXPRESSIONS = ("compose", "groups", "keyed_groups")
 # A VM writes its own attributes: before ansible-core 2.19 they would count as templates on the control machine, unless
 # marked. Since then nothing does that is not marked, and marking takes the mark off.
