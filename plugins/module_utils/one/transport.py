@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -192,6 +193,9 @@ class Transport:
 
     @cached_property
     def _proxy(self) -> Any:
+        if not any(name.lower().endswith("_proxy") for name in os.environ):
+            return None
+        # Loaded only where the environment names a proxy.
         from .proxy import proxy_for
 
         return proxy_for(self.url)
