@@ -280,15 +280,15 @@ from ansible.constants import LOCALHOST
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.unsafe_proxy import wrap_var
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.settings import Settings
 from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import OneError
-from ansible_collections.opennebula.flower.plugins.module_utils.one.inventory_build import (
+from ansible_collections.opennebula.flower.plugins.module_utils.one.inventory.build import (
     InventoryHost,
     Wishes,
     build,
     query_options,
 )
-from ansible_collections.opennebula.flower.plugins.module_utils.one.inventory_read import Cloud, query_of, read_cloud
-from ansible_collections.opennebula.flower.plugins.module_utils.one.settings import Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.inventory.read import Cloud, query_of, read_cloud
 
 _SUFFIXES = ("opennebula.yml", "opennebula.yaml", ".one.yml", ".one.yaml")
 _API_OPTIONS = ("api_url", "api_username", "api_password", "api_timeout", "validate_certs", "ca_path", "oneflow_url",

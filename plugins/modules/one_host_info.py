@@ -181,10 +181,13 @@ hosts:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
-from ansible_collections.opennebula.flower.plugins.module_utils.one.host_info import read_hosts
-from ansible_collections.opennebula.flower.plugins.module_utils.one.info import info_argument_spec, states_argument_spec
-from ansible_collections.opennebula.flower.plugins.module_utils.one.runner import run_info
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.connection import Connection, Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.core.runner import run_info
+from ansible_collections.opennebula.flower.plugins.module_utils.one.info.hosts import read_hosts
+from ansible_collections.opennebula.flower.plugins.module_utils.one.info.objects import (
+    info_argument_spec,
+    states_argument_spec,
+)
 
 
 def main() -> None:

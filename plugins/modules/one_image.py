@@ -230,10 +230,10 @@ steps:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
-from ansible_collections.opennebula.flower.plugins.module_utils.one.image import argument_spec
-from ansible_collections.opennebula.flower.plugins.module_utils.one.image_resource import ImageResource
-from ansible_collections.opennebula.flower.plugins.module_utils.one.runner import run
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.connection import Connection, Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.core.runner import run
+from ansible_collections.opennebula.flower.plugins.module_utils.one.image.image import argument_spec
+from ansible_collections.opennebula.flower.plugins.module_utils.one.image.resource import ImageResource
 
 
 def main() -> None:

@@ -174,14 +174,14 @@ images:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
-from ansible_collections.opennebula.flower.plugins.module_utils.one.info import (
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.connection import Connection, Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.core.runner import run_info
+from ansible_collections.opennebula.flower.plugins.module_utils.one.data.states import IMAGE_TYPES
+from ansible_collections.opennebula.flower.plugins.module_utils.one.info.objects import (
     info_argument_spec,
     read_images,
     states_argument_spec,
 )
-from ansible_collections.opennebula.flower.plugins.module_utils.one.runner import run_info
-from ansible_collections.opennebula.flower.plugins.module_utils.one.states import IMAGE_TYPES
 
 
 def main() -> None:

@@ -354,13 +354,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.one.flow_session import FlowSession
-from ..module_utils.one.runner import run
-from ..module_utils.one.service_ops import ServiceOps
-from ..module_utils.one.service_resource import ServiceResource
-from ..module_utils.one.service_roles import ABSENT, ROLE_STATES
-from ..module_utils.one.settings import api_argument_spec
-from ..module_utils.one.wait import wait_argument_spec
+from ..module_utils.one.api.settings import api_argument_spec
+from ..module_utils.one.core.flow_session import FlowSession
+from ..module_utils.one.core.runner import run
+from ..module_utils.one.core.wait import wait_argument_spec
+from ..module_utils.one.service.ops import ServiceOps
+from ..module_utils.one.service.resource import ServiceResource
+from ..module_utils.one.service.roles import ABSENT, ROLE_STATES
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:

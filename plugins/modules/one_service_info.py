@@ -163,9 +163,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.one.flow_session import FlowSession
-from ..module_utils.one.runner import run_info
-from ..module_utils.one.service_info import flow_info_argument_spec, read_services
+from ..module_utils.one.core.flow_session import FlowSession
+from ..module_utils.one.core.runner import run_info
+from ..module_utils.one.service.info import flow_info_argument_spec, read_services
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:

@@ -222,10 +222,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.one.flow_session import FlowSession
-from ..module_utils.one.runner import run
-from ..module_utils.one.service_template_resource import ServiceTemplateResource
-from ..module_utils.one.settings import api_argument_spec
+from ..module_utils.one.api.settings import api_argument_spec
+from ..module_utils.one.core.flow_session import FlowSession
+from ..module_utils.one.core.runner import run
+from ..module_utils.one.service_template.resource import ServiceTemplateResource
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:

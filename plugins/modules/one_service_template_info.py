@@ -92,9 +92,9 @@ service_templates:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.one.flow_session import FlowSession
-from ..module_utils.one.runner import run_info
-from ..module_utils.one.service_info import flow_info_argument_spec, read_service_templates
+from ..module_utils.one.core.flow_session import FlowSession
+from ..module_utils.one.core.runner import run_info
+from ..module_utils.one.service.info import flow_info_argument_spec, read_service_templates
 
 
 def main() -> None:

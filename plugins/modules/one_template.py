@@ -153,9 +153,12 @@ steps:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
-from ansible_collections.opennebula.flower.plugins.module_utils.one.runner import run
-from ansible_collections.opennebula.flower.plugins.module_utils.one.vm_template import TemplateResource, argument_spec
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.connection import Connection, Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.core.runner import run
+from ansible_collections.opennebula.flower.plugins.module_utils.one.vm_template.resource import (
+    TemplateResource,
+    argument_spec,
+)
 
 
 def main() -> None:

@@ -75,9 +75,12 @@ templates:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
-from ansible_collections.opennebula.flower.plugins.module_utils.one.info import info_argument_spec, read_templates
-from ansible_collections.opennebula.flower.plugins.module_utils.one.runner import run_info
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.connection import Connection, Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.core.runner import run_info
+from ansible_collections.opennebula.flower.plugins.module_utils.one.info.objects import (
+    info_argument_spec,
+    read_templates,
+)
 
 
 def main() -> None:

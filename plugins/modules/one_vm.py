@@ -422,12 +422,12 @@ steps:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
-from ansible_collections.opennebula.flower.plugins.module_utils.one.lock import lock_argument_spec
-from ansible_collections.opennebula.flower.plugins.module_utils.one.runner import run
-from ansible_collections.opennebula.flower.plugins.module_utils.one.settings import api_argument_spec
-from ansible_collections.opennebula.flower.plugins.module_utils.one.vm_set import VmResource
-from ansible_collections.opennebula.flower.plugins.module_utils.one.wait import wait_argument_spec
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.connection import Connection, Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.settings import api_argument_spec
+from ansible_collections.opennebula.flower.plugins.module_utils.one.core.lock import lock_argument_spec
+from ansible_collections.opennebula.flower.plugins.module_utils.one.core.runner import run
+from ansible_collections.opennebula.flower.plugins.module_utils.one.core.wait import wait_argument_spec
+from ansible_collections.opennebula.flower.plugins.module_utils.one.vm.set import VmResource
 
 MATCHING = ("match_name", "match_labels", "match_attributes")
 RECOVER = ("retry", "success", "failure", "delete-recreate")

@@ -147,9 +147,9 @@ vms:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
-from ansible_collections.opennebula.flower.plugins.module_utils.one.runner import run_info
-from ansible_collections.opennebula.flower.plugins.module_utils.one.vm_info import read_vm_info, vm_info_argument_spec
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.connection import Connection, Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.core.runner import run_info
+from ansible_collections.opennebula.flower.plugins.module_utils.one.info.vms import read_vm_info, vm_info_argument_spec
 
 
 def main() -> None:

@@ -239,10 +239,13 @@ vnets:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
-from ansible_collections.opennebula.flower.plugins.module_utils.one.info import info_argument_spec, states_argument_spec
-from ansible_collections.opennebula.flower.plugins.module_utils.one.runner import run_info
-from ansible_collections.opennebula.flower.plugins.module_utils.one.vnet_info import read_vnets
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.connection import Connection, Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.core.runner import run_info
+from ansible_collections.opennebula.flower.plugins.module_utils.one.info.objects import (
+    info_argument_spec,
+    states_argument_spec,
+)
+from ansible_collections.opennebula.flower.plugins.module_utils.one.info.vnets import read_vnets
 
 
 def main() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pyone
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.connection import Connection, Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.core.pools import read_one, read_pool
 from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import OneAuthenticationError
-from ansible_collections.opennebula.flower.plugins.module_utils.one.pools import read_one, read_pool
 
 from .conformance_client import Cloud
 

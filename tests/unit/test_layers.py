@@ -86,29 +86,44 @@ def test_plugins_need_no_package_beside_ansible_and_pyone(kind: str) -> None:
     assert not breaches(ROOT / "plugins" / kind, ROOT / "plugins", PLUGINS, lambda found: is_foreign(found, *known))
 
 
-def imports_of_layer(*names: str) -> list[Import]:
-    """Imports of some files of module_utils/one."""
+# Packages of module_utils/one, each with those that it may know.
+LOW = ("data",)
+MIDDLE = (*LOW, "api", "core")
+ONE_LAYERS = {
+    "data": (),
+    "api": LOW,
+    "core": (*LOW, "api"),
+    "image": MIDDLE,
+    "vm_template": (*MIDDLE, "image"),
+    "vm": MIDDLE,
+    "document": MIDDLE,
+    "service_template": (*MIDDLE, "document"),
+    "service": (*MIDDLE, "document", "service_template"),
+    "info": (*MIDDLE, "image", "vm_template", "vm"),
+    "inventory": (*MIDDLE, "document", "service"),
+}
+
+
+def test_every_package_of_the_opennebula_layer_has_its_place() -> None:
     folder = ROOT / "plugins/module_utils/one"
-    return [one for name in names for one in imports_in(folder / f"{name}.py", ROOT / "plugins", PLUGINS)]
+    assert {path.name for path in folder.iterdir() if (path / "__init__.py").exists()} == set(ONE_LAYERS)
+    assert {path.name for path in folder.glob("*.py")} == {"__init__.py", "errors.py"}
+
+
+@pytest.mark.parametrize("package", ONE_LAYERS)
+def test_packages_of_the_opennebula_layer_know_only_those_below(package: str) -> None:
+    """What talks to a cloud knows no object of it, and what decides knows no wire."""
+    others = set(ONE_LAYERS) - {package, *ONE_LAYERS[package]}
+    assert not plugin_breaches(f"module_utils/one/{package}", *(f".module_utils.one.{name}" for name in others))
 
 
 def test_the_runner_knows_neither_xml_rpc_nor_rest() -> None:
     """State, check mode and differences are decided without knowing how a cloud is asked."""
-    one = f"{PLUGINS}.module_utils.one"
-    ways = [f"{one}.{name}" for name in ("connection", "oneflow", "flow_session", "rpc", "transport", "channel", "xml")]
-    deciding = imports_of_layer("runner", "compare", "template", "wait")
-    assert not [found.target for found in deciding if found.within(*ways)]
-
-
-def test_the_client_knows_no_object_of_the_cloud() -> None:
-    """What talks to a cloud does not know what it is used for."""
-    one = f"{PLUGINS}.module_utils.one"
-    files = {file.stem for file in (ROOT / "plugins/module_utils/one").glob("*.py")}
-    client = sorted(files & {"connection", "oneflow", "rpc", "transport", "channel", "proxy", "tls"})
-    upper = [name for name in files if name.startswith(("image", "vm", "service", "inventory", "objects", "runner"))]
-    places = [f"{one}.{name}" for name in upper]
-    assert len(client) >= 3
-    assert not [found.target for found in imports_of_layer(*client) if found.within(*places)]
+    for name in ("runner", "wait"):
+        file = ROOT / f"plugins/module_utils/one/core/{name}.py"
+        found = imports_in(file, ROOT / "plugins", PLUGINS)
+        assert found
+        assert not [one.target for one in found if one.within(f"{PLUGINS}.module_utils.one.api")]
 
 
 @pytest.mark.parametrize("kind", ["modules", "module_utils", "inventory", "action"])

@@ -21,7 +21,7 @@ import yaml
 from ansible import constants
 from ansible.inventory.data import InventoryData
 from ansible.parsing.dataloader import DataLoader
-from ansible_collections.opennebula.flower.plugins.module_utils.one.settings import Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.settings import Settings
 from one_sandbox.sandbox import Sandbox
 
 NAME = "opennebula.flower.opennebula"

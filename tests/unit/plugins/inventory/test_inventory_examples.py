@@ -87,8 +87,9 @@ def test_the_inventories_that_come_along(world: InventoryCloud, tmp_path: Path, 
 
 
 def test_every_option_is_documented_and_no_choice_is_made_up() -> None:
-    hosts = importlib.import_module("ansible_collections.opennebula.flower.plugins.module_utils.one.inventory_hosts")
-    names = importlib.import_module("ansible_collections.opennebula.flower.plugins.module_utils.one.inventory_names")
+    package = "ansible_collections.opennebula.flower.plugins.module_utils.one.inventory"
+    hosts = importlib.import_module(f"{package}.cloud_hosts")
+    names = importlib.import_module(f"{package}.names")
     options = DOCUMENTATION["options"]
     assert set(options["group_by"]["choices"]) == set(hosts.GROUPINGS)
     assert set(options["hostname"]["choices"]) == set(names.STRATEGIES)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one.filters import has_label
+from ansible_collections.opennebula.flower.plugins.module_utils.one.core.filters import has_label
 from inventory_cloud import InventoryCloud
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleError
-from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.connection import Connection
 from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import OneAuthorizationError
 from inventory_cloud import InventoryCloud, nic
 

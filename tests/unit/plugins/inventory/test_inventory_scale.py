@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ansible_collections.opennebula.flower.plugins.module_utils.one.inventory_read import read_everything
+from ansible_collections.opennebula.flower.plugins.module_utils.one.inventory.read import read_everything
 from inventory_cloud import InventoryCloud
 
 VMS = 5000

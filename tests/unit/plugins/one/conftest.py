@@ -18,7 +18,7 @@ from typing import Any
 
 import module_runner
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.connection import Connection, Settings
 from module_runner import ModuleResult, run_module
 from one_sandbox import Sandbox
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.opennebula.flower.plugins.module_utils.one import errors
-from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.connection import Connection, Settings
 from connection_servers import Server, rpc, serving
 
 CREDENTIALS = {"api_username": "alice", "api_password": "a:b%c"}
@@ -156,7 +156,7 @@ def in_another_process(code: str) -> str:
 
 CALL = """
 import sys
-from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.connection import Connection, Settings
 try:
     Connection(Settings('http://127.0.0.1:1/RPC2', 'a', 'b')).call('one.vm.info', 0)
 except Exception as error:

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one import errors, transport
+from ansible_collections.opennebula.flower.plugins.module_utils.one import errors
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api import transport
 from connection_servers import PASSWORD, POOL, PROTOCOLS, Client, DropError, rpc, serving, settings, well
 
 both = pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.opennebula.flower.plugins.module_utils.one import errors
-from ansible_collections.opennebula.flower.plugins.module_utils.one.proxy import is_loopback, proxy_for
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.proxy import is_loopback, proxy_for
 from connection_servers import PASSWORD, PROTOCOLS, Authority, Client, proxying, serving
 
 both = pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -12,9 +12,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one import transport
-from ansible_collections.opennebula.flower.plugins.module_utils.one.oneflow import OneFlow
-from ansible_collections.opennebula.flower.plugins.module_utils.one.settings import Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api import transport
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.oneflow import OneFlow
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.settings import Settings
 
 UNKNOWN = "may have taken effect all the same, so run again"
 

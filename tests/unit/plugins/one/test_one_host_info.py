@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one.host_info import represent_host
-from ansible_collections.opennebula.flower.plugins.module_utils.one.xml import to_dict
+from ansible_collections.opennebula.flower.plugins.module_utils.one.data.xml import to_dict
+from ansible_collections.opennebula.flower.plugins.module_utils.one.info.hosts import represent_host
 
 GPU = {"VENDOR": "10de", "CLASS": "0302"}
 

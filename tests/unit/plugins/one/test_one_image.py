@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one import image_resource
+from ansible_collections.opennebula.flower.plugins.module_utils.one.image import resource as image_resource
 from one_sandbox.drivers import DriverError
 
 

@@ -9,12 +9,12 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one import info
-from ansible_collections.opennebula.flower.plugins.module_utils.one.host_info import represent_host
-from ansible_collections.opennebula.flower.plugins.module_utils.one.objects import VM_TEMPLATE
-from ansible_collections.opennebula.flower.plugins.module_utils.one.pools import read_pool
-from ansible_collections.opennebula.flower.plugins.module_utils.one.vnet_info import represent_vnet
-from ansible_collections.opennebula.flower.plugins.module_utils.one.xml import number, to_dict
+from ansible_collections.opennebula.flower.plugins.module_utils.one.core.objects import VM_TEMPLATE
+from ansible_collections.opennebula.flower.plugins.module_utils.one.core.pools import read_pool
+from ansible_collections.opennebula.flower.plugins.module_utils.one.data.xml import number, to_dict
+from ansible_collections.opennebula.flower.plugins.module_utils.one.info import objects as info
+from ansible_collections.opennebula.flower.plugins.module_utils.one.info.hosts import represent_host
+from ansible_collections.opennebula.flower.plugins.module_utils.one.info.vnets import represent_vnet
 
 POOLS = (
     ("one_image_info", "images"), ("one_template_info", "templates"), ("one_host_info", "hosts"),

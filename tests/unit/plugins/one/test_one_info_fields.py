@@ -10,10 +10,11 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one import info, vm_template
-from ansible_collections.opennebula.flower.plugins.module_utils.one.host_info import represent_host
-from ansible_collections.opennebula.flower.plugins.module_utils.one.vnet_info import represent_vnet
-from ansible_collections.opennebula.flower.plugins.module_utils.one.xml import to_dict
+from ansible_collections.opennebula.flower.plugins.module_utils.one.data.xml import to_dict
+from ansible_collections.opennebula.flower.plugins.module_utils.one.info import objects as info
+from ansible_collections.opennebula.flower.plugins.module_utils.one.info.hosts import represent_host
+from ansible_collections.opennebula.flower.plugins.module_utils.one.info.vnets import represent_vnet
+from ansible_collections.opennebula.flower.plugins.module_utils.one.vm_template import resource as vm_template
 
 # Left out on purpose: the state before the present one, numbers that oned keeps for itself, who set a lock and when,
 # and what a PCI device's address is made of.

@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import OneUsageError
-from ansible_collections.opennebula.flower.plugins.module_utils.one.template import (
+from ansible_collections.opennebula.flower.plugins.module_utils.one.data.template import (
     TemplateSyntaxError,
     normalise,
     parse,
     render,
     scalar,
 )
+from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import OneUsageError
 
 
 def test_parse_reads_what_oned_reads() -> None:

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one.template import (
+from ansible_collections.opennebula.flower.plugins.module_utils.one.data.template import (
     Template,
     TemplateSyntaxError,
     normalise,
@@ -17,7 +17,7 @@ from ansible_collections.opennebula.flower.plugins.module_utils.one.template imp
     render,
     scalar,
 )
-from ansible_collections.opennebula.flower.plugins.module_utils.one.xml import template_of, to_dict
+from ansible_collections.opennebula.flower.plugins.module_utils.one.data.xml import template_of, to_dict
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from one_sandbox.oned import template as sandbox_template

@@ -9,7 +9,8 @@ import xmlrpc.client
 from xml.sax.saxutils import escape
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one import errors, pool_answer
+from ansible_collections.opennebula.flower.plugins.module_utils.one import errors
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api import pool_answer
 from connection_servers import Client, serving
 from hypothesis import given
 from hypothesis import strategies as st

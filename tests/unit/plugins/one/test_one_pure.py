@@ -8,8 +8,10 @@ from __future__ import annotations
 import base64
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one import compare, errors, marks, pools, states, xml
-from ansible_collections.opennebula.flower.plugins.module_utils.one.template import Template
+from ansible_collections.opennebula.flower.plugins.module_utils.one import errors
+from ansible_collections.opennebula.flower.plugins.module_utils.one.core import pools
+from ansible_collections.opennebula.flower.plugins.module_utils.one.data import compare, marks, states, xml
+from ansible_collections.opennebula.flower.plugins.module_utils.one.data.template import Template
 
 
 def test_lists_of_vectors_are_compared_without_order() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one import connection
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api import connection
 
 ROUNDS = 6
 

@@ -8,14 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import (
-    OneActionError,
-    OneError,
-    OneFailedStateError,
-    OneTakenError,
-    OneTimeoutError,
-)
-from ansible_collections.opennebula.flower.plugins.module_utils.one.runner import (
+from ansible_collections.opennebula.flower.plugins.module_utils.one.core.runner import (
     NOTHING_DONE,
     PartlyDoneError,
     Plan,
@@ -23,7 +16,14 @@ from ansible_collections.opennebula.flower.plugins.module_utils.one.runner impor
     execute,
     run,
 )
-from ansible_collections.opennebula.flower.plugins.module_utils.one.wait import wait_for
+from ansible_collections.opennebula.flower.plugins.module_utils.one.core.wait import wait_for
+from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import (
+    OneActionError,
+    OneError,
+    OneFailedStateError,
+    OneTakenError,
+    OneTimeoutError,
+)
 
 
 class Clock:

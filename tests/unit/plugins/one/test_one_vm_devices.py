@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one.vm_devices import (
+from ansible_collections.opennebula.flower.plugins.module_utils.one.vm.devices import (
     DISK,
     NIC,
     compare_devices,

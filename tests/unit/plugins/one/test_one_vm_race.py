@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection, Settings
-from ansible_collections.opennebula.flower.plugins.module_utils.one.objects import State
-from ansible_collections.opennebula.flower.plugins.module_utils.one.runner import execute
-from ansible_collections.opennebula.flower.plugins.module_utils.one.vm import list_vms
-from ansible_collections.opennebula.flower.plugins.module_utils.one.vm_set import VmResource
-from ansible_collections.opennebula.flower.plugins.module_utils.one.xml import text
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.connection import Connection, Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.core.objects import State
+from ansible_collections.opennebula.flower.plugins.module_utils.one.core.runner import execute
+from ansible_collections.opennebula.flower.plugins.module_utils.one.data.xml import text
+from ansible_collections.opennebula.flower.plugins.module_utils.one.vm.set import VmResource
+from ansible_collections.opennebula.flower.plugins.module_utils.one.vm.vm import list_vms
 from ansible_collections.opennebula.flower.plugins.modules import one_vm
 
 RUNS = 2

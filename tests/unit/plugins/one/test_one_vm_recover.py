@@ -12,8 +12,8 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one import states
-from ansible_collections.opennebula.flower.plugins.module_utils.one.vm import represent
+from ansible_collections.opennebula.flower.plugins.module_utils.one.data import states
+from ansible_collections.opennebula.flower.plugins.module_utils.one.vm.vm import represent
 
 
 @pytest.fixture

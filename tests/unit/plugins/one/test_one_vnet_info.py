@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one.vnet_info import represent_vnet
-from ansible_collections.opennebula.flower.plugins.module_utils.one.xml import to_dict
+from ansible_collections.opennebula.flower.plugins.module_utils.one.data.xml import to_dict
+from ansible_collections.opennebula.flower.plugins.module_utils.one.info.vnets import represent_vnet
 
 
 @pytest.fixture

@@ -25,9 +25,9 @@ from unittest import mock
 import pytest
 from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection
-from ansible_collections.opennebula.flower.plugins.module_utils.one.oneflow import OneFlow
-from ansible_collections.opennebula.flower.plugins.module_utils.one.settings import Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.connection import Connection
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.oneflow import OneFlow
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.settings import Settings
 from one_sandbox import Sandbox
 
 MODULES = "ansible_collections.opennebula.flower.plugins.modules"

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one.states import SERVICE_STATES
+from ansible_collections.opennebula.flower.plugins.module_utils.one.data.states import SERVICE_STATES
 from proof_cloud import ProofCloud
 
 DONE = SERVICE_STATES.index("DONE")

@@ -9,9 +9,11 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one import errors, oneflow, pools
-from ansible_collections.opennebula.flower.plugins.module_utils.one.oneflow import OneFlow
-from ansible_collections.opennebula.flower.plugins.module_utils.one.settings import Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one import errors
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api import oneflow
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.oneflow import OneFlow
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.settings import Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.core import pools
 from proof_cloud import ProofCloud
 
 

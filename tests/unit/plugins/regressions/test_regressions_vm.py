@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 
 import pytest
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.settings import Settings
 from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import OneUsageError
-from ansible_collections.opennebula.flower.plugins.module_utils.one.settings import Settings
 from proof_cloud import ProofCloud, run_module
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one import service_find
+from ansible_collections.opennebula.flower.plugins.module_utils.one.document import find as service_find
 
 # Both folders of tests share it, and neither is a package.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "service"))

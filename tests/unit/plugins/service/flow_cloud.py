@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.opennebula.flower.plugins.module_utils.one.connection import Connection
-from ansible_collections.opennebula.flower.plugins.module_utils.one.oneflow import OneFlow
-from ansible_collections.opennebula.flower.plugins.module_utils.one.pools import resolve
-from ansible_collections.opennebula.flower.plugins.module_utils.one.settings import Settings
-from ansible_collections.opennebula.flower.plugins.module_utils.one.xml import pool_to_dicts
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.connection import Connection
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.oneflow import OneFlow
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.settings import Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.core.pools import resolve
+from ansible_collections.opennebula.flower.plugins.module_utils.one.data.xml import pool_to_dicts
 from one_sandbox.sandbox import Sandbox
 
 MODULES = "ansible_collections.opennebula.flower.plugins.modules"

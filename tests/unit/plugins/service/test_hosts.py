@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.opennebula.flower.plugins.module_utils.one.hosts import (
+from ansible_collections.opennebula.flower.plugins.module_utils.one.service.hosts import (
     address_of,
     group_name,
     host_name,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one.service_roles import refusals
+from ansible_collections.opennebula.flower.plugins.module_utils.one.service.roles import refusals
 from flow_cloud import Cloud
 
 MODULE = "one_service"
@@ -87,7 +87,7 @@ def test_what_the_server_did_not_do_fails(
     cloud: Cloud, service: dict[str, Any], params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud.ok(MODULE, id=service["id"], group="users")
-    path = "ansible_collections.opennebula.flower.plugins.module_utils.one.oneflow.OneFlow.service_action"
+    path = "ansible_collections.opennebula.flower.plugins.module_utils.one.api.oneflow.OneFlow.service_action"
     monkeypatch.setattr(path, lambda *_args: None)
     text = cloud.fails(MODULE, id=service["id"], **params)
     assert "although OneFlow reported success" in text
@@ -260,7 +260,7 @@ def test_vms_that_oneflow_forgets_are_removed(
     cloud: Cloud, service: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A second removal while the first roles go makes OneFlow forget the service with VMs of the others running."""
-    path = "ansible_collections.opennebula.flower.plugins.module_utils.one.oneflow.OneFlow.delete_service"
+    path = "ansible_collections.opennebula.flower.plugins.module_utils.one.api.oneflow.OneFlow.delete_service"
     real = cloud.flow.delete_service
 
     def twice(_flow: Any, number: int) -> None:

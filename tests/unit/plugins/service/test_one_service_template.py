@@ -104,7 +104,7 @@ def test_a_change_that_the_server_only_pretends_to_make_fails(cloud: Cloud, monk
     """OneFlow answers 204 to chmod and rename whatever happened; here nothing happens at all."""
     name = cloud.name("t")
     cloud.ok(MODULE, name=name, template=body(cloud, name))
-    path = "ansible_collections.opennebula.flower.plugins.module_utils.one.oneflow.OneFlow.template_action"
+    path = "ansible_collections.opennebula.flower.plugins.module_utils.one.api.oneflow.OneFlow.template_action"
     monkeypatch.setattr(path, lambda *_args: None)
     assert "stayed 600 instead of 640" in cloud.fails(MODULE, name=name, permissions="640")
     assert f"is still named {name}" in cloud.fails(MODULE, name=name, new_name=f"{name}-new")

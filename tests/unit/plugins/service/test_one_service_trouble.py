@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one.service_vms import read_vms
+from ansible_collections.opennebula.flower.plugins.module_utils.one.service.vms import read_vms
 from flow_cloud import Cloud
 
 MODULE = "one_service"

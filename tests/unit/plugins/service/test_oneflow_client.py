@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.opennebula.flower.plugins.module_utils.one import errors
-from ansible_collections.opennebula.flower.plugins.module_utils.one.oneflow import OneFlow
-from ansible_collections.opennebula.flower.plugins.module_utils.one.settings import Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.oneflow import OneFlow
+from ansible_collections.opennebula.flower.plugins.module_utils.one.api.settings import Settings
 
 
 class Answers(ThreadingTCPServer):

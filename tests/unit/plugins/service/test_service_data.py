@@ -9,23 +9,23 @@ import time
 from typing import Any
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one import service_find
+from ansible_collections.opennebula.flower.plugins.module_utils.one.document import find as service_find
+from ansible_collections.opennebula.flower.plugins.module_utils.one.document.find import pick_document
 from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import OneMarkError, OneUsageError
-from ansible_collections.opennebula.flower.plugins.module_utils.one.service import (
+from ansible_collections.opennebula.flower.plugins.module_utils.one.service.request import (
+    merge_template,
+    network_values,
+)
+from ansible_collections.opennebula.flower.plugins.module_utils.one.service.roles import (
+    check_action,
+    needs_action,
+    power_words,
+)
+from ansible_collections.opennebula.flower.plugins.module_utils.one.service.service import (
     check_cardinalities,
     input_drift,
     last_messages,
     service_view,
-)
-from ansible_collections.opennebula.flower.plugins.module_utils.one.service_find import pick_document
-from ansible_collections.opennebula.flower.plugins.module_utils.one.service_request import (
-    merge_template,
-    network_values,
-)
-from ansible_collections.opennebula.flower.plugins.module_utils.one.service_roles import (
-    check_action,
-    needs_action,
-    power_words,
 )
 
 BODY: dict[str, Any] = {

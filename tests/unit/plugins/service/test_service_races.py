@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from ansible_collections.opennebula.flower.plugins.module_utils.one import service_find
-from ansible_collections.opennebula.flower.plugins.module_utils.one.flow_session import FlowSession
-from ansible_collections.opennebula.flower.plugins.module_utils.one.runner import Resource, execute
-from ansible_collections.opennebula.flower.plugins.module_utils.one.service_ops import ServiceOps
-from ansible_collections.opennebula.flower.plugins.module_utils.one.service_resource import ServiceResource
-from ansible_collections.opennebula.flower.plugins.module_utils.one.service_template_resource import (
+from ansible_collections.opennebula.flower.plugins.module_utils.one.core.flow_session import FlowSession
+from ansible_collections.opennebula.flower.plugins.module_utils.one.core.runner import Resource, execute
+from ansible_collections.opennebula.flower.plugins.module_utils.one.document import find as service_find
+from ansible_collections.opennebula.flower.plugins.module_utils.one.service.ops import ServiceOps
+from ansible_collections.opennebula.flower.plugins.module_utils.one.service.resource import ServiceResource
+from ansible_collections.opennebula.flower.plugins.module_utils.one.service_template.resource import (
     ServiceTemplateResource,
 )
 from flow_cloud import MODULES, Cloud

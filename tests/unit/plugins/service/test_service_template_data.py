@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import OneUsageError
-from ansible_collections.opennebula.flower.plugins.module_utils.one.service_template import comparable, normalise
-from ansible_collections.opennebula.flower.plugins.module_utils.one.service_template_names import resolve_names
-from ansible_collections.opennebula.flower.plugins.module_utils.one.service_template_wanted import desired_body
+from ansible_collections.opennebula.flower.plugins.module_utils.one.service_template.body import comparable, normalise
+from ansible_collections.opennebula.flower.plugins.module_utils.one.service_template.names import resolve_names
+from ansible_collections.opennebula.flower.plugins.module_utils.one.service_template.wanted import desired_body
 
 
 def no_lookup(name: Any) -> int:

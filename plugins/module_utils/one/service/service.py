@@ -1,0 +1,142 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""OneFlow services as plain data: what a document means, and whether what is asked of it is possible.
+
+Nothing in this file talks to a server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..data.compare import MASK
+from ..data.states import service_state
+from ..data.template import scalar
+from ..document.document import Document, body_of, identity
+from ..errors import OneUsageError
+
+#: OneFlow refuses an ordinary DELETE in these states and in the failed ones.
+BUSY_STATES = frozenset({"DEPLOYING", "SCALING", "COOLDOWN", "DEPLOYING_NETS"})
+
+
+def service_view(document: Document) -> dict[str, Any]:
+    """A service for people, without its VMs.
+
+    `{id, name, owner, group, permissions, mark, description, state, state_id, ready_gate, on_hold, deployment, roles:
+    {name: {cardinality, min_vms, max_vms, state, state_id, cooldown, template_id, vms: [ids]}}, user_inputs_values,
+    networks_values, log: [{timestamp, severity, message}], start_time}`
+    """
+    body = body_of(document)
+    state_id = int(body.get("state", 0))
+    return {
+        **identity(document),
+        "description": str(body.get("description") or ""),
+        "state": service_state(state_id),
+        "state_id": state_id,
+        "ready_gate": bool(body.get("ready_status_gate")),
+        "on_hold": bool(body.get("on_hold")),
+        "deployment": body.get("deployment", "none"),
+        "roles": {str(role["name"]): _role_view(role) for role in body.get("roles") or []},
+        "user_inputs_values": masked_inputs(body),
+        "networks_values": merged_networks(body.get("networks_values")),
+        "log": list(body.get("log") or []),
+        "start_time": body.get("start_time"),
+    }
+
+
+#: Roles share the numbers of services, except for this one.
+_ROLE_HOLD = 11
+
+
+def _role_view(role: Mapping[str, Any]) -> dict[str, Any]:
+    state_id = int(role.get("state", 0))
+    return {
+        "cardinality": int(role.get("cardinality", 0)),
+        "min_vms": _integer(role.get("min_vms")),
+        "max_vms": _integer(role.get("max_vms")),
+        "state": "HOLD" if state_id == _ROLE_HOLD else service_state(state_id),
+        "state_id": state_id,
+        "cooldown": _integer(role.get("cooldown")),
+        "template_id": _integer(role.get("template_id")),
+        "vms": [int(node["deploy_id"]) for node in role.get("nodes") or [] if node.get("deploy_id") is not None],
+    }
+
+
+def _integer(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def merged_networks(values: Any) -> dict[str, Any]:
+    """OneFlow's list of one-key mappings as one mapping, network name → choice."""
+    if isinstance(values, dict):
+        return dict(values)
+    merged: dict[str, Any] = {}
+    for item in values or []:
+        if isinstance(item, dict):
+            merged.update(item)
+    return merged
+
+
+def masked_inputs(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the user inputs, those of type `password` hidden."""
+    inputs = body.get("user_inputs") or {}
+    return {
+        name: MASK if is_secret_input(inputs.get(name)) else value
+        for name, value in (body.get("user_inputs_values") or {}).items()
+    }
+
+
+def is_secret_input(definition: Any) -> bool:
+    """Whether the definition of a user input (`M|password|text|options|default`) says that it is a secret."""
+    parts = str(definition or "").split("|")
+    return len(parts) > 1 and parts[1].strip() == "password"
+
+
+def vm_ids(service: Mapping[str, Any], roles: Sequence[str] | None = None) -> list[int]:
+    """The ids of the VMs of a service view, of all its roles or of some."""
+    wanted = roles or service["roles"]
+    return sorted(number for name in wanted for number in service["roles"][name]["vms"])
+
+
+def last_messages(service: Mapping[str, Any], count: int = 3) -> str:
+    """The last messages of the service's own log that say more than the state, errors if any; "" where none are."""
+    log = [entry for entry in service.get("log", []) if isinstance(entry, dict)]
+    told = [entry for entry in log if not str(entry.get("message", "")).startswith("New state: ")]
+    errors = [entry for entry in told if entry.get("severity") == "E"]
+    chosen = (errors or told)[-count:]
+    return "; ".join(str(entry.get("message", "")).strip() for entry in chosen)
+
+
+def check_cardinalities(name: str, roles: Mapping[str, Mapping[str, Any]], asked: Mapping[str, int]) -> None:
+    """Raise OneUsageError naming every role that does not exist and every number outside its role's bounds."""
+    wrong: list[str] = []
+    for role, number in asked.items():
+        known = roles.get(role)
+        if known is None:
+            wrong.append(f"it has no role {role} (it has {', '.join(roles) or 'none'})")
+            continue
+        low, high = known.get("min_vms"), known.get("max_vms")
+        if number < 0 or (low is not None and number < low):
+            wrong.append(f"role {role} needs at least {low or 0} VMs, not {number}")
+        elif high is not None and number > high:
+            wrong.append(f"role {role} takes at most {high} VMs, not {number}")
+    if wrong:
+        raise OneUsageError(
+            f"service {name}: {'; '.join(wrong)}", hint="change cardinality, or the bounds in the service template"
+        )
+
+
+def input_drift(body: Mapping[str, Any], asked: Mapping[str, Any], name: str) -> list[str]:
+    """A warning for every user input that the service was started with differently; they are fixed from its start."""
+    stored = body.get("user_inputs_values") or {}
+    differing = [
+        key for key, value in asked.items() if key in stored and scalar(value) != scalar(stored[key])
+    ]
+    if not differing:
+        return []
+    return [
+        f"service {name} was started with other values of {', '.join(sorted(differing))}; user inputs are fixed from "
+        "the start of a service, so they stay as they are until it is removed and started again"
+    ]
