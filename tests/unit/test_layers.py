@@ -81,8 +81,8 @@ def test_the_opennebula_layer_knows_nothing_of_flower() -> None:
 
 @pytest.mark.parametrize("kind", ["modules", "module_utils", "inventory", "action", "filter"])
 def test_plugins_need_no_package_beside_ansible_and_pyone(kind: str) -> None:
-    """A host has the standard library, what Ansible brings, and pyone with its HTTP clients where a cloud is asked."""
-    known = ("ansible", COLLECTION, "yaml", "jinja2", "pyone", "requests", "urllib3")
+    """A host has the standard library, what Ansible brings, and pyone, with requests, where a cloud is asked."""
+    known = ("ansible", COLLECTION, "yaml", "jinja2", "pyone", "requests")
     assert not breaches(ROOT / "plugins" / kind, ROOT / "plugins", PLUGINS, lambda found: is_foreign(found, *known))
 
 

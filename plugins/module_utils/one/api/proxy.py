@@ -20,12 +20,14 @@ DEFAULT_PORT = 3128
 class Proxy:
     """Where the proxy listens, and the headers that it wants: Proxy-Authorization, or none."""
 
-    url: str
+    host: str
+    port: int
     headers: dict[str, str] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
         """Never with credentials: this stands in error sentences."""
-        return self.url.partition("//")[2]
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
 
 
 def is_loopback(url: str) -> bool:
@@ -68,5 +70,4 @@ def proxy_for(url: str) -> Proxy | None:
         credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         token = base64.b64encode(credentials.encode("utf-8")).decode("ascii")
         headers = {"Proxy-Authorization": f"Basic {token}"}
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return Proxy(f"http://{host}:{port}", headers)
+    return Proxy(parts.hostname, port, headers)

@@ -1,21 +1,24 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HTTP for both protocols, by urllib3: time-outs, TLS, proxies, what is tried again, one set of error sentences."""
+"""HTTP for both protocols: time-outs, TLS, proxies, what is tried again, and one set of error sentences."""
 
 from __future__ import annotations
 
 import os
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from http.client import HTTPException
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from urllib.parse import quote, urlsplit
 
-from ..errors import OneConnectionError, OneMissingLibraryError, OneTimeoutError
+from ..errors import OneConnectionError, OneTimeoutError
+from .channel import Channel
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from .http_trouble import Trouble
+    from .proxy import Proxy
+    from .trouble import Trouble
 
 # Seconds before a request that only reads is made for the second and for the third time.
 PAUSES = (0.2, 1.0)
@@ -25,7 +28,6 @@ UNKNOWN_OUTCOME = (
     "the request may have taken effect all the same, so run again: what is there by then is looked at first, "
     "and nothing is done twice"
 )
-_CHUNK = 1 << 18
 
 
 class Service(NamedTuple):
@@ -69,7 +71,7 @@ class Transport:
             found = self._attempt(method, path, body, headers)
             if isinstance(found, Answer) and found.status not in _PASSING:
                 return self._accepted(call, found)
-            if pause is None or (not isinstance(found, Answer) and not found.lost):
+            if pause is None or (not isinstance(found, Answer) and found.kind != "lost"):
                 break
             time.sleep(pause)
         if isinstance(found, Answer):
@@ -77,36 +79,25 @@ class Transport:
         self._fail(call, found, reads)
 
     def _attempt(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer | Trouble:
-        pool = self._pool
-        from urllib3.exceptions import HTTPError
-
         target = quote(self._parts.path + path, safe="/:?=&%") or "/"
         if self._parts.query:
             target += f"?{self._parts.query}"
-        url = f"{self._parts.scheme}://{self._parts.netloc}{target}"
-        deadline = time.monotonic() + self._settings.timeout
+        channel = self._channel
+        opened = False
         try:
-            response = pool.urlopen(
-                method,
-                url,
-                body=body,
-                headers=headers,
-                redirect=False,
-                retries=False,
-                timeout=self._timeout,
-                preload_content=False,
-                decode_content=False,
-            )
-            content = _content(response, deadline)
-        except (HTTPError, OSError, ValueError) as error:
+            channel.open()
+            opened = True
+            reply = channel.ask(method, target, body, headers)
+        # ValueError: characters that no request can hold.
+        except (OSError, HTTPException, ValueError) as error:
             # Loaded for failures only.
-            from .http_trouble import trouble_of
+            from .trouble import while_asking, while_opening
 
-            return trouble_of(error)
-        reason = response.reason or ""
-        if 300 <= response.status < 400:
-            reason += f" to {response.headers.get('location', 'somewhere else')}"
-        return Answer(response.status, reason, content)
+            return while_asking(error) if opened else while_opening(error, self._proxy is not None)
+        reason = reply.reason
+        if 300 <= reply.status < 400:
+            reason += f" to {reply.location or 'somewhere else'}"
+        return Answer(reply.status, reason, reply.body)
 
     def _accepted(self, call: str, answer: Answer) -> Answer:
         """The answer, unless a proxy or a redirection stands in the way."""
@@ -137,6 +128,10 @@ class Transport:
             )
         if trouble.kind == "tunnel":
             self._refused_by_proxy(call, trouble.status, trouble.words)
+        wanting = ""
+        if self._parts.scheme == "https" and not self._settings.client_cert:
+            # A server that refuses a client sometimes hangs up before its reason is read.
+            wanting = "; if it wants a certificate from its clients, give client_cert"
         through = f"through the proxy {self._proxy} " if self._proxy else ""
         text, hint = {
             "tls": (f"TLS failed ({trouble.words})", trouble.hint.format(option=service.option)),
@@ -154,9 +149,9 @@ class Transport:
             ),
             "lost": (
                 f"{service.name} closed the connection {trouble.words}",
-                f"it was asked {len(PAUSES) + 1} times; check that {service.program} is well{trouble.hint}"
+                f"it was asked {len(PAUSES) + 1} times; check that {service.program} is well{wanting}"
                 if reads
-                else f"{UNKNOWN_OUTCOME}{trouble.hint}",
+                else f"{UNKNOWN_OUTCOME}{wanting}",
             ),
             "nonsense": (
                 f"the answer {through}is not HTTP ({trouble.words})",
@@ -192,7 +187,7 @@ class Transport:
     # -- made when first needed -------------------------------------------------------------------------------------
 
     @cached_property
-    def _proxy(self) -> Any:
+    def _proxy(self) -> Proxy | None:
         if not any(name.lower().endswith("_proxy") for name in os.environ):
             return None
         # Loaded only where the environment names a proxy.
@@ -201,39 +196,10 @@ class Transport:
         return proxy_for(self.url)
 
     @cached_property
-    def _timeout(self) -> Any:
-        from urllib3 import Timeout
-
-        return Timeout(total=self._settings.timeout)
-
-    @cached_property
-    def _pool(self) -> Any:
-        try:
-            import urllib3
-        except ImportError as error:
-            raise OneMissingLibraryError.of("urllib3", "pyone", error) from None
-        options: dict[str, Any] = {"num_pools": 1, "maxsize": 1}
+    def _channel(self) -> Channel:
+        context = None
         if self._parts.scheme == "https":
             from .tls import make_context
 
-            options["ssl_context"] = make_context(self._settings)
-            if not self._settings.validate_certs:
-                # The user has said so; one line per request on top would only hide what matters.
-                urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        if self._proxy is None:
-            return urllib3.PoolManager(**options)
-        return urllib3.ProxyManager(self._proxy.url, proxy_headers=self._proxy.headers, **options)
-
-
-def _content(response: Any, deadline: float) -> bytes:
-    """The body. A server that keeps sending a little at a time meets the deadline as well. Raises TimeoutError."""
-    # urllib3 has read1 from 2.2 on; read waits until a chunk is full.
-    read = getattr(response, "read1", response.read)
-    parts = []
-    while chunk := read(_CHUNK):
-        parts.append(chunk)
-        if time.monotonic() > deadline:
-            response.close()
-            raise TimeoutError("the answer takes too long")
-    response.release_conn()
-    return b"".join(parts)
+            context = make_context(self._settings)
+        return Channel(self._parts, context, self._proxy, self._settings.timeout)

@@ -64,8 +64,9 @@ def test_a_server_that_accepts_and_never_answers(protocol: str) -> None:
 
 
 @both
-def test_a_server_that_drips_bytes(protocol: str) -> None:
-    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+@pytest.mark.parametrize("part", ["headers", "body"])
+def test_a_server_that_drips_bytes(protocol: str, part: str) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" if part == "body" else b"HTTP/1.1 200 OK\r\nX: "
 
     def drip(client: socket.socket) -> None:
         with contextlib.suppress(OSError):
