@@ -113,6 +113,17 @@ def test_updateconf(cloud: Cloud, running: int) -> None:
     assert refused[1] == "configuration cannot be updated in state DONE"
 
 
+@pytest.mark.not_observed
+def test_updateconf_replaces_every_section(cloud: Cloud, running: int) -> None:
+    cloud.ok("one.vm.action", "poweroff-hard", running)
+    cloud.wait_vm(running, POWEROFF)
+    cloud.ok("one.vm.updateconf", running, 'OS=[ARCH="x86_64"]\nRAW=[TYPE="kvm",DATA="<x/>"]', 1)
+    cloud.ok("one.vm.updateconf", running, 'CONTEXT=[FOO="d"]')
+    template = cloud.xml("one.vm.info", running).find("TEMPLATE")
+    assert template is not None
+    assert template.find("RAW") is None and template.findtext("CONTEXT/FOO") == "d"
+
+
 def test_resize_and_nics(cloud: Cloud, ground: dict[str, Any], running: int) -> None:
     cloud.ok("one.vm.attachnic", running, f'NIC=[NETWORK="{ground["net"]}"]')
     cloud.until(lambda: cloud.vm_state(running) == RUNNING, "RUNNING after attachnic")

@@ -26,8 +26,8 @@ from .devices import (
     wanted_devices,
     words_for,
 )
-from .ops import Operations
-from .vm import CONFIGURATION
+from .ops import Check, Operations
+from .vm import BACKUPS, CONFIGURATION
 
 Steps = Plan["list[State]"]
 # Compares a VM as it is (before) with what is wanted, adds the writes to the plan and what they lead to to `after`.
@@ -53,50 +53,51 @@ class VmShape:
     def planners(self, body: Mapping[str, Any]) -> list[tuple[tuple[str, ...], Planner]]:
         """Return what can be changed of the VM with that body, each with the states that allow it."""
         return [
-            (_CONTEXT_STATES, self._configuration),
+            (_CONTEXT_STATES, self._configuration(body)),
             (_SIZE_STATES, self._size),
             *((kind.states, self._devices(kind, body)) for kind in KINDS),
         ]
 
     # -- context and other configuration ---------------------------------------------------------------------------
 
-    def _configuration(self, plan: Steps, before: State, after: State) -> None:
-        vm_id = before["id"]
-        current = self._readable(vm_id, before["context"])
-        # A value such as $USER[SSH_PUBLIC_KEY] is stored expanded, so only its presence can be compared.
-        changed: dict[str, Any] = {}
-        context = {
-            key: value
-            for key, value in self.context.items()
-            if current.get(key) != value and not ("$" in value and key in current)
-        }
-        if context:
-            after["context"] = {**before["context"], **context}
-            changed["CONTEXT"] = context
-        for name, section in self.configuration.items():
-            known = before["updateconf"].get(name, {})
-            news = {key: value for key, value in section.items() if known.get(key) != value}
-            if news:
-                after["updateconf"] = {**after["updateconf"], name: {**known, **news}}
-                changed[name] = news
-        removed = [key for key in self._removed() if key in current]
-        if removed:
-            # Only replacing takes something away, so everything else is sent again.
-            changed.pop("CONTEXT", None)
-            after["context"] = {key: value for key, value in after["context"].items() if key not in removed}
-            # What oned makes itself it makes anew from NETWORK=YES and the NICs.
-            kept = {key: value for key, value in after["context"].items() if not _ETH.match(key)}
-            plan.add(
-                f"update context of VM {after['name']} (without {', '.join(removed)})",
-                lambda: self._updateconf(vm_id, Template({"CONTEXT": kept}), 0),
-            )
-        if changed:
-            words = ", ".join("context" if name == "CONTEXT" else name for name in changed)
-            plan.add(
-                f"update {words} of VM {after['name']}",
-                # Appending keeps NETWORK, TOKEN and the ETH variables; replacing would drop them.
-                lambda: self._updateconf(vm_id, Template(changed), 1),
-            )
+    def _configuration(self, body: Mapping[str, Any]) -> Planner:
+        def planner(plan: Steps, before: State, after: State) -> None:
+            vm_id = before["id"]
+            current = self._readable(vm_id, before["context"])
+            # A value such as $USER[SSH_PUBLIC_KEY] is stored expanded, so only its presence can be compared.
+            changed: dict[str, Any] = {}
+            context = {
+                key: value
+                for key, value in self.context.items()
+                if current.get(key) != value and not ("$" in value and key in current)
+            }
+            if context:
+                after["context"] = {**before["context"], **context}
+                changed["CONTEXT"] = context
+            for name, section in self.configuration.items():
+                known = before["updateconf"].get(name, {})
+                news = {key: value for key, value in section.items() if known.get(key) != value}
+                if news:
+                    after["updateconf"] = {**after["updateconf"], name: {**known, **news}}
+                    changed[name] = news
+            removed = [key for key in self._removed() if key in current]
+            if removed:
+                # Only replacing takes something away, and it drops every section that is not sent again.
+                changed.pop("CONTEXT", None)
+                after["context"] = {key: value for key, value in after["context"].items() if key not in removed}
+                plan.add(
+                    f"update context of VM {after['name']} (without {', '.join(removed)})",
+                    lambda: self._updateconf(vm_id, _complete(body, after["context"]), 0),
+                )
+            if changed:
+                words = ", ".join("context" if name == "CONTEXT" else name for name in changed)
+                plan.add(
+                    f"update {words} of VM {after['name']}",
+                    # Appending keeps NETWORK, TOKEN and the ETH variables; replacing would drop them.
+                    lambda: self._updateconf(vm_id, Template(changed), 1, _keeps(changed)),
+                )
+
+        return planner
 
     def _readable(self, vm_id: int, current: Mapping[str, str]) -> Mapping[str, str]:
         """Return the context with what the cloud stores encrypted in clear, as far as it is needed to compare.
@@ -116,11 +117,11 @@ class VmShape:
             raise OneUsageError(f"{both[0]} is both in context and in remove_context")
         return keys
 
-    def _updateconf(self, vm_id: int, template: Template, how: int) -> None:
+    def _updateconf(self, vm_id: int, template: Template, how: int, check: Check | None = None) -> None:
         self.ops.rest([vm_id], early=_CONTEXT_STATES)
         self.ops.call("one.vm.updateconf", vm_id, template, how)
         # A running VM is told at once, for which it leaves RUNNING for a moment.
-        self.ops.began(vm_id)
+        self.ops.began(vm_id, check)
 
     # -- size ------------------------------------------------------------------------------------------------------
 
@@ -219,6 +220,36 @@ class VmShape:
             self.ops.began(vm_id, check)
 
         return do
+
+
+def _complete(body: Mapping[str, Any], context: Mapping[str, str]) -> Template:
+    """Return all that a replacing updateconf must be told so that nothing but a context variable goes.
+
+    Sections are taken as the VM has them, one or several; BACKUP_CONFIG stays of itself, and so do the ETH variables,
+    which oned makes anew from NETWORK=YES and the NICs.
+    """
+    found = body.get("TEMPLATE")
+    template = found if isinstance(found, dict) else {}
+    kept = {name: template[name] for name in CONFIGURATION if name != BACKUPS and template.get(name)}
+    return Template({**kept, "CONTEXT": {key: value for key, value in context.items() if not _ETH.match(key)}})
+
+
+def _keeps(changed: Mapping[str, Any]) -> Check:
+    """Return the look for what OpenNebula left out: it says yes to names that it does not know."""
+
+    def check(vm: State, body: Mapping[str, Any]) -> str | None:
+        left = [
+            f"{name}.{key}"
+            for name, section in changed.items()
+            if name != "CONTEXT"
+            for key, value in section.items()
+            if value and key not in vm["updateconf"].get(name, {})
+        ]
+        if not left:
+            return None
+        return f"OpenNebula did not take {', '.join(left)} of VM {vm['name']} (id {vm['id']}); leave it out of updateconf"
+
+    return check
 
 
 def _reason(before: State, vm: State) -> str:

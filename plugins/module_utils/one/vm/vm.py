@@ -32,7 +32,8 @@ GOALS = {
 }
 
 # Sections that one.vm.updateconf takes besides CONTEXT.
-CONFIGURATION = ("OS", "FEATURES", "INPUT", "GRAPHICS", "VIDEO", "RAW", "CPU_MODEL", "BACKUP_CONFIG")
+BACKUPS = "BACKUP_CONFIG"
+CONFIGURATION = ("OS", "FEATURES", "INPUT", "GRAPHICS", "VIDEO", "RAW", "CPU_MODEL", BACKUPS)
 
 # Wanted state -> state that the VM is in or heading to -> action of one.vm.action that leads there.
 _ACTIONS: dict[str, dict[str, str]] = {
@@ -119,7 +120,7 @@ def configuration_of(template: Any, backups: Any = None) -> dict[str, dict[str, 
     """
     sections = {name: template.get(name) for name in CONFIGURATION} if isinstance(template, dict) else {}
     if isinstance(backups, dict):
-        sections["BACKUP_CONFIG"] = backups.get("BACKUP_CONFIG")
+        sections[BACKUPS] = backups.get(BACKUPS)
     return {name: dict(section) for name, section in sections.items() if isinstance(section, dict) and section}
 
 
@@ -143,11 +144,19 @@ def action_for(vm: State, wanted: str, hard: bool) -> str | None:
             reason = f" ({vm['error']})" if vm["error"] else ""
             raise OneActionError(
                 f"VM {vm['name']} (id {vm['id']}) is {vm['state']}{reason} and cannot be brought to {wanted} from it",
-                hint="recover it with state=recovered, or remove it with state=absent"
-                if vm["state"] in VM_FAILURES
-                else "bring it to running first",
+                hint=_way_out(vm["state"], wanted),
             )
     return f"{name}-hard" if name in _WITH_HARD and hard else name
+
+
+def _way_out(state: str, wanted: str) -> str:
+    if state in VM_FAILURES:
+        return "recover it with state=recovered, or remove it with state=absent"
+    if vm_destination(state) == "DONE":
+        return "wait until it is gone, then run this again"
+    if wanted == "hold":
+        return "only a VM that is new or PENDING can be held"
+    return "bring it to running first" if wanted != "running" else "look at it on the cloud"
 
 
 def describe(vms: Sequence[State]) -> str:

@@ -69,6 +69,26 @@ def test_updateconf_merges_sections(cloud, name, rich) -> None:
         assert words in cloud.run("one_vm", name=name, updateconf=given)["msg"]
 
 
+def test_removing_a_variable_keeps_all_other_configuration(cloud, name, rich) -> None:
+    wanted = {"RAW": {"TYPE": "kvm", "DATA": "<x/>"}, "BACKUP_CONFIG": {"KEEP_LAST": 2}}
+    made = cloud.run("one_vm", name=name, template=rich, context={"A": "1", "B": "2"}, updateconf=wanted)
+    assert set(made["vm"]["updateconf"]) == {"OS", "GRAPHICS", "RAW", "BACKUP_CONFIG"}
+    result = cloud.converge("one_vm", name=name, remove_context=["A"])
+    assert result["vm"]["updateconf"] == made["vm"]["updateconf"]
+    news = {"OS": {"ARCH": "aarch64"}, "BACKUP_CONFIG": {"KEEP_LAST": 3}}
+    both = cloud.converge("one_vm", name=name, remove_context=["B"], updateconf=news)
+    expected = {name: {**section, **news.get(name, {})} for name, section in made["vm"]["updateconf"].items()}
+    expected["BACKUP_CONFIG"]["KEEP_LAST"] = "3"
+    assert both["vm"]["updateconf"] == expected and "B" not in both["vm"]["context"]
+
+
+def test_configuration_that_the_cloud_does_not_know_is_no_success(cloud, name, rich) -> None:
+    assert cloud.run("one_vm", name=name, template=rich).ok
+    result = cloud.run("one_vm", name=name, updateconf={"OS": {"BOOTS": "disk0", "MACHINE": "q35"}})
+    assert not result.ok and f"OpenNebula did not take OS.BOOTS of VM {name}" in result["msg"]
+    assert result["changed"]
+
+
 def test_a_password_that_the_cloud_encrypts(cloud, name, rich) -> None:
     made = cloud.run("one_vm", name=name, template=rich, context={"PASSWORD": "first"})
     assert made.ok and made["vm"]["context"]["PASSWORD"] == "********"

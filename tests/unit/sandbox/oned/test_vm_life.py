@@ -160,6 +160,21 @@ def test_updateconf(one: Client) -> None:
     assert "ETH0_IP" in one.read("vm.info", oid)["TEMPLATE"]["CONTEXT"]
 
 
+def test_updateconf_of_other_sections(one: Client) -> None:
+    """Replacing drops sections that are not given, but never BACKUP_CONFIG; names that oned has no use for are lost."""
+    oid = boot(one)
+    sections = 'OS=[ARCH="x86_64",BOOT="disk0"]\nRAW=[TYPE="kvm",DATA="<x/>"]\nBACKUP_CONFIG=[KEEP_LAST="2"]'
+    one("vm.updateconf", oid, sections, 1)
+    one("vm.updateconf", oid, 'OS=[BOOT="nic0",NONSENSE="1"]', 1)
+    vm = one.read("vm.info", oid)
+    left = vm["TEMPLATE"]["OS"]
+    assert left == {"ARCH": "x86_64", "BOOT": "nic0", "UUID": left["UUID"]} and vm["TEMPLATE"]["RAW"]["DATA"] == "<x/>"
+    one("vm.updateconf", oid, 'OS=[ARCH="aarch64"]')
+    vm = one.read("vm.info", oid)
+    assert vm["TEMPLATE"]["OS"] == {"ARCH": "aarch64"} and "RAW" not in vm["TEMPLATE"]
+    assert vm["BACKUPS"]["BACKUP_CONFIG"] == {"KEEP_LAST": "2"}
+
+
 def test_devices_and_size(one: Client, cloud: Sandbox) -> None:
     oid = boot(one)
     one("vm.attachnic", oid, 'NIC=[NETWORK="private"]')

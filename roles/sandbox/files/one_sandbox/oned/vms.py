@@ -17,7 +17,19 @@ from .records import MANAGE, USE, Record, User, allowed
 if TYPE_CHECKING:
     from .core import Oned
 
-_CONFIGURABLE = ("OS", "FEATURES", "INPUT", "GRAPHICS", "VIDEO", "RAW", "CPU_MODEL", "BACKUP_CONFIG")
+# Names that updateconf knows in a section that a VM has; others it ignores.
+_CONFIGURABLE = {
+    "OS": "ARCH MACHINE KERNEL INITRD BOOTLOADER BOOT KERNEL_CMD ROOT SD_DISK_BUS UUID FIRMWARE FIRMWARE_FORMAT",
+    "FEATURES": (
+        "PAE ACPI APIC LOCALTIME HYPERV GUEST_AGENT VIRTIO_SCSI_QUEUES VIRTIO_BLK_QUEUES IOTHREADS GIC RAS "
+        "MIGRATE_AUTO_CONVERGE MIGRATE_COMPRESSED"
+    ),
+    "INPUT": "TYPE BUS",
+    "GRAPHICS": "TYPE LISTEN PASSWD KEYMAP COMMAND",
+    "VIDEO": "IOMMU ATS TYPE VRAM RESOLUTION",
+    "RAW": "TYPE DATA VALIDATE DATA_VMX",
+    "CPU_MODEL": "MODEL FEATURES",
+}
 _UPDATABLE = (st.PENDING, st.HOLD, st.POWEROFF, st.UNDEPLOYED, st.CLONING, st.CLONING_FAILURE)
 _UPDATABLE_LCM = (
     st.LCM_INIT, st.PROLOG, st.RUNNING, st.EPILOG, st.SHUTDOWN, st.CLEANUP_RESUBMIT, st.SHUTDOWN_POWEROFF,
@@ -76,6 +88,26 @@ def update(oned: Oned, user: User, oid: int, text: str, how: int) -> int:
     return oid
 
 
+def _configure(vm: Record, new: tpl.Template, append: bool) -> None:
+    """Change all sections but CONTEXT. Replacing drops those that are not given, except for BACKUP_CONFIG."""
+    for name, keys in _CONFIGURABLE.items():
+        given, old = tpl.sections(new, name), tpl.sections(vm.template, name)
+        if not given:
+            if not append:
+                vm.template.pop(name, None)
+        elif not old:
+            vm.template[name] = given[0]
+        else:
+            known = set(keys.split())
+            kept = {key: value for key, value in old[0].items() if append or key not in known}
+            first = {**kept, **{key: value for key, value in given[0].items() if key in known}}
+            tpl.set_sections(vm.template, name, [first, *old[1:]])
+    backups, old_backups = new.get("BACKUP_CONFIG"), vm.template.get("BACKUP_CONFIG")
+    if isinstance(backups, dict):
+        kept = old_backups if append and isinstance(old_backups, dict) else {}
+        vm.template["BACKUP_CONFIG"] = {**kept, **backups}
+
+
 @method("vm.updateconf", INT, STR, opt(INT, 0))
 def updateconf(oned: Oned, user: User, oid: int, text: str, append: int) -> int:
     """Replace (0) or add to (1) CONTEXT, OS, GRAPHICS …; other names are ignored."""
@@ -86,10 +118,7 @@ def updateconf(oned: Oned, user: User, oid: int, text: str, append: int) -> int:
     state, lcm = vm.data["state"], vm.data["lcm"]
     if state not in _UPDATABLE and not (state == st.ACTIVE and lcm in _UPDATABLE_LCM):
         raise OnedError(errors.INTERNAL, f"configuration cannot be updated in state {st.name_of(vm)}")
-    for name in _CONFIGURABLE:
-        if isinstance(new.get(name), dict):
-            old = vm.template.get(name)
-            vm.template[name] = {**old, **new[name]} if append and isinstance(old, dict) else new[name]
+    _configure(vm, new, bool(append))
     before = vm.template.get("CONTEXT")
     if isinstance(new.get("CONTEXT"), dict):
         context.update(oned, vm, new["CONTEXT"], bool(append))
