@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
+from ..data.xml import text
+
 
 def is_named(name: str, wanted: str | None) -> bool:
     """Tell whether a name is the wanted one, or matches it as a pattern with shell wildcards; None wants any."""
@@ -18,6 +20,11 @@ def is_named(name: str, wanted: str | None) -> bool:
 def is_same(reference: Mapping[str, Any], wanted: str | None) -> bool:
     """Tell whether {"id", "name"} is what a user named by id or name; None wants any."""
     return wanted is None or wanted in (reference["name"], str(reference["id"]))
+
+
+def is_owned(body: Mapping[str, Any], wanted: str | None) -> bool:
+    """Tell whether an XML body belongs to the user named by id or name; None wants any."""
+    return wanted is None or wanted in (text(body, "UNAME"), text(body, "UID"))
 
 
 def has_state(state: str, wanted: Iterable[str] | None) -> bool:

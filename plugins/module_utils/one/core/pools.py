@@ -11,6 +11,7 @@ from typing import Any
 from ..api.connection import Connection
 from ..data.xml import HINT, number, pool_members, text, to_dict
 from ..errors import OneInternalError, OneNotFoundError, OneUsageError
+from .filters import is_owned
 
 PAGE = 500
 _RESTARTS = 3
@@ -109,11 +110,11 @@ def pick(
     name: str,
     owner: str | None = None,
 ) -> dict[str, Any] | None:
-    """Return the only object of that name (of that owner, if given), None if there is none.
+    """Return the only object of that name (of that owner, by name or id, if given), None if there is none.
 
     Names are unique per owner only, so several is an error that lists them: guessing would change a stranger's object.
     """
-    matches = [body for body in bodies if text(body, "NAME") == name and owner in (None, text(body, "UNAME"))]
+    matches = [body for body in bodies if text(body, "NAME") == name and is_owned(body, owner)]
     if len(matches) > 1:
         listed = ", ".join(f"id {number(body, 'ID')} of {text(body, 'UNAME')}" for body in matches)
         raise OneUsageError(

@@ -123,16 +123,10 @@ class Operations:
             return
         bodies: dict[int, Mapping[str, Any]] = {}
 
-        def poll() -> list[State]:
-            found = read_bodies(self.connection, busy)
-            states = [represent(body) for body in found]
-            bodies.update((state["id"], body) for state, body in zip(states, found, strict=True))
-            return states
-
         def ready(vms: list[State]) -> bool:
             return all(_rests(vm["state"]) or vm["state"] in early for vm in vms)
 
-        last = self._wait(poll, ready, what or f"VM {busy[0]} coming to rest", fail)
+        last = self._wait(self._poll(busy, bodies, fail), ready, what or f"VM {busy[0]} coming to rest", fail)
         for vm in last:
             if _rests(vm["state"]):
                 self.busy.discard(vm["id"])
@@ -151,17 +145,34 @@ class Operations:
         """Wait for the VMs; `old`: failures that they had before they were told to recover, not failures of that."""
         bodies: dict[int, Mapping[str, Any]] = {}
 
-        def poll() -> list[State]:
-            found = read_bodies(self.connection, ids)
-            states = [represent(body) for body in found]
-            bodies.update((state["id"], body) for state, body in zip(states, found, strict=True))
-            return states
-
-        final = self._wait(poll, is_done, what, fail, known, old)
+        final = self._wait(self._poll(ids, bodies, fail), is_done, what, fail, known, old)
         for vm in final:
             if vm["id"] in bodies:
                 self.verify(vm, bodies[vm["id"]])
         return final
+
+    def read(self, ids: Collection[int]) -> list[State]:
+        """Return the present state of VMs that were just made or changed, all of which must be there."""
+        return self._poll(ids, {}, must=True)()
+
+    def _poll(
+        self, ids: Collection[int], bodies: dict[int, Mapping[str, Any]], must: bool
+    ) -> Callable[[], list[State]]:
+        def poll() -> list[State]:
+            found = read_bodies(self.connection, ids)
+            states = [represent(body) for body in found]
+            bodies.update((state["id"], body) for state, body in zip(states, found, strict=True))
+            missing = sorted(set(ids) - {state["id"] for state in states})
+            if missing and must:
+                raise OneActionError(
+                    f"VM {', '.join(map(str, missing))} cannot be found, though OpenNebula says that it was made or "
+                    "changed",
+                    hint="this user may not see it any more, or something between here and OpenNebula answered in its "
+                    "place",
+                )
+            return states
+
+        return poll
 
     def _wait(
         self,

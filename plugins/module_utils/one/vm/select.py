@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..api.connection import Connection
-from ..core.filters import has_label, is_named
+from ..core.filters import has_label, is_named, is_owned
 from ..core.objects import VM
 from ..core.pools import ALL_VISIBLE, read_pool
 from ..data.marks import mark_of
@@ -95,7 +95,7 @@ class Selection:
             self.seen.add(number(body, "ID"))
             name = text(body, "NAME")
             matches = name in names if self.params["count"] is None else bool(pattern.match(name))
-            if matches and self.params["owner"] in (None, text(body, "UNAME")):
+            if matches and is_owned(body, self.params["owner"]):
                 found.append(number(body, "ID"))
         return read_bodies(self.connection, found)
 
@@ -117,7 +117,7 @@ class Selection:
     def _fits(self, body: Mapping[str, Any]) -> bool:
         params = self.params
         attributes = template_of(dict(body), VM.template)
-        if params["owner"] not in (None, text(body, "UNAME")):
+        if not is_owned(body, params["owner"]):
             return False
         if not is_named(text(body, "NAME"), params["match_name"]):
             return False

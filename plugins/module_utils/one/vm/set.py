@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..api.connection import Connection
+from ..core.filters import is_owned
 from ..core.objects import VM, State, wanted_attributes
 from ..core.runner import Plan, Resource
 from ..data.marks import mark_of, require_mark
@@ -21,7 +22,7 @@ from .create import RESERVED, Creation
 from .devices import KINDS, shown
 from .ops import UNPLACED, Operations, failures, gone
 from .select import Selection
-from .vm import GOALS, list_vms, predicted, read_bodies, read_vms, represent
+from .vm import GOALS, list_vms, predicted, read_bodies, represent
 
 # Fields that no option sets, left out of differences; devices are shown where an option names them.
 VOLATILE = frozenset(
@@ -177,13 +178,13 @@ class VmResource(Resource["list[State]"]):
     def _give_way(self, plan: Plan[list[State]]) -> None:
         """VM names are not unique: of VMs that two runs made at the same time the one with the lowest id stays."""
         pool = list_vms(self.connection)
-        mine = {number(body, "ID"): text(body, "UNAME") for body in pool if number(body, "ID") in self.made.values()}
-        owners = {*mine.values(), self.params["owner"]}
+        mine = {text(body, "UNAME") for body in pool if number(body, "ID") in self.made.values()}
         rivals: dict[str, list[int]] = {}
         for body in pool:
             vm_id, name = number(body, "ID"), text(body, "NAME")
             new = vm_id not in self.selection.seen and vm_id not in self.ids
-            if name in self.made and vm_id < self.made[name] and new and text(body, "UNAME") in owners:
+            rival = new and name in self.made and vm_id < self.made[name]
+            if rival and (text(body, "UNAME") in mine or (self.params["owner"] and is_owned(body, self.params["owner"]))):
                 rivals.setdefault(name, []).append(vm_id)
         full = {number(body, "ID"): body for body in read_bodies(self.connection, sum(rivals.values(), []))}
         lost = []
@@ -219,7 +220,7 @@ class VmResource(Resource["list[State]"]):
                 self.ops.until(self.ids, gone, "end of the VMs", fail=False, known=known)
             return []
         if not wait:
-            return self._sorted(read_vms(self.connection, self.ids) if known is None else known)
+            return self._sorted(self.ops.read(self.ids) if known is None else known)
         if self.wanted == "recovered":
             return self._settle_recovery(known)
         if known is None and not self.ops.sent and self._at_goal(self.before):
@@ -228,10 +229,10 @@ class VmResource(Resource["list[State]"]):
         if self.wanted == "present":
             # Whether a VM that was not placed yet ever will be is not asked for here.
             self.ops.rest(self.ops.sent - set(self.made.values()), early=UNPLACED)
-            return self._sorted(read_vms(self.connection, self.ids) if known is None else known)
+            return self._sorted(self.ops.read(self.ids) if known is None else known)
         final = self.ops.until(
             self.ids,
-            lambda vms: len(vms) == len(self.ids) and self._at_goal(vms),
+            self._at_goal,
             f"VM state {GOALS[self.wanted]}",
             known=known,
         )

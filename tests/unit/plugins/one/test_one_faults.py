@@ -134,11 +134,11 @@ def test_a_creation_that_never_reached_the_cloud(broken: Any, case: Case) -> Non
 @pytest.mark.parametrize("do", ["lie", "garble"])
 def test_a_creation_that_is_only_claimed_is_noticed(broken: Any, case: Case, do: str) -> None:
     broken.sandbox.faults.add(case.call, do)
-    timeout = {"wait_timeout": 3} if case.module == "one_vm" else {}
-    result = broken.run(case.module, name=f"claimed-{do}", **case.options, **timeout)
+    started = time.monotonic()
+    result = broken.run(case.module, name=f"claimed-{do}", **case.options)
+    assert time.monotonic() - started < 10
     assert named(broken, case, f"claimed-{do}") == 0
-    assert not result.ok or result["template"] == {}
-    assert result.ok or "\n" not in result["msg"]
+    assert not result.ok and "\n" not in result["msg"]
 
 
 @each

@@ -145,6 +145,19 @@ def test_a_name_that_means_several_is_refused(cloud: ProofCloud, kind: Kind) -> 
 
 
 @every_kind
+def test_an_owner_may_be_an_id(cloud: ProofCloud, kind: Kind) -> None:
+    """The id of an owner means what the name means: it tells objects of one name apart, and makes no second one."""
+    name, carol = cloud.name("owned"), cloud.user("carol")
+    ids = {"oneadmin": kind.make(cloud, name, None), "carol": kind.make(cloud, name, carol)}
+    users = {one["id"]: str(one["owner"]["id"]) for one in kind.all_of(cloud, name)}
+    for number in ids.values():
+        state = {"state": "present"} if kind.module == "one_vm" else {}
+        result = cloud.ok(kind.module, name=name, owner=users[number], **{**kind.wish(cloud), **state})
+        assert result[kind.facts]["id"] == number and not result["changed"], kind
+    assert len(kind.all_of(cloud, name)) == 2, kind
+
+
+@every_kind
 def test_an_object_of_another_owner_is_not_made_again(cloud: ProofCloud, kind: Kind) -> None:
     """Whoever may use it finds it: no duplicate, no write."""
     name, bob = cloud.name("shared"), cloud.user("bob")
