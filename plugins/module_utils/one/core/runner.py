@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, NoReturn, TypeVar
 
-from ..data.compare import difference, masked
+from ..data.compare import MASK, difference, masked
+from ..data.template import normalise
 from ..errors import OneError, OneTakenError, OneUsageError
 
 S = TypeVar("S")
@@ -148,7 +149,7 @@ def run(module: Any, make: Callable[[], Resource[Any]]) -> NoReturn:
         _fail(module, error, [])
     for warning in result.pop("warnings", []):
         module.warn(warning)
-    module.exit_json(**result)
+    module.exit_json(**result, invocation=_invocation(module))
     raise SystemExit(0)
 
 
@@ -158,7 +159,7 @@ def run_info(module: Any, read: Callable[[], dict[str, Any]]) -> NoReturn:
         facts = read()
     except OneError as error:
         _fail(module, error, [])
-    module.exit_json(changed=False, **masked(facts))
+    module.exit_json(changed=False, **masked(facts), invocation=_invocation(module))
     raise SystemExit(0)
 
 
@@ -171,5 +172,31 @@ def _fail(module: Any, error: OneError, done: list[str]) -> NoReturn:
     sentence = str(error)
     if done:
         sentence += f" (already done: {', '.join(done)})"
-    module.fail_json(msg=sentence, changed=bool(done), steps=done, error=error.details())
+    module.fail_json(
+        msg=sentence, changed=bool(done), steps=done, error=error.details(), invocation=_invocation(module)
+    )
     raise SystemExit(1)
+
+
+def _invocation(module: Any) -> dict[str, Any]:
+    """Return what Ansible shows as the arguments of the module (-vvv, registered results), secrets masked.
+
+    Ansible itself only hides whole options, but context variables and attributes are secrets one by one.
+    """
+    spec = module.argument_spec
+    return {
+        "module_args": {
+            name: masked(_parsed(value) if spec.get(name, {}).get("type") == "raw" else value, name)
+            for name, value in module.params.items()
+        }
+    }
+
+
+def _parsed(value: Any) -> Any:
+    """Return template text as a dictionary, in which secrets can be told from the rest."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return dict(normalise(value))
+    except OneError:
+        return MASK

@@ -183,6 +183,8 @@ def _masked_pair(before: Any, after: Any, name: str) -> tuple[Any, Any]:
 
 
 def _is_secret(name: str, value: Any) -> bool:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = str(value)
     if not isinstance(value, str) or value.upper() in ("", "YES", "NO", "TRUE", "FALSE"):
         return False
     if _NO_SECRET.match(value):

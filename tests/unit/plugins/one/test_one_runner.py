@@ -146,6 +146,8 @@ class FakeModule:
     """What the runner needs of AnsibleModule."""
 
     check_mode = False
+    argument_spec: dict[str, dict[str, Any]] = {}
+    params: dict[str, Any] = {}
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
@@ -244,3 +246,23 @@ def test_a_resource_may_explain_a_refusal() -> None:
 
     with pytest.raises(PartlyDoneError, match="the switch is stuck; it was off"):
         execute(Locked("off", "on", broken=True), check_mode=False)
+
+
+def test_the_arguments_that_ansible_shows_hold_no_secrets(cloud: Any, name: str, vm_template: str) -> None:
+    context = {"PASSWORD": "my-password", "PIN_TOKEN": 4711, "GREETING": "hello"}
+    made = cloud.run("one_vm", name=name, template=vm_template, context=context, attributes={"API_KEY": "my-key"})
+    text = 'CPU = "1"\nCONTEXT = [ PASSWORD = "my-password", GREETING = "hello" ]'
+    results = [
+        made,
+        cloud.run("one_vm", id=made["vm"]["id"], context=context, state="hold"),
+        cloud.run("one_template", name=f"{name}-text", template=text),
+        cloud.run("one_template", name=f"{name}-bad", template=f"{text} ="),
+        cloud.run("one_vm_info", attributes={"API_KEY": "my-key"}),
+    ]
+    assert [result.ok for result in results] == [True, False, True, False, True]
+    for result in results:
+        told = str(result)
+        assert not [secret for secret in ("my-password", "4711", "my-key") if secret in told], told
+    shown = [result["invocation"]["module_args"] for result in results]
+    assert shown[0]["name"] == name and shown[0]["context"]["GREETING"] == "hello"
+    assert shown[2]["template"]["CONTEXT"] == {"PASSWORD": "********", "GREETING": "hello"}
