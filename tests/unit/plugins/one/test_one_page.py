@@ -1,0 +1,76 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The page about OpenNebula is true: its play and its inventory run as they stand there, by Ansible's own commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Cloud
+
+ROOT = Path(__file__).resolve().parents[4]
+
+
+def blocks() -> list[str]:
+    """The YAML blocks of the page: the play, the inventory."""
+    page = (ROOT / "docs/opennebula.md").read_text(encoding="utf-8")
+    return re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+def command(cloud: Cloud, home: Path, program: str, *arguments: str) -> str:
+    """Run one of Ansible's commands as a user of the cloud does, and return what it prints."""
+    collections = next(path for path in sys.path if (Path(path) / "ansible_collections" / "opennebula").is_dir())
+    result = subprocess.run(
+        [str(Path(sys.executable).parent / program), *arguments],
+        cwd=home,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "LC_ALL": "C.UTF-8",
+            "ANSIBLE_COLLECTIONS_PATH": collections,
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            "ANSIBLE_CACHE_PLUGIN": "ansible.builtin.memory",
+            "ONE_URL": cloud.api["api_url"],
+            "ONEFLOW_URL": cloud.api["oneflow_url"],
+            "ONE_USERNAME": cloud.api["api_username"],
+            "ONE_PASSWORD": cloud.api["api_password"],
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert cloud.api["api_password"] not in result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    """A folder with the files that the page describes."""
+    play, inventory = blocks()
+    (tmp_path / "shop.yml").write_text(play)
+    (tmp_path / "shop.opennebula.yml").write_text(inventory)
+    return tmp_path
+
+
+def test_the_play_runs_twice_and_its_vms_are_in_the_inventory(empty_cloud: Cloud, page: Path) -> None:
+    first = command(empty_cloud, page, "ansible-playbook", "shop.yml")
+    assert re.search(r"localhost .*changed=[1-9]", first) and re.search(r"\d+ free", first)
+    empty_cloud.calls.reset()
+    second = command(empty_cloud, page, "ansible-playbook", "shop.yml", "--diff")
+    assert re.search(r"localhost .*changed=0 ", second), second
+    assert empty_cloud.calls.writes == 0, empty_cloud.calls.by_method
+    inventory = json.loads(command(empty_cloud, page, "ansible-inventory", "-i", "shop.opennebula.yml", "--list"))
+    assert len(inventory["web"]["hosts"]) == 3 and len(inventory["db"]["hosts"]) == 1
+    assert len(inventory["service_shop"]["hosts"]) == 4
+    check = command(empty_cloud, page, "ansible-playbook", "shop.yml", "--check", "--diff")
+    assert re.search(r"localhost .*changed=0 ", check), check
