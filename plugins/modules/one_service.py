@@ -13,7 +13,8 @@ author:
   - opennebula.flower contributors (@opennebula)
 description:
   - Starts a service from a service template unless it lives already, brings its roles to the asked number of VMs and
-    those to the asked state, adds and removes roles, waits for it, recovers it after a failure, and removes it.
+    those to the asked state, changes their bounds and policies, adds and removes roles, waits for it, recovers it after
+    a failure, and removes it.
   - Returns the VMs of the service, and hosts for M(ansible.builtin.add_host) with the names, groups and variables
     that the inventory plugin P(opennebula.flower.opennebula#inventory) gives to the same VMs.
   - A failure state ends a wait at once, with the log of the service and what OpenNebula says about the VMs. A time-out
@@ -65,6 +66,35 @@ options:
             O(force).
           - A service can only be scaled while it is RUNNING. One that cools down, or is being changed, is waited for.
         type: int
+      min_vms:
+        description:
+          - Least number of VMs of the role. Together with O(roles[].cardinality) the number of VMs counts that is asked
+            for; without it, that of the VMs that there are, which must be within the bounds.
+          - This and the next four can be changed while the service is RUNNING, WARNING or on hold. A service that cools
+            down, or is being changed, is waited for. What is not given stays as it is.
+        type: int
+      max_vms:
+        description: Greatest number of VMs of the role.
+        type: int
+      cooldown:
+        description:
+          - Seconds between the end of a scaling and the next one. OneFlow sets it to that of an elasticity policy which
+            has one of its own whenever that policy scales.
+        type: int
+      elasticity_policies:
+        description:
+          - The complete list of the rules by which OneFlow scales the role after what its VMs report, in the keys of
+            OneFlow (C(type), C(adjust), C(expression), C(min_adjust_step), C(period), C(period_number), C(cooldown)).
+            The first one that applies counts. An empty list removes all.
+          - Policies need O(roles[].min_vms) and O(roles[].max_vms), here or in the service template.
+        type: list
+        elements: dict
+      scheduled_policies:
+        description:
+          - The complete list of the rules by which OneFlow scales the role at certain times, in the keys of OneFlow
+            (C(type), C(adjust), C(min_adjust_step), and C(start_time) or C(recurrence)). An empty list removes all.
+        type: list
+        elements: dict
       state:
         description:
           - State of the VMs of the role. V(running) resumes those that do not run. V(poweroff), V(suspended),
@@ -196,6 +226,21 @@ EXAMPLES = r"""
       - name: supernode
         cardinality: 4
 
+- name: Up to eight nodes, one more whenever they are busy
+  opennebula.flower.one_service:
+    name: digits
+    roles:
+      - name: supernode
+        min_vms: 1
+        max_vms: 8
+        cooldown: 60
+        elasticity_policies:
+          - type: CHANGE
+            adjust: 1
+            expression: CPU > 80
+            period_number: 3
+            period: 30
+
 - name: One more role, and the old nodes off
   opennebula.flower.one_service:
     name: digits
@@ -296,8 +341,8 @@ service:
       sample: straight
     roles:
       description:
-        - Its roles by name, with C(cardinality), C(min_vms), C(max_vms), C(state), C(cooldown), C(template_id) and
-          the ids of C(vms).
+        - Its roles by name, with C(cardinality), C(min_vms), C(max_vms), C(state), C(cooldown),
+          C(elasticity_policies), C(scheduled_policies), C(template_id) and the ids of C(vms).
       type: dict
       sample: {"superlink": {"cardinality": 1, "min_vms": 1, "max_vms": 1, "state": "RUNNING", "vms": [5]}}
     vms:
@@ -379,6 +424,11 @@ def argument_spec() -> dict[str, dict[str, Any]]:
             "options": {
                 "name": {"type": "str", "required": True},
                 "cardinality": {"type": "int"},
+                "min_vms": {"type": "int"},
+                "max_vms": {"type": "int"},
+                "cooldown": {"type": "int"},
+                "elasticity_policies": {"type": "list", "elements": "dict"},
+                "scheduled_policies": {"type": "list", "elements": "dict"},
                 "state": {"type": "str", "choices": [*ROLE_STATES, ABSENT]},
                 "definition": {"type": "dict"},
                 "template_contents": {"type": "dict"},

@@ -116,6 +116,10 @@ class OneFlow:
         body = {"append": True, "template": json.dumps(changes)}
         self._request("PUT", f"/service/{int(service_id)}", body)
 
+    def replace_service(self, service_id: int, body: dict[str, Any]) -> None:
+        """Replace the body of a service; OneFlow refuses one whose fixed parts are not those that are stored."""
+        self._request("PUT", f"/service/{int(service_id)}", body)
+
     def role_action(self, service_id: int, role: str, perform: str) -> None:
         """Schedule an action (resume, poweroff, …) on every VM of a role for now. A refusal is only logged."""
         # OneFlow fails on params that are missing or null.

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from ..document.access import Access, plan_access
 from ..errors import OneFailedStateError
 from .facts import ServiceState
 from .ops import UPDATABLE, ServiceOps
-from .roles import ABSENT, PARKING, check_action, needs_action, role_vms
+from .roles import ABSENT, PARKING, SETTINGS, check_action, needs_action, role_vms
 from .service import check_cardinalities, service_view
 from .wait import AFTER_FAILURE
 
@@ -47,6 +47,10 @@ class ServiceChange:
             for role in self._roles
             if role.get("state") not in (None, ABSENT)
         }
+        #: Bounds, cooldown and policies that roles shall have.
+        self.settings = _settings(self._roles)
+        #: The body of the service as just read.
+        self.body: dict[str, Any] | None = None
         #: Whether the VMs have to be looked at before anything can be planned.
         self.needs_vms = bool(self.powers or self.access.owner or self.access.group)
 
@@ -103,8 +107,12 @@ class ServiceChange:
             for role, count in self.cardinalities.items()
             if role in present and role not in gone and present[role]["cardinality"] != count
         }
+        changes = {
+            role: wanted for role, wanted in self.settings.items() if role in present and role not in gone and wanted
+        }
         if not force:
-            check_cardinalities(name, present, scaled)
+            bounds = {role: {**details, **changes.get(role, {})} for role, details in present.items()}
+            check_cardinalities(name, bounds, scaled)
         acting = {
             role: state
             for role, state in self.powers.items()
@@ -117,6 +125,7 @@ class ServiceChange:
             self._plan_power(plan, before, role, "running", lazy=False)
         if scaled or added or gone:
             self._check_changeable(service, bool(resumed))
+        late = self._plan_settings(plan, service, changes, scaled) if changes else None
         for given in added.values():
             self._plan_addition(plan, name, number, given)
         for role, count in scaled.items():
@@ -127,9 +136,38 @@ class ServiceChange:
                 partial(self._ops.scale, number, role, count, force=force, known=known),
             )
         self._plan_removals(plan, name, number, gone)
+        if late is not None:
+            late()
         for role, state in acting.items():
             if role not in resumed and not (role in added and state in ("running", "rebooted")):
                 self._plan_power(plan, before, role, state, lazy=role in added or role in scaled)
+
+    def _plan_settings(
+        self, plan: Plan[ServiceState], service: Service, changes: dict[str, Any], scaled: Mapping[str, int]
+    ) -> Callable[[], None]:
+        """Plan the changes of bounds, cooldown and policies; what is returned plans those that follow a scaling."""
+        from .settings import check_settings, differing, stages, words
+
+        present, name, number = service["roles"], service["name"], service["id"]
+        changes = {role: differing(present[role], wanted) for role, wanted in changes.items()}
+        changes = {role: wanted for role, wanted in changes.items() if wanted}
+        for role, wanted in changes.items():
+            details = {**present[role], **wanted}
+            check_settings(name, role, details, scaled.get(role, present[role]["cardinality"]))
+            self._planned(plan)[role].update(wanted)
+        first, later = stages(present, changes, scaled)
+        if first:
+            known = service if service["state"] in UPDATABLE and not plan.steps else None
+            call = partial(self._ops.change_roles, number, first, known, self.body)
+            plan.add(f"set {words(first)} of service {name}", call)
+
+        def plan_later() -> None:
+            if later:
+                plan.add(
+                    f"set {words(later)} of service {name}", partial(self._ops.change_roles, number, later)
+                )
+
+        return plan_later
 
     @staticmethod
     def _planned(plan: Plan[ServiceState]) -> dict[str, Any]:
@@ -170,7 +208,7 @@ class ServiceChange:
         from ..service_template.names import resolve_names
 
         whole = {"type": "vm", **given["definition"], "name": str(given["name"])}
-        for key in ("cardinality", "template_contents", "user_inputs_values"):
+        for key in ("cardinality", "template_contents", "user_inputs_values", *SETTINGS):
             if given.get(key) is not None:
                 whole[key] = given[key]
         resolved = resolve_names({"roles": [whole]}, self._lookups.vm_template, self._lookups.network)
@@ -194,6 +232,16 @@ class ServiceChange:
             )
         if service["state"] == "HOLD":
             reject(f"{where} is on hold and cannot be scaled", "use state released first")
+
+
+def _settings(roles: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The settings that are asked for, by role."""
+    given = [role for role in roles if any(role.get(key) is not None for key in SETTINGS)]
+    if not given:
+        return {}
+    from .settings import asked_settings
+
+    return {str(role["name"]): asked_settings(role) for role in given}
 
 
 def planned_role(role: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.wait import wait_for
 from ..data.states import SERVICE_FAILURES, vm_destination
-from ..document.document import GOING_STATES
+from ..document.document import GOING_STATES, body_of
 from ..errors import OneActionError, OneError, OneNotFoundError, OneUsageError
 from .roles import ROLE_STATES, refusals
 from .service import BUSY_STATES, service_view, vm_ids
@@ -65,6 +65,36 @@ class ServiceOps(ServiceWait):
 
         def call() -> None:
             self.flow.update_service(service_id, {"description": text})
+
+        self.when(service_id, "it can be updated", call, UPDATABLE, known)
+
+    def change_roles(
+        self,
+        service_id: int,
+        changes: dict[str, dict[str, Any]],
+        known: dict[str, Any] | None = None,
+        body: dict[str, Any] | None = None,
+    ) -> None:
+        """Change bounds, cooldown or policies of roles, once the service may be updated.
+
+        changes: `SETTINGS` by role. known, body: the service as just read, to save calls.
+        """
+        # Only here: what most tasks do not need is not loaded for them.
+        from .settings import with_settings
+
+        bodies = [body] if known and body else []
+
+        def call() -> None:
+            for left in range(4, -1, -1):
+                stored = bodies.pop() if bodies else body_of(self.flow.service(service_id))
+                try:
+                    return self.flow.replace_service(service_id, with_settings(stored, changes))
+                except OneActionError:
+                    raise
+                except OneError as error:
+                    # OneFlow, or somebody else, has written to the service since it was read.
+                    if "Immutable value" not in error.text or not left:
+                        raise
 
         self.when(service_id, "it can be updated", call, UPDATABLE, known)
 

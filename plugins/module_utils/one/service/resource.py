@@ -78,6 +78,7 @@ class ServiceResource(Resource[ServiceState]):
         if document is None:
             return ServiceState(None)
         service = service_view(document)
+        self._change.body = body_of(document)
         self._drift = input_drift(
             body_of(document), self._params.get("user_inputs_values") or {}, service["name"]
         )
@@ -119,6 +120,13 @@ class ServiceResource(Resource[ServiceState]):
         if service is None:
             return {}
         roles = {name: {"cardinality": role["cardinality"]} for name, role in service["roles"].items()}
+        if self._change.settings:
+            from .settings import stored_settings
+
+            for name, wanted in self._change.settings.items():
+                if name in roles:
+                    stored = stored_settings(service["roles"][name])
+                    roles[name].update({key: stored.get(key) for key in wanted})
         for name, words in state.power.items():
             if name in roles:
                 roles[name]["state"] = words

@@ -17,6 +17,8 @@ from ..data.xml import template_of, vectors
 
 Vm = Mapping[str, Any]
 ABSENT = "absent"
+#: Options of a role that are attributes of it and may change while the service lives.
+SETTINGS = ("min_vms", "max_vms", "cooldown", "elasticity_policies", "scheduled_policies")
 
 
 class RoleState(NamedTuple):

@@ -25,8 +25,8 @@ def service_view(document: Document) -> dict[str, Any]:
     """A service for people, without its VMs.
 
     `{id, name, owner, group, permissions, mark, description, state, state_id, ready_gate, on_hold, deployment, roles:
-    {name: {cardinality, min_vms, max_vms, state, state_id, cooldown, template_id, vms: [ids]}}, user_inputs_values,
-    networks_values, log: [{timestamp, severity, message}], start_time}`
+    {name: {cardinality, min_vms, max_vms, state, state_id, cooldown, elasticity_policies, scheduled_policies,
+    template_id, vms: [ids]}}, user_inputs_values, networks_values, log: [{timestamp, severity, message}], start_time}`
     """
     body = body_of(document)
     state_id = int(body.get("state", 0))
@@ -59,6 +59,8 @@ def _role_view(role: Mapping[str, Any]) -> dict[str, Any]:
         "state": "HOLD" if state_id == _ROLE_HOLD else service_state(state_id),
         "state_id": state_id,
         "cooldown": _integer(role.get("cooldown")),
+        "elasticity_policies": list(role.get("elasticity_policies") or []),
+        "scheduled_policies": list(role.get("scheduled_policies") or []),
         "template_id": _integer(role.get("template_id")),
         "vms": [int(node["deploy_id"]) for node in role.get("nodes") or [] if node.get("deploy_id") is not None],
     }
@@ -124,7 +126,7 @@ def check_cardinalities(name: str, roles: Mapping[str, Mapping[str, Any]], asked
             wrong.append(f"role {role} takes at most {high} VMs, not {number}")
     if wrong:
         raise OneUsageError(
-            f"service {name}: {'; '.join(wrong)}", hint="change cardinality, or the bounds in the service template"
+            f"service {name}: {'; '.join(wrong)}", hint="change cardinality, or min_vms and max_vms of the role"
         )
 
 

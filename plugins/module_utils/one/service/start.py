@@ -16,11 +16,11 @@ from ..data.xml import permissions
 from ..document.access import first_of_its_name, plan_access, taken_back
 from ..document.document import GOING_STATES, body_of, mark_of
 from ..document.find import look_patiently, pick_document
-from .change import ServiceChange
+from .change import ServiceChange, planned_role
 from .facts import ServiceState
 from .ops import ServiceOps
 from .request import merge_template, network_values
-from .roles import ABSENT
+from .roles import ABSENT, SETTINGS
 from .service import check_cardinalities, service_view, vm_ids
 
 KIND = "service"
@@ -52,7 +52,7 @@ class ServiceStart:
         """
         template = self._template(name)
         body = body_of(template)
-        roles = self._params.get("roles") or []
+        roles, late = self._settings_at_start(body)
         merge = merge_template(
             body,
             name=name,
@@ -67,17 +67,53 @@ class ServiceStart:
         planned["description"] = merge.get("description", planned["description"])
         planned.update(self._change.access.predicted(None, self._lookups))
         asked = {role: count for role, count in self._change.cardinalities.items() if role in planned["roles"]}
+        for role, wanted in self._change.settings.items():
+            planned["roles"].get(role, {}).update(wanted)
         check_cardinalities(name, planned["roles"], asked)
         for role, number in asked.items():
             planned["roles"][role]["cardinality"] = number
+        self._check_settings(name, planned["roles"])
         plan = Plan(after=ServiceState(planned))
         number = int(template["ID"])
         what = f"start service {name} from {TEMPLATE_KIND} {number}"
         if going is not None:
             what += f" after the end of service {going['id']}"
         plan.add(what, lambda: self._start(number, merge, known, going))
+        if late:
+            from .settings import words
+
+            call = partial(self._on_started, self._ops.change_roles, late)
+            plan.add(f"set {words(late)} of service {name}", call)
         self._plan_later(plan, name)
         return plan
+
+    def _settings_at_start(self, body: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+        """The roles to start with, and the settings that they can only be given later."""
+        given: list[dict[str, Any]] = self._params.get("roles") or []
+        if not self._change.settings:
+            return given, {}
+        from .settings import at_start
+
+        stored = {str(role["name"]): role for role in body.get("roles") or []}
+        roles, late = [], {}
+        for role in given:
+            name = str(role["name"])
+            rest = {key: value for key, value in role.items() if key not in SETTINGS}
+            if name in stored:
+                early, later = at_start(stored[name], self._change.settings.get(name, {}))
+                rest.update(early)
+                if later:
+                    late[name] = later
+            roles.append(rest)
+        return roles, late
+
+    def _check_settings(self, name: str, roles: Mapping[str, Any]) -> None:
+        if self._change.settings:
+            from .settings import check_settings
+
+            for role in self._change.settings:
+                if role in roles:
+                    check_settings(name, role, roles[role], roles[role]["cardinality"])
 
     def _plan_later(self, plan: Plan[ServiceState], name: str) -> None:
         """What can only be done once the service runs: other roles, states of VMs, another owner."""
@@ -95,7 +131,7 @@ class ServiceStart:
                 continue
             if role not in planned["roles"]:
                 definition = self._change.definition(given)
-                planned["roles"][role] = {"cardinality": definition["cardinality"], "vms": []}
+                planned["roles"][role] = planned_role(definition)
                 plan.add(
                     f"add role {role} to service {name}",
                     partial(self._on_started, self._ops.add_role, definition),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from .service import Service
 from .states import LCM_UNKNOWN, VM_POWEROFF
-from .vms import VmState
+from .vms import VmState, read_vms, state_of
 
 Event = tuple[str, str, int]
 """What happened ("error", "done", "running"), role name, VM id."""
@@ -31,7 +31,12 @@ class Watchdog:
     def add(self, service: Service) -> None:
         """Watch from now on; the present state of every VM counts as one event."""
         nodes = {vm_id: role.name for role in service.roles.values() for vm_id in role.node_ids}
-        self._services[service.id] = _Watched(nodes)
+        watched = self._services[service.id] = _Watched(nodes)
+        if service.state == "RUNNING":
+            # That a VM runs is no news now, and later it would undo the warning that another one has caused since.
+            found = read_vms(service.oned, nodes)
+            states = {vm_id: state_of(found.get(vm_id)) for vm_id in nodes}
+            watched.seen.update({vm_id: state for vm_id, state in states.items() if state.running})
 
     def remove(self, service_id: int) -> None:
         self._services.pop(service_id, None)
