@@ -25,6 +25,8 @@ options:
   template:
     description:
       - The attributes, as a dictionary or as text in OpenNebula's template language.
+      - For users who are no administrators C(CONTEXT.PASSWORD) is written, and reported as changed, in each run, because
+        OpenNebula shows it to them encrypted, so that it cannot be compared.
       - A vector such as C(CONTEXT) is a dictionary, a repeated one such as C(DISK) or C(NIC) a list of dictionaries. A
         null value leaves the attribute out.
     type: raw
@@ -45,9 +47,11 @@ options:
         nothing is deleted and the task fails. Whether other templates use them is not looked at.
     type: bool
     default: false
-notes:
-  - OpenNebula keeps C(CONTEXT.PASSWORD) encrypted and shows it only to administrators. For other users a wanted
-    password cannot be compared, so it is written, and reported as changed, in each run.
+attributes:
+  idempotent:
+    support: partial
+    details:
+      - C(CONTEXT.PASSWORD) in O(template) is written in each run of a user who is no administrator.
 seealso:
   - module: opennebula.flower.one_template_info
 """

@@ -119,6 +119,8 @@ options:
   attributes:
     description:
       - User attributes of the VM. Others that it has are kept.
+      - What OpenNebula keeps apart from user attributes, such as C(TOPOLOGY), C(VMGROUP), C(NIC_ALIAS) or
+        C(SCHED_ACTION), is used for new VMs and not compared with existing ones.
     type: dict
   remove_attributes:
     description:
@@ -155,6 +157,7 @@ options:
         entry.
       - Existing VMs must be running or powered off for it. In a task that powers a VM off or on this is done while it
         is off.
+      - NIC aliases and NICs that are passed through are not among them and stay as they are, also with O(detach).
     type: list
     elements: dict
   disks:
@@ -168,6 +171,8 @@ options:
     description:
       - PCI devices to pass through, for example C(VENDOR), C(DEVICE) and C(CLASS), or C(SHORT_ADDRESS). They are
         treated like O(nics), but existing VMs must be powered off or undeployed for it.
+      - NICs that are passed through (C(TYPE=NIC) and C(NETWORK)) are given to new VMs only. Existing ones are neither
+        attached nor detached.
     type: list
     elements: dict
   detach:

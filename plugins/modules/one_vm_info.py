@@ -19,11 +19,18 @@ extends_documentation_fragment:
   - opennebula.flower.auth
   - opennebula.flower.info
   - opennebula.flower.info.owned
-  - opennebula.flower.info.states
   - opennebula.flower.attributes
   - opennebula.flower.attributes.info_module
   - opennebula.flower.attributes.actiongroup
 options:
+  states:
+    description:
+      - Return only VMs in one of these states, named as in the result, whatever their case. V(ACTIVE) is every VM that
+        is on a host and not powered off, whatever its LCM state is.
+    type: list
+    elements: str
+    default: []
+    aliases: [state]
   attributes:
     description:
       - Return only VMs that have these user attributes; a null value fits any value.

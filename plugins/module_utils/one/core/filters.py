@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
+from ..data.states import is_unknown
 from ..data.xml import text
+from ..errors import OneUsageError
 
 
 def is_named(name: str, wanted: str | None) -> bool:
@@ -31,6 +33,15 @@ def has_state(state: str, wanted: Iterable[str] | None) -> bool:
     """Tell whether a state's name is among the wanted ones, whatever their case; none wanted is any."""
     names = {name.upper() for name in wanted or ()}
     return not names or state.upper() in names
+
+
+def checked_states(wanted: Iterable[str] | None, table: Iterable[str], what: str) -> list[str]:
+    """Return the wanted states in upper case, or refuse one that no object can have; UNKNOWN(n) is always possible."""
+    names, known = [name.upper() for name in wanted or ()], frozenset(table)
+    for name in names:
+        if name not in known and not is_unknown(name):
+            raise OneUsageError(f"states: {what} have no state {name}", hint=f"they have {', '.join(sorted(known))}")
+    return names
 
 
 def has_label(labels: Iterable[str], wanted: str) -> bool:

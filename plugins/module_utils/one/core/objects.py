@@ -17,7 +17,7 @@ from ..data.template import Template, normalise
 from ..data.xml import checked_permissions, common_fields, number, permission_bits, split_labels, template_of, text
 from ..errors import OneActionError, OneError, OneNotFoundError, OneUsageError
 from .lock import explain_lock, lock_argument_spec, lock_of, plan_lock, same_lock
-from .pools import group_id, pick, read_one, read_pool, user_id
+from .pools import checked_name, group_id, pick, read_one, read_pool, user_id
 from .runner import NOTHING_DONE, Plan, Resource
 
 # The state of an object as modules return it, see common_fields; None where the object does not exist.
@@ -71,6 +71,8 @@ class ObjectResource(Resource["State | None"]):
         self.bodies: list[dict[str, Any]] = []
         self.clone_source: dict[str, Any] | None = None
         checked_permissions(params.get("permissions"))
+        for option in ("name", "new_name"):
+            checked_name(params.get(option), option)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 

@@ -123,6 +123,13 @@ def pick(
     return matches[0] if matches else None
 
 
+def checked_name(name: str | None, option: str = "name") -> str | None:
+    """Return the name, or refuse an empty one: OpenNebula would make up a name that no second run finds."""
+    if name is not None and not name.strip():
+        raise OneUsageError(f"{option} must not be empty")
+    return name
+
+
 def resolve(
     reference: str | int,
     kind: str,

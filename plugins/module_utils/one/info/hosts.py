@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..api.connection import Connection
-from ..core.filters import has_state, is_named, is_same
+from ..core.filters import checked_states, has_state, is_named, is_same
 from ..core.objects import State
 from ..core.pools import read_one, read_whole_pool
 from ..data.states import HOST_STATES, state_name
@@ -24,6 +24,7 @@ _PROFILE = re.compile(r"\s*(\S+)\s*\(([^)]*)\)\s*\Z")
 def read_hosts(connection: Connection, params: Mapping[str, Any]) -> dict[str, Any]:
     """Return {"hosts": [...]} for one_host_info: one call, and one more for the VMs that have devices, if any has."""
     wanted = params.get("ids")
+    states = checked_states(params.get("states"), HOST_STATES, "hosts")
     if wanted is not None and len(set(wanted)) == 1:
         body = read_one(connection, "one.host.info", wanted[0])
         bodies = [] if body is None else [body]
@@ -36,7 +37,7 @@ def read_hosts(connection: Connection, params: Mapping[str, Any]) -> dict[str, A
         if (wanted is None or host["id"] in wanted)
         and is_named(host["name"], params.get("name"))
         and is_same(host["cluster"], params.get("cluster"))
-        and has_state(host["state"], params.get("states"))
+        and has_state(host["state"], states)
     ]
     devices = [device for host in found for device in host["pci_devices"] if device["vm_id"] is not None]
     holders = read_holders(connection, (device["vm_id"] for device in devices))

@@ -10,10 +10,11 @@ from typing import Any
 
 from ..api.connection import Connection
 from ..api.settings import api_argument_spec
-from ..core.filters import has_label, has_state, is_named, is_same
+from ..core.filters import checked_states, has_label, has_state, is_named, is_same
 from ..core.objects import IMAGE, VM_TEMPLATE, Kind, State
 from ..core.pools import PAGE, read_one, read_pool, read_range
 from ..data.marks import mark_of
+from ..data.states import IMAGE_STATES
 from ..data.xml import ids, number, text, vectors
 from ..image import image
 from ..vm_template import resource as vm_template
@@ -105,12 +106,13 @@ def _stretches(numbers: Sequence[int]) -> list[tuple[int, int]]:
 def read_images(connection: Connection, params: Mapping[str, Any]) -> dict[str, Any]:
     """Return {"images": [...]} for one_image_info."""
     kind, persistent = params.get("type"), params.get("persistent")
+    states = checked_states(params.get("states"), IMAGE_STATES, "images")
     return {
         "images": [
             one
             for one in read_objects(connection, IMAGE, represent_image, params)
             if is_same(one["datastore"], params.get("datastore"))
-            and has_state(one["state"], params.get("states"))
+            and has_state(one["state"], states)
             and kind in (None, one["type"])
             and persistent in (None, one["persistent"])
         ]

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..api.connection import Connection
-from ..core.filters import has_label, has_state, is_named, is_same
+from ..core.filters import checked_states, has_label, has_state, is_named, is_same
 from ..core.objects import VM, State
 from ..core.pools import ALL_VISIBLE, read_pool, resolve
+from ..data.states import LCM_STATES, VM_STATES
 from ..data.template import normalise
 from ..data.xml import labels_of, number, pool_to_dicts, template_of, text, vectors
 from ..vm.vm import NOT_DONE, list_vms, read_vms, represent, state_of
@@ -38,6 +39,7 @@ def vm_info_argument_spec() -> dict[str, dict[str, Any]]:
 
 def read_vm_info(connection: Connection, params: Mapping[str, Any]) -> dict[str, Any]:
     """Return {"vms": [...]}: with ids one call for every 500, otherwise the short list and the details of what fits."""
+    params = {**params, "states": _states(params.get("states"))}
     wanted = params.get("ids")
     cluster = None if params.get("cluster") is None else _cluster_id(connection, params["cluster"])
     given: Mapping[str, Any] = params.get("attributes") or {}
@@ -49,7 +51,7 @@ def read_vm_info(connection: Connection, params: Mapping[str, Any]) -> dict[str,
         found = [represent(body) for body in pool]
     else:
         if wanted is None:
-            short = list_vms(connection, _pool_state(params.get("states") or []))
+            short = list_vms(connection, _pool_state(params["states"]))
             wanted = [number(body, "ID") for body in short if _may_match(body, params, cluster)]
         found = _details(connection, wanted)
     return {"vms": [vm for vm in found if _fits(vm, params, cluster, attributes)]}
@@ -63,8 +65,14 @@ def _details(connection: Connection, ids: list[int]) -> list[State]:
     return found
 
 
+def _states(names: list[str] | None) -> list[str]:
+    """Return states as results name them; ACTIVE, which they never say, is every LCM state."""
+    found = checked_states(names, {*VM_STATES, *LCM_STATES}, "VMs")
+    return [*found, *LCM_STATES] if "ACTIVE" in found else found
+
+
 def _pool_state(states: list[str]) -> int:
-    wanted = {state.upper() for state in states}
+    wanted = set(states)
     if wanted == {"DONE"}:
         return _DONE
     return ANY_STATE if "DONE" in wanted else NOT_DONE

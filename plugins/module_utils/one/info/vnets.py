@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from ..api.connection import Connection
-from ..core.filters import has_state
+from ..core.filters import checked_states, has_state
 from ..core.lock import lock_of
 from ..core.objects import Kind, State
 from ..core.pools import read_whole_pool, resolve
@@ -34,11 +34,12 @@ _OWN_FIELDS = frozenset(
 def read_vnets(connection: Connection, params: Mapping[str, Any]) -> dict[str, Any]:
     """Return {"vnets": [...]} for one_vnet_info."""
     cluster = params.get("cluster")
+    states = checked_states(params.get("states"), VNET_STATES, "virtual networks")
     cluster_id = None if cluster is None else _cluster_id(connection, cluster)
     found = [
         one
         for one in read_objects(connection, VNET, represent_vnet, params)
-        if has_state(one["state"], params.get("states"))
+        if has_state(one["state"], states)
         and (cluster_id is None or cluster_id in one["clusters"])
         and params.get("vn_mad") in (None, one["vn_mad"])
         and _is_reserved_from(one, params.get("parent"))

@@ -18,6 +18,7 @@ from ..data.marks import MARK_ATTRIBUTE
 from ..data.states import VM_FAILURES, VM_STABLE, vm_destination
 from ..data.template import Template
 from ..data.xml import labels_of, permission_bits, split_labels
+from .create import CREATION_ONLY
 from .ops import UNPLACED, Operations
 from .shape import Steps, VmShape
 from .vm import GOALS, action_for
@@ -38,7 +39,7 @@ class VmChanges:
         self.connection = connection
         self.params = params
         self.ops = ops
-        self.attributes = attributes
+        self.attributes = Template({name: value for name, value in attributes.items() if name not in CREATION_ONLY})
         self.labels: list[str] | None = params["labels"]
         self.shape = VmShape(params, ops)
 

@@ -15,7 +15,7 @@ from ..data.marks import MARK_ATTRIBUTE
 from ..data.template import Template, Vector, normalise
 from ..data.xml import number, split_labels, template_of
 from ..errors import OneUsageError
-from .vm import configuration_of
+from .vm import CONFIGURATION, configuration_of
 
 # Attributes of a VM that have an option of their own.
 RESERVED = {
@@ -27,7 +27,13 @@ RESERVED = {
     "VCPU": "vcpu",
     "MEMORY": "memory",
     "PCI": "pcis",
+    **dict.fromkeys(CONFIGURATION, "updateconf"),
 }
+# What oned takes out of the attributes of a new VM for itself; it is never found among the user attributes again.
+CREATION_ONLY = frozenset(
+    "CPU_COST DISK_COST EMULATOR MEMORY_COST MEMORY_MAX MEMORY_RESIZE_MODE MEMORY_SLOTS NIC_ALIAS NIC_DEFAULT "
+    "NUMA_NODE SCHED_ACTION SNAPSHOT SUBMIT_ON_HOLD TOPOLOGY TPM VCPU_MAX VMGROUP".split()
+)
 
 
 class Creation:

@@ -69,14 +69,15 @@ def wanted_devices(kind: Kind, given: Sequence[Mapping[str, Any]] | None) -> lis
     found = vectors(normalise({kind.section: list(given)}), kind.section)
     if any(not vector for vector in found):
         raise OneUsageError(f"{kind.option} has an empty entry", hint="say at least which network, image or device")
+    if kind is NIC and any("PARENT" in vector for vector in found):
+        raise OneUsageError("nics cannot hold NIC aliases (PARENT)", hint="give NIC_ALIAS in the VM template")
     return list(found)
 
 
 def devices_of(kind: Kind, body: Mapping[str, Any]) -> list[Vector]:
     """Return the devices of that sort that a VM has."""
     found = vectors(body.get("TEMPLATE"), kind.section)
-    # A NIC that is passed through is a NIC: it is attached and detached as one.
-    return [vector for vector in found if kind is not PCI or vector.get("TYPE") != "NIC"]
+    return list(found)
 
 
 def compare_devices(kind: Kind, wanted: Sequence[Vector], present: Sequence[Vector], detach: bool) -> Changes:
@@ -98,11 +99,23 @@ def compare_devices(kind: Kind, wanted: Sequence[Vector], present: Sequence[Vect
                 f"{number(present[smaller], 'SIZE')} MB and cannot shrink to {size} MB"
             )
         changes.grow.append((present[smaller], size))
+    if kind is PCI and any(passed_through(entry) for entry in changes.attach):
+        raise OneUsageError(
+            "a NIC that is passed through (TYPE=NIC in pcis) can only be given to a new VM",
+            hint="attach it with onevm nic-attach, or make the VM anew",
+        )
     changes.met.extend(wanted[index] for index in sorted(pairs))
     for index, device in enumerate(present):
-        listed = changes.detach if detach and index not in pairs.values() else changes.keep
+        # A NIC that is passed through is a NIC, which pcis never takes away.
+        going = detach and index not in pairs.values() and not (kind is PCI and passed_through(device))
+        listed = changes.detach if going else changes.keep
         listed.append(device)
     return changes
+
+
+def passed_through(device: Vector) -> bool:
+    """Tell whether a PCI device is the NIC of a network."""
+    return device.get("TYPE") == "NIC"
 
 
 def satisfied(wanted: Sequence[Vector], present: Sequence[Vector]) -> bool:
@@ -112,6 +125,8 @@ def satisfied(wanted: Sequence[Vector], present: Sequence[Vector]) -> bool:
 
 def fits(wanted: Vector, device: Vector, without: tuple[str, ...] = ()) -> bool:
     """Tell whether a device has all that an entry says of it."""
+    if passed_through(wanted) != passed_through(device):
+        return False
     for key, value in wanted.items():
         if key in without or key.endswith(_SELECTORS):
             continue

@@ -13,7 +13,7 @@ from typing import Any
 from ..api.connection import Connection
 from ..core.filters import has_label, is_named, is_owned
 from ..core.objects import VM
-from ..core.pools import ALL_VISIBLE, read_pool
+from ..core.pools import ALL_VISIBLE, checked_name, read_pool
 from ..data.marks import mark_of
 from ..data.states import VM_LEAVING
 from ..data.template import Template, normalise
@@ -41,6 +41,8 @@ class Selection:
         self.attributes.update(normalise(given))
         # Every VM that was seen while looking for a name: what appears afterwards was made at the same time.
         self.seen: set[int] = set()
+        # The names of those that were looked at for their description, whether they fit it or not.
+        self.names: set[str] = set()
         self._check()
 
     @property
@@ -57,6 +59,8 @@ class Selection:
         params = self.params
         if (params["count"] or 0) < 0:
             raise OneUsageError("count must not be negative")
+        for option in ("name", "new_name"):
+            checked_name(params[option], option)
         if self.matching and params["name"] is not None and params["count"] is None:
             raise OneUsageError("name together with match_labels, match_attributes or match_name needs count")
         if not self.matching and params["id"] is None and params["ids"] is None and params["name"] is None:
@@ -107,6 +111,7 @@ class Selection:
         else:
             pool, full = list_vms(self.connection), False
         self.seen.update(number(body, "ID") for body in pool)
+        self.names = {text(body, "NAME") for body in pool if is_owned(body, self.params["owner"])}
         found = [body for body in pool if self._fits(body)]
         mark = self.params["mark"]
         if not full:

@@ -12,13 +12,14 @@ from ..api.connection import Connection
 from ..core.filters import is_owned
 from ..core.objects import VM, State, wanted_attributes
 from ..core.runner import Plan, Resource
+from ..data.compare import without
 from ..data.marks import mark_of, require_mark
 from ..data.states import VM_STABLE, vm_destination
 from ..data.template import Template
 from ..data.xml import checked_permissions, number, template_of, text
-from ..errors import OneUsageError
+from ..errors import OneError, OneTakenError, OneUsageError
 from .changes import VmChanges
-from .create import RESERVED, Creation
+from .create import CREATION_ONLY, RESERVED, Creation
 from .devices import KINDS, shown
 from .ops import UNPLACED, Operations, failures, gone
 from .select import Selection
@@ -82,8 +83,7 @@ class VmResource(Resource["list[State]"]):
             self.ops.know(vm)
             selected.append(vm)
         if self.selection.single and len(selected) > 1:
-            listed = ", ".join(f"id {vm['id']} of {vm['owner']['name']}" for vm in selected)
-            raise OneUsageError(f"VM name {params['name']} is not unique: {listed}", hint="give the id")
+            raise _ambiguous(params, selected)
         self.ids = [vm["id"] for vm in selected]
         self.before = self._sorted(selected)
         return self.before
@@ -123,8 +123,9 @@ class VmResource(Resource["list[State]"]):
             return before, [], missing
         # The lowest free numbers are taken when there are too few.
         keep, surplus = before[:count], before[count:]
-        taken = {vm["name"] for vm in keep}
-        names = (f"{params['name']}-{index}" for index in range(count + len(keep)))
+        # A number that a VM has which does not fit the description is not free either.
+        taken = {vm["name"] for vm in keep} | self.selection.names
+        names = (f"{params['name']}-{index}" for index in range(count + len(taken)))
         free = [name for name in names if name not in taken]
         return keep, surplus, free[: count - len(keep)]
 
@@ -163,7 +164,8 @@ class VmResource(Resource["list[State]"]):
         plan.steps.extend(follow.steps)
 
     def _new_attributes(self) -> Template:
-        extra = self.changes.final_attributes(Template(self.creation.attributes))
+        told = self.creation.attributes.items()
+        extra = self.changes.final_attributes(Template({key: value for key, value in told if key not in CREATION_ONLY}))
         if self.creation.labels is not None:
             extra["LABELS"] = ",".join(self.creation.labels)
         return extra
@@ -177,14 +179,14 @@ class VmResource(Resource["list[State]"]):
 
     def _give_way(self, plan: Plan[list[State]]) -> None:
         """VM names are not unique: of VMs that two runs made at the same time the one with the lowest id stays."""
-        pool = list_vms(self.connection)
-        mine = {text(body, "UNAME") for body in pool if number(body, "ID") in self.made.values()}
+        params, pool = self.params, list_vms(self.connection)
+        mine, owner = {text(body, "UNAME") for body in pool if number(body, "ID") in self.made.values()}, params["owner"]
         rivals: dict[str, list[int]] = {}
         for body in pool:
             vm_id, name = number(body, "ID"), text(body, "NAME")
             new = vm_id not in self.selection.seen and vm_id not in self.ids
             rival = new and name in self.made and vm_id < self.made[name]
-            if rival and (text(body, "UNAME") in mine or (self.params["owner"] and is_owned(body, self.params["owner"]))):
+            if rival and (text(body, "UNAME") in mine or (owner is not None and is_owned(body, owner))):
                 rivals.setdefault(name, []).append(vm_id)
         full = {number(body, "ID"): body for body in read_bodies(self.connection, sum(rivals.values(), []))}
         lost = []
@@ -254,6 +256,14 @@ class VmResource(Resource["list[State]"]):
         final = self.ops.until(self.ids, recovered, "recovery of the VMs", fail=not failing, old=old)
         return self._sorted([vm for vm in final if vm["state"] != "DONE"])
 
+    def explain(self, error: OneError, before: list[State]) -> OneError:
+        if isinstance(error, OneTakenError) and self.params["persistent"]:
+            error.hint = (
+                "a private copy bears the name of its VM, and that of a former VM is still there; remove it with "
+                "one_template (recursive: true), or choose another name"
+            )
+        return error
+
     def facts(self, state: list[State]) -> dict[str, Any]:
         single = self.selection.single and len(state) == 1
         return {"vms": state, "vm": state[0] if single else {}}
@@ -265,6 +275,8 @@ class VmResource(Resource["list[State]"]):
             fields = {**vm, "owner": vm["owner"]["name"], "group": vm["group"]["name"]}
             # What is not known before a VM exists is None in its prediction and no part of the difference.
             view = {key: value for key, value in fields.items() if key not in VOLATILE and value is not None}
+            # The scheduler writes what it thinks of a waiting VM among its attributes, whenever it likes.
+            view["attributes"] = without(view["attributes"], ["SCHED_MESSAGE"])
             for kind in KINDS:
                 if self.params[kind.option] is not None and vm["id"] is not None:
                     view[kind.option] = shown(vm[kind.option])
@@ -272,3 +284,14 @@ class VmResource(Resource["list[State]"]):
             twice = names.count(vm["name"]) > 1 and vm["id"] is not None
             shown_[f"{vm['name']} (id {vm['id']})" if twice else vm["name"]] = view
         return shown_
+
+
+def _ambiguous(params: Mapping[str, Any], vms: list[State]) -> OneUsageError:
+    """Return the refusal of a name, or of a name and a new one, that mean several VMs."""
+    listed = ", ".join(f"id {vm['id']} of {vm['owner']['name']}" for vm in vms)
+    if params["new_name"] and {vm["name"] for vm in vms} == {params["name"], params["new_name"]}:
+        return OneUsageError(
+            f"there are VMs {params['name']} and {params['new_name']} (new_name) already: {listed}",
+            hint="give the id of the one to rename, or another new_name",
+        )
+    return OneUsageError(f"VM name {vms[0]['name']} is not unique: {listed}", hint="give the id")

@@ -247,7 +247,7 @@ def _keeps(changed: Mapping[str, Any]) -> Check:
         ]
         if not left:
             return None
-        return f"OpenNebula did not take {', '.join(left)} of VM {vm['name']} (id {vm['id']}); leave it out of updateconf"
+        return f"OpenNebula did not take {', '.join(left)} for VM {vm['name']} (id {vm['id']}); leave it out"
 
     return check
 

@@ -85,8 +85,18 @@ def test_removing_a_variable_keeps_all_other_configuration(cloud, name, rich) ->
 def test_configuration_that_the_cloud_does_not_know_is_no_success(cloud, name, rich) -> None:
     assert cloud.run("one_vm", name=name, template=rich).ok
     result = cloud.run("one_vm", name=name, updateconf={"OS": {"BOOTS": "disk0", "MACHINE": "q35"}})
-    assert not result.ok and f"OpenNebula did not take OS.BOOTS of VM {name}" in result["msg"]
+    assert not result.ok and f"OpenNebula did not take OS.BOOTS for VM {name}" in result["msg"]
     assert result["changed"]
+
+
+def test_what_is_no_user_attribute_is_for_new_vms_or_refused(cloud, name, vm_template) -> None:
+    given = {"TOPOLOGY": {"SOCKETS": 1, "CORES": 1, "THREADS": 1}, "MEMORY_MAX": 256, "MINE": "1"}
+    made = cloud.converge("one_vm", name=name, template=vm_template, attributes=given)
+    assert made["vm"]["attributes"].get("MINE") == "1" and "TOPOLOGY" not in made["vm"]["attributes"]
+    body = str(cloud.admin.call("one.vm.info", made["vm"]["id"]))
+    assert "<MEMORY_MAX><![CDATA[256]]></MEMORY_MAX>" in body or "<MEMORY_MAX>256</MEMORY_MAX>" in body
+    refused = cloud.run("one_vm", name=name, attributes={"OS": {"BOOT": "disk0"}})
+    assert "OS cannot be given as an attribute; use the option updateconf" in refused["msg"]
 
 
 def test_a_password_that_the_cloud_encrypts(cloud, name, rich) -> None:
@@ -116,6 +126,11 @@ def test_new_vms_on_a_datastore_and_as_a_private_copy(cloud, name, image, vm_tem
     assert made["vm"]["disks"][0]["image"] == f"{name}-disk-0"
     assert made["vm"]["attributes"]["SCHED_DS_REQUIREMENTS"] == 'ID = "0"'
     assert cloud.run("one_template_info", name=name)["templates"]
+    again = {"template": vm_template, "persistent": True}
+    assert cloud.run("one_vm", name=name, state="absent").ok
+    assert "that of a former VM is still there" in cloud.run("one_vm", name=name, **again)["msg"]
+    assert cloud.run("one_template", name=name, state="absent", recursive=True).ok
+    assert cloud.run("one_vm", name=name, disks=disks, **again).ok
     assert "datastore nope does not exist" in cloud.run("one_vm", name="x", template="0", datastore="nope")["msg"]
 
 
@@ -142,6 +157,13 @@ def test_calls(cloud, name, vm_template) -> None:
     assert calls(id=made["id"], state="poweroff", wait=False) == (3, 1)
     assert calls(id=made["id"], state="absent")[1] == 1
     assert calls(id=made["id"], state="absent") == (1, 0)
+
+
+def test_the_words_of_the_scheduler_are_no_difference(cloud, name, vm_template) -> None:
+    assert cloud.run("one_vm", name=name, template=vm_template, state="present", memory=10**9).ok
+    cloud.admin.call("one.vm.update", cloud.run("one_vm_info", name=name)["vms"][0]["id"], 'SCHED_MESSAGE="later"', 1)
+    result = cloud.run("one_vm", name=name, state="present", attributes={"A": "1"}, wait=False)
+    assert result["vm"]["attributes"]["SCHED_MESSAGE"] and "SCHED_MESSAGE" not in str(result["diff"])
 
 
 def test_present_does_not_wait_for_a_vm_that_cannot_be_placed(cloud, name, vm_template) -> None:
@@ -173,7 +195,11 @@ def test_info_filters(cloud, name, vm_template) -> None:
     assert found(2, owner="oneadmin", group="oneadmin", mark="m1") == [second]
     assert found(3, cluster="default", name=f"{name}*") == [first, second]
     assert found(1, name=f"{name}*", host="nope") == []
-    assert found(2, states=["running"]) == [first, second]
+    assert found(2, states=["running"]) == found(2, states=["active"]) == [first, second]
+    assert "states: VMs have no state RUNING" in cloud.run("one_vm_info", states=["RUNING"])["msg"]
+    for module, what in (("image", "images"), ("host", "hosts"), ("vnet", "virtual networks")):
+        wrong = cloud.run(f"one_{module}_info", states=["READY", "ready_"] if module != "host" else ["READY_"])
+        assert f"states: {what} have no state READY_" in wrong["msg"] and cloud.calls.total == 0
     assert cloud.run("one_vm", id=first, state="absent").ok
     assert found(2, name=f"{name}*") == [second]
     assert found(2, name=f"{name}*", states=["DONE"]) == [first]

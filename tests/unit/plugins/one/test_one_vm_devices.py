@@ -11,9 +11,12 @@ import pytest
 from ansible_collections.opennebula.flower.plugins.module_utils.one.vm.devices import (
     DISK,
     NIC,
+    PCI,
     compare_devices,
     satisfied,
 )
+
+GPU = {"VENDOR": "10de", "DEVICE": "0863", "CLASS": "0302"}
 
 
 @pytest.fixture
@@ -128,7 +131,7 @@ def test_devices_are_changed_on_the_way_to_a_state_that_allows_it(cloud, web, se
 
 
 def test_pci_devices_need_a_vm_that_is_off(cloud, web) -> None:
-    gpu = [{"VENDOR": "10de", "DEVICE": "0863", "CLASS": "0302"}]
+    gpu = [GPU]
     running = cloud.run("one_vm", id=web["id"], pcis=gpu)
     assert "poweroff" in running["msg"], running
     result = cloud.converge("one_vm", id=web["id"], state="poweroff", pcis=gpu)
@@ -137,6 +140,21 @@ def test_pci_devices_need_a_vm_that_is_off(cloud, web) -> None:
     assert "Cannot assign PCI device in host" in taken["msg"]
     gone = cloud.converge("one_vm", id=web["id"], state="poweroff", pcis=[], detach=True)
     assert gone["vm"]["pcis"] == []
+
+
+def test_nics_that_are_passed_through_belong_to_new_vms(cloud, web) -> None:
+    """The sandbox has none, so the devices of the VM are written down here."""
+    function = {"VENDOR": "15b3", "DEVICE": "1016", "CLASS": "0200", "TYPE": "NIC", "NETWORK": "private"}
+    present = [{**function, "PCI_ID": "0", "NIC_ID": "1", "IP": "10.0.0.1"}, {**GPU, "PCI_ID": "1"}]
+    assert not compare_devices(PCI, [function, GPU], present, detach=True)
+    gone = compare_devices(PCI, [], present, detach=True)
+    assert [device["PCI_ID"] for device in gone.detach] == ["1"] and not gone.attach
+    plain = {"VENDOR": "15b3"}
+    assert compare_devices(PCI, [plain], present, detach=False).attach == [plain]
+    refused = cloud.run("one_vm", id=web["id"], state="poweroff", pcis=[function])
+    assert "TYPE=NIC in pcis) can only be given to a new VM" in refused["msg"] and cloud.calls.writes == 0
+    alias = cloud.run("one_vm", id=web["id"], nics=[{"NETWORK": "private", "PARENT": "NIC0"}])
+    assert "nics cannot hold NIC aliases" in alias["msg"] and cloud.calls.writes == 0
 
 
 def test_a_running_vm_that_cannot_be_resized_says_what_to_do(cloud, web) -> None:

@@ -54,6 +54,26 @@ def test_vms_by_label_attribute_and_name(cloud, name, three) -> None:
     assert cloud.converge("one_vm", match_attributes={"APP": name}, state="absent")["changed"]
 
 
+def test_numbers_that_other_vms_have_are_not_free(cloud, name, vm_template) -> None:
+    assert cloud.run("one_vm", name=f"{name}-0", template=vm_template).ok
+    wanted = {"name": name, "count": 2, "match_labels": [f"l-{name}"]}
+    made = cloud.converge("one_vm", template=vm_template, **wanted)
+    assert names(made) == [f"{name}-1", f"{name}-2"]
+
+
+def test_a_new_name_that_another_vm_has(cloud, name, three) -> None:
+    result = cloud.run("one_vm", name=f"{name}-0", new_name=f"{name}-1")
+    assert f"there are VMs {name}-0 and {name}-1 (new_name) already" in result["msg"]
+    assert f"id {three[0]} of oneadmin, id {three[1]} of oneadmin" in result["msg"] and cloud.calls.writes == 0
+
+
+@pytest.mark.parametrize("module", ["one_vm", "one_image", "one_template"])
+def test_empty_names_are_refused(cloud, module) -> None:
+    for params, option in (({"name": " "}, "name"), ({"id": 0, "new_name": ""}, "new_name")):
+        result = cloud.run(module, **params)
+        assert not result.ok and result["msg"] == f"{option} must not be empty" and cloud.calls.total == 0
+
+
 def test_a_filter_never_means_a_foreign_vm(cloud, name, vm_template) -> None:
     for index, mark in enumerate(("mine", "theirs")):
         assert cloud.run("one_vm", name=f"{name}-{index}", template=vm_template, labels=[name], mark=mark).ok
