@@ -296,7 +296,7 @@ _API_OPTIONS = ("api_url", "api_username", "api_password", "api_timeout", "valid
 _EXPRESSIONS = ("compose", "groups", "keyed_groups")
 # A VM writes its own attributes: before ansible-core 2.19 they would count as templates on the control machine, unless
 # marked. Since then nothing does that is not marked, and marking takes the mark off.
-_UNMARKED_IS_SAFE = type(wrap_var("")) is str
+_UNMARKED_IS_SAFE = wrap_var("").__class__ is str
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):

@@ -238,5 +238,3 @@ def _clusters(connection: Connection) -> dict[str, str]:
     except OneError:
         return {}
     return {str(body.get("ID")): str(body.get("NAME")) for body in pool_to_dicts(answer, "CLUSTER")}
-
-

@@ -140,8 +140,8 @@ def test_before_ansible_core_2_19_values_are_marked(cloud: InventoryCloud, monke
     )
     cloud.vm("a", SITE="x")
     host = cloud.parse(compose={"b": "c"}).hosts["a"]
-    assert type(host["one_vm_name"]) is Marked and type(host["one_attributes"]["SITE"]) is Marked
-    assert type(known[0]["one_host"]) is Marked
+    assert isinstance(host["one_vm_name"], Marked) and isinstance(host["one_attributes"]["SITE"], Marked)
+    assert isinstance(known[0]["one_host"], Marked)
 
 
 def test_a_cloud_without_oneflow(cloud: InventoryCloud) -> None:

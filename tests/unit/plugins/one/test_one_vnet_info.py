@@ -51,7 +51,7 @@ def test_a_network_by_id_is_one_call_and_tells_who_has_which_address(cloud, name
     assert found["clusters"] == [0] and found["labels"] == ["lab/net"] and found["lock"] == "none"
     held, reserved, also_reserved, leased = found["leases"]
     assert held["on_hold"] and held["vm_id"] is None and held["ip"] == "10.9.0.250"
-    assert reserved["vnet_id"] == also_reserved["vnet_id"] is not None
+    assert reserved["vnet_id"] == also_reserved["vnet_id"] and reserved["vnet_id"] is not None
     assert (leased["vm_id"], leased["ip"], leased["mac"]) == (vm, "10.9.0.253", "02:00:0a:09:00:fd")
     ar = found["address_ranges"][0]
     assert (ar["ip"], ar["ip_end"], ar["mac_end"]) == ("10.9.0.250", "10.9.1.1", "02:00:0a:09:01:01")

@@ -116,7 +116,7 @@ class Cloud:
     def vms_of_services(self, name: str) -> list[int]:
         """Ids of the VMs that are not done and were made for services of that VM template."""
         pool = pool_to_dicts(self.connection.call("one.vmpool.infoextended", -2, -1, -1, -1, ""), "VM")
-        number = str(resolve(f"{name}-vm", "VM template", lambda: self._vm_templates()))
+        number = str(resolve(f"{name}-vm", "VM template", self._vm_templates))
         return [int(vm["ID"]) for vm in pool if vm["TEMPLATE"].get("TEMPLATE_ID") == number]
 
     def _vm_templates(self) -> list[dict[str, Any]]:
