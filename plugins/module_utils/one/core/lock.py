@@ -57,5 +57,5 @@ def explain_lock(error: OneError, lock: str) -> OneError:
     Administrators are told "is locked", other users only that they are not authorised.
     """
     if isinstance(error, OneAuthorizationError) and lock != NONE:
-        error.hint = f"it is locked (level {lock}); give lock: none to unlock it first"
+        error.hint = f"it is locked (level {lock}); lock: none unlocks it first, if this user may manage it"
     return error

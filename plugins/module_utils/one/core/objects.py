@@ -129,6 +129,12 @@ class ObjectResource(Resource["State | None"]):
         self._remember_clone_source()
         return body
 
+    def missing(self, hint: str) -> OneUsageError:
+        """Return the refusal of an object that does not exist and cannot be made of what was given."""
+        owner = self.params["owner"]
+        whose = f" of {owner}" if owner else ""
+        return OneUsageError(f"{self.kind.word} {self.params['name']}{whose} does not exist", hint=hint)
+
     def _pick(self, name: str) -> dict[str, Any] | None:
         return pick(self.bodies, self.kind.word, name, self.params.get("owner"))
 

@@ -124,9 +124,11 @@ def pick(
 
 
 def checked_name(name: str | None, option: str = "name") -> str | None:
-    """Return the name, or refuse an empty one: OpenNebula would make up a name that no second run finds."""
+    """Return the name, or refuse one that no second run finds: for an empty one OpenNebula makes up another."""
     if name is not None and not name.strip():
         raise OneUsageError(f"{option} must not be empty")
+    if name is not None and name != name.strip():
+        raise OneUsageError(f"{option} must not begin or end with a blank, as {name!r} does")
     return name
 
 

@@ -15,7 +15,7 @@ from ..core.runner import Plan
 from ..data.compare import update_for
 from ..data.template import Template
 from ..data.xml import labels_of, number, text
-from ..errors import OneActionError, OneError, OneNotFoundError, OneUsageError
+from ..errors import OneActionError, OneError, OneNotFoundError
 from .image import (
     CREATION_ONLY,
     DEFAULT_DATASTORE,
@@ -111,10 +111,7 @@ class ImageResource(ObjectResource):
     def _plan_create(self) -> Plan[State | None]:
         params = self.params
         if not any(params[name] is not None for name in ("clone_from", "path", "size")):
-            raise OneUsageError(
-                f"image {params['name']} does not exist",
-                hint="to create it give path (a file or URL), size (an empty datablock) or clone_from",
-            )
+            raise self.missing("to create it give path (a file or URL), size (an empty datablock) or clone_from")
         name = params["new_name"] or params["name"]
         plan = self._plan_allocate(name) if params["clone_from"] is None else self._plan_clone(name)
         if params["enabled"] is False:

@@ -73,7 +73,10 @@ class Creation:
     def _prepare(self) -> tuple[int, Template, dict[str, str]]:
         params = self.params
         if not params["template"]:
-            raise OneUsageError(f"VM {params['name']} does not exist", hint="to create it give template (name or id)")
+            whose = f" of {params['owner']}" if params["owner"] else ""
+            raise OneUsageError(
+                f"VM {params['name']}{whose} does not exist", hint="to create it give template (name or id)"
+            )
         body = self._template_body()
         template = template_of(body)
         stored = template.get("CONTEXT")

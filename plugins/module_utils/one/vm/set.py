@@ -179,8 +179,8 @@ class VmResource(Resource["list[State]"]):
 
     def _give_way(self, plan: Plan[list[State]]) -> None:
         """VM names are not unique: of VMs that two runs made at the same time the one with the lowest id stays."""
-        params, pool = self.params, list_vms(self.connection)
-        mine, owner = {text(body, "UNAME") for body in pool if number(body, "ID") in self.made.values()}, params["owner"]
+        owner, pool = self.params["owner"], list_vms(self.connection)
+        mine = {text(body, "UNAME") for body in pool if number(body, "ID") in self.made.values()}
         rivals: dict[str, list[int]] = {}
         for body in pool:
             vm_id, name = number(body, "ID"), text(body, "NAME")

@@ -106,7 +106,7 @@ class TemplateResource(ObjectResource):
         if params["clone_from"] is not None:
             return self._plan_clone(name)
         if params["template"] is None:
-            raise OneUsageError(f"VM template {name} does not exist", hint="to create it give template or clone_from")
+            raise self.missing("to create it give template or clone_from")
         attributes = self.final_attributes(Template(), self.wanted)
         text = Template({"NAME": name, **attributes})
         plan: Plan[State | None] = Plan(after={**self.fresh_state(name, attributes), **self._extra(attributes)})

@@ -119,7 +119,7 @@ def test_lock(cloud, name, vm_template) -> None:
     alice = cloud.user("alice")
     assert cloud.run("one_vm", id=made["id"], owner="alice", lock="use").ok
     refused = cloud.run("one_vm", api=alice, id=made["id"], attributes={"A": "2"})
-    assert "it is locked (level use); give lock: none to unlock it first" in refused["msg"]
+    assert "it is locked (level use); lock: none unlocks it first, if this user may manage it" in refused["msg"]
     for state in ("poweroff", "absent"):
         refused = cloud.run("one_vm", api=alice, id=made["id"], state=state)
         assert "it is locked (level use)" in refused["msg"], refused
