@@ -57,7 +57,8 @@ def test_ordinary_users_are_told_that_it_is_the_lock(cloud, name, module, key, p
     assert cloud.run(module, api=alice, name=name, **params, lock="manage").ok
     refused = cloud.run(module, api=alice, name=name, **CHANGE)
     assert "Not authorized to perform MANAGE" in refused["msg"]
-    assert refused["msg"].endswith("it is locked (level manage); lock: none unlocks it first, if this user may manage it")
+    way_out = "it is locked (level manage); lock: none unlocks it first, if this user may manage it"
+    assert refused["msg"].endswith(way_out)
     assert cloud.run(module, api=alice, name=name, **CHANGE, lock="none").ok
     number = cloud.run(module, api=alice, name=name)[key]["id"]
     assert cloud.run(module, id=number, lock="manage").ok
