@@ -39,7 +39,8 @@ options:
     description:
       - V(present) starts the service if there is none of that name, and changes one that lives to what is asked.
       - V(absent) removes it in whatever state it is, and waits until its VMs are gone.
-      - V(recovered) lets OneFlow try again where it failed, and changes nothing otherwise.
+      - V(recovered) lets OneFlow try again where it failed, and changes nothing otherwise. A role that failed counts
+        too, whatever the service is called.
       - V(released) lets the VMs of a service run that was started on hold (C(on_hold) in its template), and changes
         nothing otherwise.
     type: str
@@ -111,7 +112,9 @@ options:
             not have. It is added once the service is RUNNING. A role that is there already is not changed by it.
         type: dict
       template_contents:
-        description: Attributes that override those of the VM template. Only used when the service is started.
+        description:
+          - Attributes that override those of the VM template. Only used when the service is started. OneFlow adds lists
+            such as C(NIC) to those of the service template instead of replacing them.
         type: dict
       user_inputs_values:
         description: Values of the user inputs of the role. Only used when the service is started.
@@ -342,7 +345,7 @@ service:
     roles:
       description:
         - Its roles by name, with C(cardinality), C(min_vms), C(max_vms), C(state), C(cooldown),
-          C(elasticity_policies), C(scheduled_policies), C(template_id) and the ids of C(vms).
+          C(elasticity_policies), C(scheduled_policies), C(parents), C(template_id) and the ids of C(vms).
       type: dict
       sample: {"superlink": {"cardinality": 1, "min_vms": 1, "max_vms": 1, "state": "RUNNING", "vms": [5]}}
     vms:

@@ -10,13 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..core.runner import Plan, reject
-from ..data.states import SERVICE_FAILURES
 from ..document.access import Access, plan_access
 from ..errors import OneFailedStateError
 from .facts import ServiceState
 from .ops import UPDATABLE, ServiceOps
 from .roles import ABSENT, PARKING, SETTINGS, check_action, needs_action, role_vms
-from .service import check_cardinalities, service_view
+from .service import check_cardinalities, failure_of, service_view
 from .wait import AFTER_FAILURE
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ class ServiceChange:
 
     def refuse_failed(self, service: Service) -> None:
         """Nothing but recovery and removal is possible in a failed state."""
-        if service["state"] in SERVICE_FAILURES:
+        if failure_of(service):
             raise OneFailedStateError(
                 f"service {service['name']} (id {service['id']}): {self._ops.explain(service)}", hint=AFTER_FAILURE
             )

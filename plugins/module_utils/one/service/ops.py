@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.wait import wait_for
-from ..data.states import SERVICE_FAILURES, vm_destination
+from ..data.states import vm_destination
 from ..document.document import GOING_STATES, body_of
 from ..errors import OneActionError, OneError, OneNotFoundError, OneUsageError
 from .roles import ROLE_STATES, refusals
-from .service import BUSY_STATES, service_view, vm_ids
+from .service import BUSY_STATES, failure_of, service_view, vm_ids
 from .vms import failures, read_vm_bodies, vm_view
 from .wait import UP_STATES, ServiceWait
 
@@ -53,7 +53,7 @@ class ServiceOps(ServiceWait):
         wait_for(
             lambda: service_view(self.flow.service(service_id)),
             lambda seen: role not in seen["roles"] and seen["state"] not in GOING_STATES,
-            lambda seen: self.explain(seen) if seen["state"] in SERVICE_FAILURES else None,
+            lambda seen: self.explain(seen) if failure_of(seen) else None,
             what=f"removal of role {role} of service {service_id}",
             timeout=self.waiting.timeout,
             interval=self.waiting.interval,
@@ -139,10 +139,10 @@ class ServiceOps(ServiceWait):
 
     def delete(self, service: dict[str, Any]) -> None:
         """Ask OneFlow to remove the service, in the way that its state allows."""
-        number, state = service["id"], service["state"]
+        number, state, failed = service["id"], service["state"], bool(failure_of(service))
         for _attempt in range(5):
             try:
-                if state in SERVICE_FAILURES or state in BUSY_STATES:
+                if failed or state in BUSY_STATES:
                     self.flow.recover_service(number, delete=True)
                 elif state not in GOING_STATES:
                     self.flow.delete_service(number)
@@ -152,7 +152,8 @@ class ServiceOps(ServiceWait):
             except OneActionError:
                 # The state changed between the look and the request.
                 try:
-                    state = service_view(self.flow.service(number))["state"]
+                    seen = service_view(self.flow.service(number))
+                    state, failed = seen["state"], bool(failure_of(seen))
                 except OneNotFoundError:
                     return
         raise OneUsageError(f"service {number} keeps changing its state (now {state})", hint="try again")

@@ -20,7 +20,7 @@ from .change import ServiceChange
 from .facts import ServiceState, service_facts
 from .ops import ServiceOps
 from .roles import PARKING, power_words, role_vms
-from .service import input_drift, service_view, vm_ids
+from .service import failure_of, input_drift, is_held, service_view, vm_ids
 from .wait import Waiting
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class ServiceResource(Resource[ServiceState]):
             "group": service["group"]["name"],
             "permissions": service["permissions"],
             "description": service["description"],
-            "state": service["state"] if self._state in ("recovered", "released") else None,
+            "state": failure_of(service) or service["state"] if self._state in ("recovered", "released") else None,
             "roles": roles,
         }
         return {key: value for key, value in shown.items() if value is not None}
@@ -206,7 +206,7 @@ class ServiceResource(Resource[ServiceState]):
         if service is None:
             return plan
         self._leaving = vm_ids(service)
-        if service["state"] not in GOING_STATES:
+        if service["state"] not in GOING_STATES or failure_of(service):
             plan.add(f"remove service {service['name']} (id {service['id']})", lambda: self._ops.delete(service))
         return plan
 
@@ -214,13 +214,18 @@ class ServiceResource(Resource[ServiceState]):
         service = self._existing(before, "nothing to recover")
         self._check_wait_roles(service["roles"], service["name"])
         plan = Plan(after=before)
-        if service["state"] in SERVICE_FAILURES:
+        failure = failure_of(service)
+        if failure:
             self._failed = service
             plan.add(
-                f"recover service {service['name']} (id {service['id']}) from {service['state']}",
+                f"recover service {service['name']} (id {service['id']}) from {failure}",
                 lambda: self._flow.recover_service(service["id"]),
             )
-            plan.after = ServiceState({**service, "state": "DEPLOYING"})
+            roles = {
+                name: {**role, "state": "DEPLOYING"} if role["state"] in SERVICE_FAILURES else role
+                for name, role in service["roles"].items()
+            }
+            plan.after = ServiceState({**service, "state": "DEPLOYING", "roles": roles})
         return plan
 
     def _plan_released(self, before: ServiceState) -> Plan[ServiceState]:
@@ -234,7 +239,8 @@ class ServiceResource(Resource[ServiceState]):
         number = service["id"]
 
         def release() -> None:
-            if not held:
+            # Roles that OneFlow has not made yet it would forget.
+            if not is_held(service) and any(role["state"] == "PENDING" for role in service["roles"].values()):
                 self._ops.wait_held(number)
             self._flow.service_action(number, "release", {})
 

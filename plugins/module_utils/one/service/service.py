@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..data.compare import MASK
-from ..data.states import service_state
+from ..data.states import SERVICE_FAILURES, service_state
 from ..data.template import scalar
-from ..document.document import Document, body_of, identity
+from ..document.document import GOING_STATES, Document, body_of, identity
 from ..errors import OneUsageError
 
 #: OneFlow refuses an ordinary DELETE in these states and in the failed ones.
@@ -26,7 +26,7 @@ def service_view(document: Document) -> dict[str, Any]:
 
     `{id, name, owner, group, permissions, mark, description, state, state_id, ready_gate, on_hold, deployment, roles:
     {name: {cardinality, min_vms, max_vms, state, state_id, cooldown, elasticity_policies, scheduled_policies,
-    template_id, vms: [ids]}}, user_inputs_values, networks_values, log: [{timestamp, severity, message}], start_time}`
+    parents, template_id, vms: [ids]}}, user_inputs_values, networks_values, log: [{timestamp, severity, message}], start_time}`
     """
     body = body_of(document)
     state_id = int(body.get("state", 0))
@@ -61,6 +61,7 @@ def _role_view(role: Mapping[str, Any]) -> dict[str, Any]:
         "cooldown": _integer(role.get("cooldown")),
         "elasticity_policies": list(role.get("elasticity_policies") or []),
         "scheduled_policies": list(role.get("scheduled_policies") or []),
+        "parents": list(role.get("parents") or []),
         "template_id": _integer(role.get("template_id")),
         "vms": [int(node["deploy_id"]) for node in role.get("nodes") or [] if node.get("deploy_id") is not None],
     }
@@ -94,6 +95,55 @@ def is_secret_input(definition: Any) -> bool:
     """Whether the definition of a user input (`M|password|text|options|default`) says that it is a secret."""
     parts = str(definition or "").split("|")
     return len(parts) > 1 and parts[1].strip() == "password"
+
+
+def failure_of(service: Mapping[str, Any]) -> str:
+    """What of a service view has failed ("FAILED_DEPLOYING", "DEPLOYING with role b FAILED_DEPLOYING"), "" if nothing.
+
+    OneFlow leaves a service DEPLOYING or UNDEPLOYING for ever of which a role failed that was not among the first. It
+    also forgets roles with one parent that was on hold and another that was not; they stay PENDING.
+    """
+    state = str(service["state"])
+    if state in SERVICE_FAILURES:
+        return state
+    # A service that is removed keeps the states of roles whose turn has not come.
+    fatal = {"FAILED_UNDEPLOYING"} if state in GOING_STATES else SERVICE_FAILURES
+    roles: Mapping[str, Any] = service["roles"]
+    failed = [f"role {name} {role['state']}" for name, role in roles.items() if role["state"] in fatal]
+    if state == "DEPLOYING" and service["deployment"] == "straight":
+        failed += [
+            f"role {name} PENDING although its parents run"
+            for name, role in roles.items()
+            if role["state"] == "PENDING" and role["parents"]
+            and all(roles.get(parent, {}).get("state") == "RUNNING" for parent in role["parents"])
+        ]  # fmt: skip
+    return f"{state} with {', '.join(failed)}" if failed else ""
+
+
+def is_held(service: Mapping[str, Any]) -> bool:
+    """Whether nothing more happens to a service before it is released."""
+    roles: Mapping[str, Any] = service["roles"]
+    states = {role["state"] for name, role in roles.items() if not _waits_for_release(roles, name)}
+    if states == {"HOLD"}:
+        return bool(service["state"] == "HOLD")
+    # With other roles that run, OneFlow calls the service DEPLOYING until it is released.
+    return states == {"HOLD", "RUNNING"}
+
+
+def _waits_for_release(roles: Mapping[str, Any], name: str, children: frozenset[str] = frozenset()) -> bool:
+    """Whether a role is not there because some of its parents are on hold; it would be if all were.
+
+    children: the roles on whose behalf is asked; OneFlow does not refuse circles.
+    """
+    role = roles[name]
+    if role["state"] != "PENDING" or name in children:
+        return False
+    parents = [parent for parent in role["parents"] if parent in roles]
+    held = [parent for parent in parents if roles[parent]["state"] == "HOLD"]
+    further = children | {name}
+    return len(held) < len(parents) and (
+        bool(held) or any(_waits_for_release(roles, parent, further) for parent in parents)
+    )
 
 
 def vm_ids(service: Mapping[str, Any], roles: Sequence[str] | None = None) -> list[int]:

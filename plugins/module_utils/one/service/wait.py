@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 from ..api.connection import Connection
 from ..api.oneflow import OneFlow
 from ..core.wait import wait_for
-from ..data.states import SERVICE_FAILURES, vm_destination
+from ..data.states import vm_destination
 from ..document.document import GOING_STATES
 from ..errors import OneActionError, OneError, OneFailedStateError, OneNotFoundError
 from .facts import ServiceState
 from .hosts import address_of
-from .service import last_messages, service_view, vm_ids
+from .service import failure_of, is_held, last_messages, service_view, vm_ids
 from .vms import PARKED, failures, read_vms, waiting_words
 
 #: States in which all VMs that are wanted are there and running; COOLDOWN only forbids the next scaling.
@@ -122,7 +122,7 @@ class ServiceWait:
 
     def _is_up(self, state: ServiceState) -> bool:
         service = state.service or {}
-        if self.waiting.hold_ends and self._is_held(service):
+        if self.waiting.hold_ends and is_held(service):
             return True
         if self.waiting.target == "vms":
             return not self._missing(state)
@@ -133,22 +133,13 @@ class ServiceWait:
         """Wait until the roles of a service that begins on hold are there."""
         wait_for(
             lambda: service_view(self.flow.service(service_id)),
-            self._is_held,
-            lambda seen: self.explain(seen) if seen["state"] in SERVICE_FAILURES else None,
+            is_held,
+            lambda seen: self.explain(seen) if failure_of(seen) else None,
             what=f"service {service_id} (waiting for HOLD)",
             timeout=self.waiting.timeout,
             interval=self.waiting.interval,
             describe=lambda seen: f"the service is {seen['state']}",
         )
-
-    @staticmethod
-    def _is_held(service: dict[str, Any]) -> bool:
-        """Whether nothing more happens to the service before it is released."""
-        states = {role["state"] for role in service["roles"].values()}
-        if states == {"HOLD"}:
-            return bool(service["state"] == "HOLD")
-        # With other roles that run, OneFlow calls the service DEPLOYING until it is released.
-        return states == {"HOLD", "RUNNING"}
 
     def _missing(self, state: ServiceState) -> list[str]:
         """What is still missing until the VMs of the roles are all there, in words."""
@@ -172,7 +163,7 @@ class ServiceWait:
     def _failure(self, state: ServiceState, known_failure: dict[str, Any] | None) -> str | None:
         service = state.service or {}
         name = service["state"]
-        if name in SERVICE_FAILURES:
+        if failure_of(service):
             if known_failure and (known_failure["state"], known_failure["log"]) == (name, service["log"]):
                 return None
             return self.explain(service)
@@ -195,7 +186,7 @@ class ServiceWait:
             # The reason that is already known matters more than a second problem while looking for details.
             vms = []
         told = [text for text in (last_messages(service), failures(vms), waiting_words(vms)) if text]
-        return f"the service is {service['state']}" + (f" ({'; '.join(told)})" if told else "")
+        return f"the service is {failure_of(service) or service['state']}" + (f" ({'; '.join(told)})" if told else "")
 
     def _describe(self, state: ServiceState) -> str:
         service = state.service or {}
@@ -231,7 +222,7 @@ class ServiceWait:
         wait_for(
             poll,
             lambda seen: seen is None or seen["state"] == "DONE",
-            lambda seen: self.explain(seen) if seen and seen["state"] in SERVICE_FAILURES else None,
+            lambda seen: self.explain(seen) if seen and failure_of(seen) else None,
             what=f"removal of service {service_id}",
             timeout=waiting.timeout,
             interval=waiting.interval,
@@ -298,7 +289,7 @@ class ServiceWait:
                 continue
 
     def _stuck(self, service: dict[str, Any], states: frozenset[str]) -> str | None:
-        if service["state"] in SERVICE_FAILURES:
+        if failure_of(service):
             return self.explain(service)
         if service["state"] == "WARNING" and "WARNING" not in states:
             if self.resumed and not waiting_words(vm for vm in self.vms(vm_ids(service)) if vm["state"] in PARKED):

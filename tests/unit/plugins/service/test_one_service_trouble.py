@@ -146,3 +146,39 @@ def test_without_waiting_removal_returns_at_once(cloud: Cloud) -> None:
     cloud.ok(MODULE, name=name, template=name)
     assert cloud.ok(MODULE, name=name, state="absent", wait=False)["changed"]
     cloud.wait(lambda: not cloud.ok("one_service_info", name=name)["services"], "the end of the service")
+
+
+def test_a_role_of_the_second_wave_that_fails_ends_the_wait_at_once(cloud: Cloud) -> None:
+    """OneFlow leaves the service DEPLOYING for ever then; only the role is FAILED_DEPLOYING."""
+    name = cloud.name()
+    good = cloud.vm_template(f"{name}-vm")
+    bad = cloud.vm_template(f"{name}-bad", DISK=[{"IMAGE_ID": "77777"}])
+    roles = [
+        {"name": "first", "template_id": good, "cardinality": 1},
+        {"name": "second", "template_id": bad, "cardinality": 1, "parents": ["first"]},
+    ]
+    cloud.ok("one_service_template", name=name, template={"deployment": "straight", "roles": roles})
+    text = cloud.fails(MODULE, name=name, template=name)
+    assert "the service is DEPLOYING with role second FAILED_DEPLOYING" in text
+    assert "Image with ID: 77777 does not exist" in text
+    assert "use state recovered" in cloud.fails(MODULE, name=name, description="x")
+    again = cloud.fails(MODULE, name=name, state="recovered")
+    assert "DEPLOYING with role second FAILED_DEPLOYING" in again and "already done: recover" in again
+    cloud.connection.call("one.template.update", bad, "CPU=0.1\nMEMORY=64\nNIC=[NETWORK=private]", 0)
+    recovered = cloud.converge(MODULE, name=name, state="recovered")
+    assert recovered["service"]["state"] == "RUNNING" and len(recovered["hosts"]) == 2
+    assert recovered["diff"]["before"]["state"] == "DEPLOYING with role second FAILED_DEPLOYING"
+    assert recovered["diff"]["after"]["state"] == "DEPLOYING"
+
+
+def test_a_service_with_a_failed_role_can_be_removed(cloud: Cloud) -> None:
+    name = cloud.name()
+    good = cloud.vm_template(f"{name}-vm")
+    roles = [
+        {"name": "first", "template_id": good, "cardinality": 1},
+        {"name": "second", "template_id": 77777, "cardinality": 1, "parents": ["first"]},
+    ]
+    cloud.ok("one_service_template", name=name, template={"deployment": "straight", "roles": roles})
+    cloud.fails(MODULE, name=name, template=name)
+    assert cloud.converge(MODULE, name=name, state="absent")["changed"]
+    assert cloud.vms_of_services(name) == []
