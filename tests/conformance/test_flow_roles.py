@@ -150,6 +150,28 @@ def test_a_role_on_hold_beside_one_that_runs(cloud: Cloud, ground: dict[str, Any
 
 
 @pytest.mark.not_observed
+def test_another_body_of_a_living_service(cloud: Cloud, ground: dict[str, Any]) -> None:
+    """Bounds and policies of roles may change; what OneFlow keeps of the service itself may not."""
+    service = cloud.service(template(cloud, role(ground)))
+    cloud.wait_service(service, UP)
+    body = cloud.service_body(service)
+    web = part(body, "web")
+    policy = {"type": "CHANGE", "adjust": 1, "expression": "CPU > 80"}
+    web.update(min_vms=0, max_vms=4, cooldown=7, elasticity_policies=[policy])
+    assert cloud.flow("PUT", f"/service/{service}", body).status == 204
+    found = part(cloud.service_body(service), "web")
+    assert (found["min_vms"], found["max_vms"], found["cooldown"]) == (0, 4, 7)
+    assert found["elasticity_policies"][0].items() >= policy.items() and found["nodes"] == web["nodes"]
+    web["max_vms"] = 0
+    refused = cloud.flow("PUT", f"/service/{service}", body)
+    assert refused.status == 400
+    assert refused.text == "Role 'web' 'cardinality' must be lower than or equal to 'max_vms'"
+    web.update(max_vms=4, nodes=[])
+    refused = cloud.flow("PUT", f"/service/{service}", body)
+    assert (refused.status, refused.text) == (500, "Immutable value: `role/nodes` can not be changed")
+
+
+@pytest.mark.not_observed
 def test_scheduled_policy_is_kept(cloud: Cloud, ground: dict[str, Any]) -> None:
     policy = {"type": "CARDINALITY", "adjust": 2, "recurrence": "0 9 * * mon-fri"}
     service = cloud.service(template(cloud, role(ground, scheduled_policies=[policy])))

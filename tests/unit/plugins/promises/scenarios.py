@@ -309,6 +309,14 @@ SCENARIOS = [
         "mark": "fed",
     }, calls=6),
     Scenario("one_service", "scale", service(), {"roles": [{"name": "node", "cardinality": 2}]}, calls=4),
+    Scenario("one_service", "bounds and cooldown", service(), {
+        "roles": [{"name": "node", "min_vms": 0, "max_vms": 9, "cooldown": 5}],
+    }, calls=4),
+    Scenario("one_service", "policies", service(), {"roles": [{
+        "name": "node", "min_vms": 0, "max_vms": 9,
+        "elasticity_policies": [{"type": "CHANGE", "adjust": 1, "expression": "CPU > 80"}],
+        "scheduled_policies": [{"type": "CARDINALITY", "adjust": 2, "recurrence": "0 9 * * *"}],
+    }]}, calls=4),
     Scenario("one_service", "permissions", service(), {"permissions": "640"}, calls=4),
     Scenario("one_service", "start on a network", new_service(networks={"Net": "M|network|net||"}), {
         "networks_values": {"Net": {"id": 0}},
