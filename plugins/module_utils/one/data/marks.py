@@ -16,11 +16,6 @@ MARK_ATTRIBUTE = "FLOWER_FEDERATION"
 MARK_KEY = "flower_federation"
 
 
-def mark_argument_spec() -> dict[str, dict[str, Any]]:
-    """Return the option `mark`, common to every module that changes something."""
-    return {"mark": {"type": "str"}}
-
-
 def mark_of(attributes: Mapping[str, Any] | None) -> str | None:
     """Return the mark in an object's attributes, None where there is none."""
     value = (attributes or {}).get(MARK_ATTRIBUTE)
