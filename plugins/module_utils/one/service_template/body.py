@@ -10,7 +10,6 @@ as text become numbers), so what was asked and what is stored are compared only 
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
@@ -174,9 +173,7 @@ def _comparable_role(role: Body) -> Body:
         result["template_contents"] = {
             key: [value] if isinstance(value, dict) and key != "CONTEXT" else value for key, value in contents.items()
         }
-    for key in ("elasticity_policies", "scheduled_policies"):
-        if isinstance(result.get(key), list):
-            result[key] = sorted(result[key], key=lambda item: json.dumps(item, sort_keys=True, default=str))
+    # Policies keep their order: OneFlow takes the first one that applies.
     return _meaningful(result)
 
 

@@ -180,3 +180,12 @@ def test_contents_that_opennebula_cannot_store_are_refused_but_foreign_ones_stil
     with pytest.raises(OneUsageError, match="X.Y"):
         desired_body(deep, "s", None)
     assert comparable(deep) == comparable(deep)
+
+
+def test_the_order_of_policies_counts() -> None:
+    """OneFlow takes the first one that applies."""
+    one, two = ({"type": "CHANGE", "adjust": adjust, "expression": "CPU > 1"} for adjust in (1, 2))
+    first, second = (
+        comparable({"roles": [{"name": "a", "elasticity_policies": policies}]}) for policies in ([one, two], [two, one])
+    )
+    assert first != second
