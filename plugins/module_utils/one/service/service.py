@@ -26,7 +26,8 @@ def service_view(document: Document) -> dict[str, Any]:
 
     `{id, name, owner, group, permissions, mark, description, state, state_id, ready_gate, on_hold, deployment, roles:
     {name: {cardinality, min_vms, max_vms, state, state_id, cooldown, elasticity_policies, scheduled_policies,
-    parents, template_id, vms: [ids]}}, user_inputs_values, networks_values, log: [{timestamp, severity, message}], start_time}`
+    parents, template_id, vms: [ids]}}, user_inputs_values, networks_values, log: [{timestamp, severity, message}],
+    start_time}`
     """
     body = body_of(document)
     state_id = int(body.get("state", 0))
