@@ -111,7 +111,7 @@ def test_the_password_of_the_environment_is_not_shown_with_a_wrong_argument(
     ("values", "words"),
     [
         ({"password": WRONG_PASSWORD}, ["/RPC2", "authenticated", "check api_username and api_password"]),
-        ({"federation_api_url": f"{NOBODY}/RPC2"}, [f"{NOBODY}/RPC2", "cannot connect", "check api_url"]),
+        ({"federation_api_url": f"{NOBODY}/RPC2"}, [f"{NOBODY}/RPC2", "does not answer", "check api_url"]),
         ({"federation_oneflow_url": NOBODY}, [NOBODY, "OneFlow does not answer", "check oneflow_url"]),
         ({"federation_network": "nowhere"}, ["no virtual network 'nowhere'", "federation_network", "onevnet list"]),
         ({"federation_image": "nothing"}, ["no image 'nothing'", "federation_image", "oneimage list"]),
