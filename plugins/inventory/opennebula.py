@@ -21,7 +21,9 @@ description:
   - A VM becomes a host if it satisfies every filter that is given (O(services), O(federations), O(roles), O(states),
     O(names), O(labels), O(owners), O(user_groups), O(on_hosts), O(clusters), O(attributes)). A filter is satisfied
     by any one of its values. Values are compared as OpenNebula has them, case and all.
-  - The file must be named C(*opennebula.yml), C(*opennebula.yaml), C(*.one.yml) or C(*.one.yaml).
+  - The file must be named C(*opennebula.yml), C(*opennebula.yaml), C(*.one.yml) or C(*.one.yaml). A key in it that is
+    no option is an error. A value of O(services), O(federations), O(roles), O(on_hosts), O(clusters) or O(network) that
+    matches nothing of what was read is a warning.
 notes:
   - The attributes of a VM are written by its owner, and by the VM itself through OneGate. Ansible never takes them for
     templates. On a cloud of several users, say with O(owners) whose VMs you mean before you run anything on them.
@@ -288,6 +290,7 @@ from ansible_collections.opennebula.flower.plugins.module_utils.one.inventory.bu
     build,
     query_options,
 )
+from ansible_collections.opennebula.flower.plugins.module_utils.one.inventory.keys import check_keys
 from ansible_collections.opennebula.flower.plugins.module_utils.one.inventory.read import Cloud, query_of, read_cloud
 
 _SUFFIXES = ("opennebula.yml", "opennebula.yaml", ".one.yml", ".one.yaml")
@@ -309,11 +312,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
         super().parse(inventory, loader, path, cache)
-        self._read_config_data(path)
         # With thousands of VMs the collector would look at every object again and again, and none of them is garbage.
         collecting = gc.isenabled()
         gc.disable()
         try:
+            self._read_config_data(path)
             self._add_hosts(self._cloud(self.get_cache_key(path), cache))
         except OneError as error:
             # The sentence says it all, and Ansible would append that of every cause.
@@ -321,6 +324,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         finally:
             if collecting:
                 gc.enable()
+
+    def set_options(self, task_keys: Any = None, var_options: Any = None, direct: Any = None) -> None:
+        # Ansible takes what it knows from the file and ignores the rest. What the file says is checked here, where it
+        # comes by before its values are.
+        check_keys(direct or {}, self.option_definitions)
+        super().set_options(task_keys=task_keys, var_options=var_options, direct=direct)
 
     def _cloud(self, key: str, cache: bool) -> Cloud:
         """Services and VMs, from the cache where the user wants that and the same was asked."""
@@ -346,6 +355,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         reserved = {"all", "ungrouped", *LOCALHOST, *self.inventory.groups, *self.get_option("groups")}
         expressions = any(self.get_option(option) for option in _EXPRESSIONS)
         built = build(cloud, Wishes.from_options(self.get_options()), reserved, expressions=expressions)
+        for option, value in built.unmatched:
+            self.display.warning(f"opennebula: {option} {value} matches nothing of what was read; check its spelling")
         for host in built.hosts:
             self._add(host)
             if expressions:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from http.client import responses
 from typing import Any, TypeGuard
 
 from ..errors import (
@@ -32,6 +33,9 @@ ONEFLOW = Service("OneFlow", "oneflow_url", "oneflow-server")
 
 _TAGS = re.compile(r"<style.*?</style>|<[^>]+>", re.DOTALL)
 _WRONG_STATE = re.compile(r"(cannot be \w+|Cannot modify roles) in state")
+# How a web server or the XML-RPC server of oned refuses, with a page in HTML, what only OneFlow knows. OneFlow has such
+# a page for unknown routes, and proxies have one for 502 and the like.
+_OTHER_SERVER = (400, 404, 405, 501)
 _LOGIN_TEXTS = ("invalid credentials", "username and password must be provided", "couldn't be authenticated")
 
 
@@ -213,6 +217,13 @@ def _failure(call: str, endpoint: str, status: int, text: str) -> OneError:
     """The exception for an answer that is an error."""
     message = _message(text) or f"HTTP {status} without an explanation"
     where: dict[str, Any] = {"code": status, "method": call, "endpoint": endpoint}
+    if status in _OTHER_SERVER and text.lstrip().startswith("<") and "Sinatra" not in message:
+        # Taken for OneFlow, a 404 would seem to say that the object is gone.
+        return OneConnectionError(
+            f"the answer is not one of OneFlow (HTTP {status} {responses[status]})",
+            hint="check oneflow_url (the port of OneFlow is 2474 unless it was changed, and 2633 is that of oned)",
+            **where,
+        )
     # Sinatra says 401 for a missing or wrong password. For errors of oned OneFlow has 401 and 403 the wrong way round:
     # 401 where a right is missing, 403 where the user is unknown. What the text says counts more than the number.
     said = message.lower()
@@ -225,11 +236,6 @@ def _failure(call: str, endpoint: str, status: int, text: str) -> OneError:
     if status == 404:
         if "Sinatra" in message:
             return OneApiError("this OneFlow does not know the route", **where)
-        if text.lstrip().startswith("<"):
-            # Some other server: taken for OneFlow, it would seem to say that the object is gone.
-            return OneConnectionError(
-                f"the answer is not one of OneFlow ({message})", hint="check oneflow_url", **where
-            )
         return OneNotFoundError(message, **where)
     if status == 405 or _WRONG_STATE.search(message):
         return OneActionError(message, **where)

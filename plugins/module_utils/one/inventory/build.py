@@ -23,6 +23,7 @@ from .cloud_hosts import (
 from .filter import Filters, checks_of
 from .names import names_of
 from .read import Cloud
+from .unmatched import unmatched
 
 __all__ = ["Built", "InventoryHost", "Wishes", "build", "query_options"]
 
@@ -85,10 +86,14 @@ class InventoryHost:
 
 @dataclass
 class Built:
-    """The hosts in the order of `members_of`, and the VMs that have no suitable address."""
+    """The hosts in the order of `members_of`, the VMs that have no suitable address, and options that match nothing.
+
+    unmatched: `(option, value)`.
+    """
 
     hosts: list[InventoryHost] = field(default_factory=list)
     without_address: list[Member] = field(default_factory=list)
+    unmatched: list[tuple[str, str]] = field(default_factory=list)
 
 
 def texts(values: Any) -> list[str]:
@@ -121,7 +126,7 @@ def build(cloud: Cloud, wishes: Wishes, reserved: Collection[str], *, expression
     names = names_of(wishes.hostname, members, lambda member: address_of(member.vm, wishes.address), taken)
     checks = checks_of(wishes.filters, clusters)
     shown = [f"one_{name}" for name in wishes.variables]
-    built = Built()
+    built = Built(unmatched=list(unmatched(cloud, members, wishes.choice, wishes.filters, wishes.address)))
     for member in members:
         vm = member.vm
         if not wishes.choice.takes(member) or not all(check(vm) for check in checks):

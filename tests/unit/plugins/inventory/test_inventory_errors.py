@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from pathlib import Path
@@ -126,3 +127,83 @@ def test_vms_left_out_are_told_to_those_who_ask(cloud: InventoryCloud) -> None:
     assert "left out" not in "".join(cloud.listed().said)
     done = cloud.process("-v")
     assert "left out 1 VMs without a suitable address: bare (id 0)" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"filter_by_label": "web"}, "filter_by_label is not an option of this inventory plugin; use labels, a list"),
+        ({"group_by_labels": True}, "group_by_labels is not an option of this inventory plugin; use group_by: [label]"),
+        ({"api_authfile": "~/one_auth"}, "environment variable ONE_AUTH"),
+        ({"lables": ["web"]}, "lables is not an option of this inventory plugin; did you mean labels?"),
+        ({"xyzzy": 1}, "xyzzy is not an option of this inventory plugin; ansible-doc -t inventory"),
+        ({True: 1}, "True is not an option"),
+        ({"hostname": "v4_first_ip"}, "v4_first_ip is not a choice of this inventory plugin; use hostname: vm"),
+        ({"hostname": "v6_first_ip"}, "and ip_version: ipv6"),
+    ],
+)
+def test_what_the_file_may_not_say(cloud: InventoryCloud, options: dict[Any, Any], expected: str) -> None:
+    with pytest.raises(AnsibleParserError) as caught:
+        cloud.parse(path=cloud.source({**cloud.api, **options}))
+    text = str(caught.value)
+    assert expected in text and "\n" not in text
+    assert cloud.sandbox.calls.total == 0
+
+
+def test_every_option_of_the_plugin_and_its_fragments_may_be_said(cloud: InventoryCloud) -> None:
+    plugin = load_plugin()
+    plugin.set_options(direct={"plugin": "opennebula.flower.opennebula"})
+    known = plugin.get_options()
+    assert {"plugin", "compose", "keyed_groups", "strict", "leading_separator", "cache", "cache_prefix"} <= set(known)
+    cloud.vm("a")
+    # Through JSON, for Ansible's values know where they come from, and YAML cannot write such.
+    given = json.loads(json.dumps({name: value for name, value in known.items() if value is not None}))
+    assert set(cloud.parse(path=cloud.source({**given, **cloud.api})).hosts) == {"a"}
+
+
+def test_ansible_inventory_refuses_an_unknown_key(cloud: InventoryCloud) -> None:
+    done = cloud.process(filter_by_label="web")
+    assert done.returncode and not done.stdout
+    assert "use labels, a list" in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
+
+
+def warnings(cloud: InventoryCloud, **options: Any) -> list[str]:
+    """What is said of options that match nothing; saying it takes no request."""
+    cloud.sandbox.calls.reset()
+    said = [line for line in cloud.parse(**options).said if "matches nothing" in line]
+    assert cloud.sandbox.calls.total <= 3
+    return [line.removeprefix("opennebula: ").partition(" matches")[0] for line in said]
+
+
+def test_names_that_match_nothing_are_told(cloud: InventoryCloud) -> None:
+    first, second = cloud.vm("a"), cloud.vm("b", state="poweroff")
+    cloud.vm("alone", FLOWER_FEDERATION="fed", FLOWER_ROLE="tail")
+    one = cloud.service("one", {"head": [first], "off": [second], "empty": []}, mark="mine")
+    for option, known, unknown in (
+        ("services", ["one", one], ["nope", 77]),
+        ("federations", ["fed", "mine"], ["other"]),
+        ("roles", ["head", "off", "empty", "tail"], ["heads"]),
+        ("on_hosts", ["sandbox"], ["sandbox2"]),
+        ("clusters", ["default", 0], ["elsewhere", 12]),
+    ):
+        assert warnings(cloud, **{option: known}) == [], option
+        assert warnings(cloud, **{option: [*known, *unknown]}) == [f"{option} {value}" for value in unknown]
+    assert warnings(cloud, network="private") == warnings(cloud, network=0) == []
+    assert warnings(cloud, network="nope") == ["network nope"]
+    # Of what only VMs know nothing can be said where none were read.
+    assert warnings(cloud, services=["nope"], network="nope", roles=["x"]) == ["services nope"]
+    assert warnings(cloud, services=[77], use_oneflow=False) == ["services 77"]
+    assert warnings(cloud, services=[one], federations=["mine"], use_oneflow=False) == ["federations mine"]
+
+
+def test_a_warning_reaches_the_terminal(cloud: InventoryCloud) -> None:
+    cloud.vm("a")
+    done = cloud.process(services=["nope"])
+    assert not done.returncode, done.stderr
+    assert "services nope matches nothing of what was read; check its spelling" in " ".join(done.stderr.split())
+
+
+def test_oneflow_url_that_leads_to_oned(cloud: InventoryCloud) -> None:
+    text = sentence(cloud, oneflow_url=cloud.settings.api_url.removesuffix("/RPC2"))
+    assert "the answer is not one of OneFlow (HTTP 501 Not Implemented); check oneflow_url" in text
+    assert "Error" not in text and "\n" not in text

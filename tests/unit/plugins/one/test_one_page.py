@@ -72,5 +72,10 @@ def test_the_play_runs_twice_and_its_vms_are_in_the_inventory(empty_cloud: Cloud
     inventory = json.loads(command(empty_cloud, page, "ansible-inventory", "-i", "shop.opennebula.yml", "--list"))
     assert len(inventory["web"]["hosts"]) == 3 and len(inventory["db"]["hosts"]) == 1
     assert len(inventory["service_shop"]["hosts"]) == 4
+    # The next command finds what this one has read.
+    empty_cloud.calls.reset()
+    cached = command(empty_cloud, page, "ansible-inventory", "-i", "shop.opennebula.yml", "--list")
+    assert json.loads(cached) == inventory
+    assert empty_cloud.calls.total == 0, empty_cloud.calls.by_method
     check = command(empty_cloud, page, "ansible-playbook", "shop.yml", "--check", "--diff")
     assert re.search(r"localhost .*changed=0 ", check), check

@@ -107,6 +107,31 @@ def test_errors(server: Answers, status: int, body: str, kind: type[errors.OneEr
     assert "<" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (501, "<!DOCTYPE HTML><html><head><title>Error response</title></head><body><h1>Error response</h1>"
+         "<p>Error code: 501</p><p>Message: Unsupported method ('GET').</p></body></html>"),
+        (405, "<HTML><HEAD><TITLE>Error 405</TITLE></HEAD><BODY><H1>Error 405</H1></BODY></HTML>"),
+        (404, "<HTML><HEAD><TITLE>Error 404</TITLE></HEAD><BODY><H1>Error 404</H1></BODY></HTML>"),
+    ],
+)  # fmt: skip
+def test_oned_in_place_of_oneflow_is_one_clean_sentence(server: Answers, status: int, body: str) -> None:
+    server.status, server.body = status, body
+    with pytest.raises(errors.OneConnectionError) as caught:
+        client(server).services()
+    text = str(caught.value)
+    assert f"GET /service: the answer is not one of OneFlow (HTTP {status} " in text
+    assert "; check oneflow_url (" in text and "Error" not in text and "\n" not in text
+
+
+def test_a_refusal_of_a_proxy_in_front_of_oneflow_says_nothing_about_its_url(server: Answers) -> None:
+    server.status, server.body = 503, "<html><body><h1>503 Service Unavailable</h1></body></html>"
+    with pytest.raises(errors.OneError, match="503 Service Unavailable") as caught:
+        client(server).services()
+    assert "oneflow_url" not in str(caught.value)
+
+
 def test_the_password_may_hold_a_colon_and_any_letter(server: Answers) -> None:
     server.body = '{"DOCUMENT_POOL": {}}'
     assert client(server).services() == []
