@@ -76,7 +76,8 @@ options:
     type: str
   state:
     description:
-      - State that the VMs shall be in.
+      - State that the VMs shall be in; with the default V(running) every task boots VMs that are off, so give
+        V(present) to tasks that only change something else.
       - V(present) only makes sure that they exist. V(rebooted) reboots them. V(absent) terminates them, also if they
         have failed.
       - V(recovered) does what O(recover) says to VMs that are in a failure state, and nothing to others.
@@ -164,7 +165,7 @@ options:
     description:
       - Disks that the VM shall have, for example C(IMAGE) or C(IMAGE_ID), or C(SIZE), C(TYPE) and C(FORMAT) of a
         volatile disk. They are treated like O(nics).
-      - If a disk of the same image is smaller than C(SIZE) (in MB), it is enlarged.
+      - C(SIZE) is a whole number of MB. If a disk of the same image is smaller, it is enlarged.
     type: list
     elements: dict
   pcis:
@@ -274,21 +275,25 @@ EXAMPLES = r"""
     nics:
       - NETWORK: private
     detach: true
+    state: present
 
 - name: Remove a context variable
   opennebula.flower.one_vm:
     name: web
     remove_context: [GREETING]
+    state: present
 
 - name: Forbid everybody to touch the VM
   opennebula.flower.one_vm:
     name: web
     lock: use
+    state: present
 
 - name: Unlock it
   opennebula.flower.one_vm:
     name: web
     lock: none
+    state: present
 
 - name: Publish an attribute on VM 0
   opennebula.flower.one_vm:
@@ -296,6 +301,12 @@ EXAMPLES = r"""
     state: present
     attributes:
       STAGE: production
+
+- name: Label a VM, whether it runs or not
+  opennebula.flower.one_vm:
+    name: web
+    labels: [web]
+    state: present
 
 - name: Have exactly two VMs with a label, whatever they are called
   opennebula.flower.one_vm:

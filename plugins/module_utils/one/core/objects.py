@@ -17,7 +17,7 @@ from ..data.template import Template, normalise
 from ..data.xml import checked_permissions, common_fields, number, permission_bits, split_labels, template_of, text
 from ..errors import OneActionError, OneError, OneNotFoundError, OneUsageError
 from .lock import explain_lock, lock_argument_spec, lock_of, plan_lock, same_lock
-from .pools import checked_name, group_id, pick, read_one, read_pool, user_id
+from .pools import checked_name, group_id, pick, read_one, read_pool, unknown_name, user_id
 from .runner import NOTHING_DONE, Plan, Resource
 
 # The state of an object as modules return it, see common_fields; None where the object does not exist.
@@ -131,9 +131,7 @@ class ObjectResource(Resource["State | None"]):
 
     def missing(self, hint: str) -> OneUsageError:
         """Return the refusal of an object that does not exist and cannot be made of what was given."""
-        owner = self.params["owner"]
-        whose = f" of {owner}" if owner else ""
-        return OneUsageError(f"{self.kind.word} {self.params['name']}{whose} does not exist", hint=hint)
+        return OneUsageError(unknown_name(self.kind.word, self.params["name"], self.params["owner"]), hint=hint)
 
     def _pick(self, name: str) -> dict[str, Any] | None:
         return pick(self.bodies, self.kind.word, name, self.params.get("owner"))

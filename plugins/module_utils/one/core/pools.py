@@ -123,6 +123,13 @@ def pick(
     return matches[0] if matches else None
 
 
+def unknown_name(kind: str, name: str, owner: str | None) -> str:
+    """Return the sentence, without its end, for an object of that name (and owner, if given) that was not found."""
+    if owner:
+        return f"user {owner} does not exist or has no {kind} {name} that this user may see"
+    return f"{kind} {name} does not exist, or this user may not see it"
+
+
 def checked_name(name: str | None, option: str = "name") -> str | None:
     """Return the name, or refuse one that no second run finds: for an empty one OpenNebula makes up another."""
     if name is not None and not name.strip():
@@ -146,7 +153,7 @@ def resolve(
         return int(reference)
     body = pick(by_name(), kind, reference.strip(), owner)
     if body is None:
-        raise OneUsageError(f"{kind} {reference} does not exist, or this user may not see it", hint="check the name")
+        raise OneUsageError(unknown_name(kind, str(reference), owner), hint="check the name")
     return number(body, "ID")
 
 

@@ -15,6 +15,7 @@ from .template import Template
 
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 HINT = "check that api_url is the XML-RPC endpoint of oned, and that nothing in between changes its answers"
+_OCTAL = re.compile(r"[0-7]{3}\Z")
 _RIGHTS = ("U", "M", "A")
 _CLASSES = ("OWNER", "GROUP", "OTHER")
 
@@ -107,10 +108,21 @@ def permissions(body: dict[str, Any]) -> str:
 
 
 def checked_permissions(value: str | None) -> str | None:
-    """Return three octal digits, or refuse."""
-    if value is not None and not re.match(r"[0-7]{3}\Z", value):
+    """Return three octal digits, or refuse; also what YAML makes of 0640 without quotes, which is the number 416."""
+    if value is None:
+        return None
+    meant = oct(int(value))[2:] if re.match(r"[1-9][0-9]{1,2}\Z", value) else ""
+    if _OCTAL.match(meant) and _nested(meant) and not (_OCTAL.match(value) and _nested(value)):
+        raise OneUsageError(f"permissions {value} looks like an unquoted 0{meant}; write '{meant}' in quotes")
+    if not _OCTAL.match(value):
         raise OneUsageError(f"permissions must be three octal digits in quotes, such as '640', not {value!r}")
     return value
+
+
+def _nested(octal: str) -> bool:
+    """Tell whether group and others have no right that the owner lacks, as in all permissions that make sense."""
+    owner, *rest = (int(digit) for digit in octal)
+    return all(digit & ~owner == 0 for digit in rest)
 
 
 def permission_bits(octal: str) -> list[int]:

@@ -34,14 +34,19 @@ class VmChanges:
     """Plans the writes for existing VMs, and those that follow the creation of new ones."""
 
     def __init__(
-        self, connection: Connection, params: Mapping[str, Any], ops: Operations, attributes: Template
+        self,
+        connection: Connection,
+        params: Mapping[str, Any],
+        ops: Operations,
+        attributes: Template,
+        check_mode: bool = False,
     ) -> None:
         self.connection = connection
         self.params = params
         self.ops = ops
         self.attributes = Template({name: value for name, value in attributes.items() if name not in CREATION_ONLY})
         self.labels: list[str] | None = params["labels"]
-        self.shape = VmShape(params, ops)
+        self.shape = VmShape(params, ops, check_mode)
 
     # -- what follows from the options -----------------------------------------------------------------------------
 

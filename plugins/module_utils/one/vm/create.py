@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..api.connection import Connection
-from ..core.objects import VM_TEMPLATE
-from ..core.pools import datastore_id, pick, read_one, read_pool
+from ..core.objects import VM, VM_TEMPLATE
+from ..core.pools import datastore_id, pick, read_one, read_pool, unknown_name
 from ..data.marks import MARK_ATTRIBUTE
 from ..data.template import Template, Vector, normalise
 from ..data.xml import number, split_labels, template_of
@@ -73,9 +73,8 @@ class Creation:
     def _prepare(self) -> tuple[int, Template, dict[str, str]]:
         params = self.params
         if not params["template"]:
-            whose = f" of {params['owner']}" if params["owner"] else ""
             raise OneUsageError(
-                f"VM {params['name']}{whose} does not exist", hint="to create it give template (name or id)"
+                unknown_name(VM.word, params["name"], params["owner"]), hint="to create it give template (name or id)"
             )
         body = self._template_body()
         template = template_of(body)
@@ -109,7 +108,7 @@ class Creation:
             body = pick(pool, VM_TEMPLATE.word, reference, self.params["template_owner"])
         if body is not None:
             return body
-        sentence = f"VM template {reference} does not exist, or this user may not see it"
+        sentence = unknown_name(VM_TEMPLATE.word, reference, self.params["template_owner"])
         if not self.check_mode:
             raise OneUsageError(sentence)
         # An earlier task of the same play may be about to make it, which check mode only promises.

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,6 +42,7 @@ PCI = Kind(
 )
 KINDS = (DISK, NIC, PCI)
 
+_MEGABYTES = re.compile(r"0*[1-9][0-9]*\Z")
 # They say whose network or image is meant and are no property of the device.
 _SELECTORS = ("_UNAME", "_UID")
 
@@ -71,6 +73,9 @@ def wanted_devices(kind: Kind, given: Sequence[Mapping[str, Any]] | None) -> lis
         raise OneUsageError(f"{kind.option} has an empty entry", hint="say at least which network, image or device")
     if kind is NIC and any("PARENT" in vector for vector in found):
         raise OneUsageError("nics cannot hold NIC aliases (PARENT)", hint="give NIC_ALIAS in the VM template")
+    for vector in found if kind is DISK else ():
+        if "SIZE" in vector and not _MEGABYTES.match(vector["SIZE"]):
+            raise OneUsageError(f"SIZE in disks must be a whole number of MB, such as 20480, not {vector['SIZE']!r}")
     return list(found)
 
 

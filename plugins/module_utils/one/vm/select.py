@@ -13,7 +13,7 @@ from typing import Any
 from ..api.connection import Connection
 from ..core.filters import has_label, is_named, is_owned
 from ..core.objects import VM
-from ..core.pools import ALL_VISIBLE, checked_name, read_pool
+from ..core.pools import ALL_VISIBLE, checked_name, read_one, read_pool
 from ..data.marks import mark_of
 from ..data.states import VM_LEAVING
 from ..data.template import Template, normalise
@@ -67,12 +67,15 @@ class Selection:
             raise OneUsageError("match_labels, match_attributes and match_name must not all be empty")
 
     def bodies(self) -> list[dict[str, Any]]:
-        """Read the VMs, full bodies, lowest id first. Raises OneUsageError where an id does not exist."""
+        """Read the VMs, full bodies, lowest id first. Raises OneUsageError where an id does not exist,
+        and OneAuthorizationError where it may not be used."""
         params = self.params
         numbers = params["ids"] if params["id"] is None else [params["id"]]
         if numbers is not None:
-            found = [body for body in read_bodies(self.connection, numbers) if state_of(body) != "DONE"]
+            answer = read_bodies(self.connection, numbers)
+            found = [body for body in answer if state_of(body) != "DONE"]
             missing = sorted(set(numbers) - {number(body, "ID") for body in found})
+            self._check_rights(set(missing) - {number(body, "ID") for body in answer})
             if missing and params["state"] != "absent":
                 what = f"VM {missing[0]} does" if len(missing) == 1 else f"VMs {', '.join(map(str, missing))} do"
                 raise OneUsageError(
@@ -86,6 +89,14 @@ class Selection:
                 return found
             time.sleep(delay)
         return self._look()
+
+    def _check_rights(self, unseen: set[int]) -> None:
+        """Raise OneAuthorizationError for a VM that exists and that this user may not use.
+
+        one.vmpool.infoset leaves such VMs out as it does those that do not exist; one.vm.info tells the two apart.
+        """
+        for vm_id in sorted(unseen):
+            read_one(self.connection, "one.vm.info", vm_id)
 
     def _look(self) -> list[dict[str, Any]]:
         found = self._by_description() if self.matching else self._by_name()

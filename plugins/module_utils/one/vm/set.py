@@ -11,6 +11,7 @@ from typing import Any
 from ..api.connection import Connection
 from ..core.filters import is_owned
 from ..core.objects import VM, State, wanted_attributes
+from ..core.pools import unknown_name
 from ..core.runner import Plan, Resource
 from ..data.compare import without
 from ..data.marks import mark_of, require_mark
@@ -55,7 +56,7 @@ class VmResource(Resource["list[State]"]):
         self.selection = Selection(connection, params)
         self.ops = Operations(connection, params)
         attributes = wanted_attributes(params["attributes"], RESERVED)
-        self.changes = VmChanges(connection, params, self.ops, attributes)
+        self.changes = VmChanges(connection, params, self.ops, attributes, check_mode)
         extra, labels = attributes, params["labels"]
         if params["count"]:
             extra, labels = self.selection.described(attributes, params["labels"])
@@ -119,7 +120,8 @@ class VmResource(Resource["list[State]"]):
         if count is None:
             missing = [] if before or not self.selection.single else [params["new_name"] or params["name"]]
             if missing and self.wanted == "recovered":
-                raise OneUsageError(f"VM {params['name']} does not exist, so there is nothing to recover")
+                sentence = unknown_name(VM.word, params["name"], params["owner"])
+                raise OneUsageError(sentence, hint="there is nothing to recover")
             return before, [], missing
         # The lowest free numbers are taken when there are too few.
         keep, surplus = before[:count], before[count:]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..core.objects import State
+from ..core.pools import read_pool
 from ..core.runner import Plan
 from ..data.template import Template, Vector, normalise
 from ..data.xml import text, to_dict
@@ -17,6 +18,7 @@ from ..errors import OneActionError, OneUsageError
 from .devices import (
     DISK,
     KINDS,
+    NIC,
     Changes,
     Kind,
     compare_devices,
@@ -43,9 +45,15 @@ _CONTEXT_STATES = _SIZE_STATES
 class VmShape:
     """Plans the changes of one VM after the other."""
 
-    def __init__(self, params: Mapping[str, Any], ops: Operations) -> None:
+    def __init__(self, params: Mapping[str, Any], ops: Operations, check_mode: bool = False) -> None:
         self.params = params
         self.ops = ops
+        self.check_mode = check_mode
+        # Names of the virtual networks, read when one is asked for.
+        self._networks: set[str] | None = None
+        for field in ("cpu", "vcpu", "memory"):
+            if params[field] is not None and not params[field] > 0:
+                raise OneUsageError(f"{field} must be greater than 0, not {params[field]}")
         self.context = _vector("CONTEXT", params["context"])
         self.configuration = _sections(params["updateconf"])
         self.devices = {kind: wanted_devices(kind, params[kind.option]) for kind in KINDS}
@@ -160,11 +168,25 @@ class VmShape:
                 # The disks of a private copy are images of other names.
                 return
             changes = compare_devices(kind, wanted, devices_of(kind, body), self.params["detach"])
+            if kind is NIC and self.check_mode:
+                self._check_networks(changes)
             if changes:
                 after[kind.option] = expected(kind, changes)
                 self._device_steps(plan, kind, before, after["name"], changes)
 
         return planner
+
+    def _check_networks(self, changes: Changes) -> None:
+        """Refuse a NIC on a network that no one has. The real run leaves that to the cloud, which costs no look-up."""
+        names = [vector["NETWORK"] for vector in changes.attach if "NETWORK" in vector]
+        if names and self._networks is None:
+            pool = read_pool(self.ops.connection, "one.vnpool.info", "VNET")
+            self._networks = {text(body, "NAME") for body in pool}
+        for name in names:
+            if name not in (self._networks or ()):
+                raise OneUsageError(
+                    f"virtual network {name} does not exist, or this user may not see it", hint="check NETWORK in nics"
+                )
 
     def _device_steps(self, plan: Steps, kind: Kind, before: State, name: str, changes: Changes) -> None:
         vm_id = before["id"]

@@ -62,7 +62,7 @@ def test_recovery_leaves_healthy_vms_alone(cloud, name, vm_template) -> None:
     assert not cloud.run("one_vm", id=made["id"], state="recovered")["changed"] and cloud.calls.total == 1
     assert not cloud.run("one_vm", id=made["id"], state="recovered", recover="failure", hard=True)["changed"]
     missing = cloud.run("one_vm", name=f"{name}-x", state="recovered")
-    assert "does not exist, so there is nothing to recover" in missing["msg"]
+    assert "may not see it; there is nothing to recover" in missing["msg"]
 
 
 def test_giving_up_a_boot_that_hangs_needs_hard(cloud, hanging) -> None:

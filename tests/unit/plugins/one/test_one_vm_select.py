@@ -69,14 +69,19 @@ def test_a_new_name_that_another_vm_has(cloud, name, three) -> None:
 
 @pytest.mark.parametrize("module", ["one_vm", "one_image", "one_template"])
 def test_what_does_not_exist_is_named_with_its_owner(cloud, module) -> None:
-    for owner, whose in ({"owner": "nobody"}, " of nobody"), ({}, ""):
+    for owner in ({"owner": "nobody"}, {}):
         result = cloud.run(module, name="none", new_name="new", **owner)
-        assert f" none{whose} does not exist; to create it give " in result["msg"] and cloud.calls.writes == 0
+        words = {"one_vm": "VM", "one_image": "image", "one_template": "VM template"}[module] + " none"
+        sentence = f"{words} does not exist, or this user may not see it"
+        if owner:
+            sentence = f"user nobody does not exist or has no {words} that this user may see"
+        assert result["msg"].startswith(f"{sentence}; to create it give ") and cloud.calls.writes == 0
 
 
 @pytest.mark.parametrize("module", ["one_vm", "one_image", "one_template"])
 def test_names_that_no_second_run_finds_are_refused(cloud, module) -> None:
-    for params, option in (({"name": " "}, "name"), ({"id": 0, "new_name": ""}, "new_name")):
+    empty = ({"name": " "}, "name"), ({"name": "", "state": "absent"}, "name"), ({"id": 0, "new_name": ""}, "new_name")
+    for params, option in empty:
         result = cloud.run(module, **params)
         assert not result.ok and result["msg"] == f"{option} must not be empty" and cloud.calls.total == 0
     assert "name must not begin or end with a blank" in cloud.run(module, name=" a")["msg"] and cloud.calls.total == 0
