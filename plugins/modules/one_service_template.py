@@ -44,6 +44,8 @@ options:
       - The service template in the keys of OpenNebula 7; that of OpenNebula 6 is converted.
       - In C(roles), the VM template of a role is given as C(template_id), or by name or id as
         C(template). C(type) may be left out and is then V(vm). The order of roles does not matter.
+      - A key of a role that looks like a misspelt one is refused, and another one that OneFlow does not know is reported
+        by a warning. C(parents) may only name roles of the same service template.
       - The value of a network in C(networks) is OneFlow's own text (C(M|network|text||id:0), where the id may be a name
         too), the name of a virtual network, or a dictionary with one of C(name), C(id), C(template_id) and
         C(reserve_from), and optionally C(description) and C(mandatory).

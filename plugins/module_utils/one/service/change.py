@@ -16,7 +16,7 @@ from .facts import ServiceState
 from .ops import UPDATABLE, ServiceOps
 from .roles import ABSENT, PARKING, SETTINGS, check_action, needs_action, role_vms
 from .service import check_cardinalities, failure_of, service_view
-from .wait import AFTER_FAILURE
+from .wait import AFTER_FAILURE, AFTER_WARNING
 
 if TYPE_CHECKING:
     from ..core.lookups import Lookups
@@ -35,6 +35,10 @@ class ServiceChange:
         self._lookups = lookups
         self._params = params
         self._roles: list[dict[str, Any]] = params.get("roles") or []
+        names = [str(role["name"]) for role in self._roles]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            reject(f"roles names {', '.join(repeated)} more than once", "say all about a role in one entry")
         self._wait = bool(params["wait"])
         self.access = Access.from_params(params)
         self.cardinalities = {
@@ -186,7 +190,7 @@ class ServiceChange:
         )
 
     def _plan_addition(self, plan: Plan[ServiceState], name: str, number: int, given: Mapping[str, Any]) -> None:
-        role = self.definition(given)
+        role = self.definition(given, plan)
         self._planned(plan)[role["name"]] = planned_role(role)
         if role["name"] in self.powers:
             plan.after.power[role["name"]] = "running"
@@ -200,16 +204,19 @@ class ServiceChange:
                 partial(self._ops.remove_role, number, role, wait=self._wait),
             )
 
-    def definition(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The role to add, in the keys of 7.x, its names resolved."""
+    def definition(self, given: Mapping[str, Any], plan: Plan[ServiceState]) -> dict[str, Any]:
+        """The role to add, in the keys of 7.x, its names resolved; doubts about it become warnings of the plan."""
         # Only here: what most tasks do not need is not loaded for them.
         from ..service_template.body import normalise
         from ..service_template.names import resolve_names
+
+        from ..service_template.checks import check_keys
 
         whole = {"type": "vm", **given["definition"], "name": str(given["name"])}
         for key in ("cardinality", "template_contents", "user_inputs_values", *SETTINGS):
             if given.get(key) is not None:
                 whole[key] = given[key]
+        plan.warnings += check_keys([whole], "the definition")
         resolved = resolve_names({"roles": [whole]}, self._lookups.vm_template, self._lookups.network)
         role: dict[str, Any] = normalise(resolved)["roles"][0]
         if role.get("template_id") is None:
@@ -227,7 +234,7 @@ class ServiceChange:
         if service["state"] == "WARNING" and not resuming:
             reject(
                 f"{where} is WARNING and cannot be scaled: {self._ops.explain(service)}",
-                "resume or remove the VMs that do not run",
+                AFTER_WARNING,
             )
         if service["state"] == "HOLD":
             reject(f"{where} is on hold and cannot be scaled", "use state released first")

@@ -56,7 +56,8 @@ def merge_template(
     if overrides:
         result["roles"] = overrides
     if problems:
-        raise OneUsageError(f"service {name} cannot be started: {'; '.join(problems)}")
+        hint = "check the name, or give definition" if any("has no role" in one for one in problems) else None
+        raise OneUsageError(f"service {name} cannot be started: {'; '.join(problems)}", hint=hint)
     return result
 
 

@@ -165,10 +165,12 @@ def last_messages(service: Mapping[str, Any], count: int = 3) -> str:
 def check_cardinalities(name: str, roles: Mapping[str, Mapping[str, Any]], asked: Mapping[str, int]) -> None:
     """Raise OneUsageError naming every role that does not exist and every number outside its role's bounds."""
     wrong: list[str] = []
+    hint = "change cardinality, or min_vms and max_vms of the role"
     for role, number in asked.items():
         known = roles.get(role)
         if known is None:
             wrong.append(f"it has no role {role} (it has {', '.join(roles) or 'none'})")
+            hint = "check the name, or give definition"
             continue
         low, high = known.get("min_vms"), known.get("max_vms")
         if number < 0 or (low is not None and number < low):
@@ -176,9 +178,7 @@ def check_cardinalities(name: str, roles: Mapping[str, Mapping[str, Any]], asked
         elif high is not None and number > high:
             wrong.append(f"role {role} takes at most {high} VMs, not {number}")
     if wrong:
-        raise OneUsageError(
-            f"service {name}: {'; '.join(wrong)}", hint="change cardinality, or min_vms and max_vms of the role"
-        )
+        raise OneUsageError(f"service {name}: {'; '.join(wrong)}", hint=hint)
 
 
 def input_drift(body: Mapping[str, Any], asked: Mapping[str, Any], name: str) -> list[str]:

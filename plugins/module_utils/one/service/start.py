@@ -130,7 +130,7 @@ class ServiceStart:
                     )
                 continue
             if role not in planned["roles"]:
-                definition = self._change.definition(given)
+                definition = self._change.definition(given, plan)
                 planned["roles"][role] = planned_role(definition)
                 plan.add(
                     f"add role {role} to service {name}",

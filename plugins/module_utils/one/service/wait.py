@@ -30,6 +30,8 @@ UP_STATES = frozenset({"RUNNING", "COOLDOWN"})
 RUNNING = frozenset({"RUNNING"})
 
 AFTER_FAILURE = "correct the cause, then use state recovered to try again or state absent to remove it"
+#: Recovery is for failures; VMs that were stopped only have to be told to run, or that they need not.
+AFTER_WARNING = "give roles[].state: running to start these VMs, or roles[].state: poweroff to leave them off on purpose"
 
 
 class Waiting(NamedTuple):
@@ -111,7 +113,8 @@ class ServiceWait:
                 known=self._looked(known) if known else None,
             )
         except OneFailedStateError as error:
-            error.hint = AFTER_FAILURE
+            stopped = ((error.last and error.last.service) or {}).get("state") == "WARNING"
+            error.hint = AFTER_WARNING if stopped else AFTER_FAILURE
             raise
         return seen if seen.vms or seen.service is None else self._with_vms(seen.service)
 
@@ -295,7 +298,7 @@ class ServiceWait:
             if self.resumed and not waiting_words(vm for vm in self.vms(vm_ids(service)) if vm["state"] in PARKED):
                 # OneFlow notices a moment after the VM that it runs again.
                 return None
-            return self.explain(service)
+            return f"{self.explain(service)}; {AFTER_WARNING}"
         if service["state"] in (GOING_STATES | {"DONE", "HOLD"}) - states:
             return f"the service is {service['state']}"
         return None

@@ -19,6 +19,7 @@ from ..document.document import mark_of, template_view
 from ..document.find import look_patiently, pick_document
 from ..errors import OneError, OneNotFoundError, OneUsageError
 from .body import comparable
+from .checks import check_keys, check_parents, check_templates
 from .names import resolve_names
 from .wanted import desired_body
 
@@ -51,6 +52,8 @@ class ServiceTemplateResource(Resource["View | None"]):
         #: The document as the last write left it.
         self._document: Document | None = None
         self._warnings: list[str] = []
+        #: About keys that OneFlow does not know.
+        self._doubts: list[str] = []
 
     # -- what the runner asks for -----------------------------------------------------------------------------------
 
@@ -65,7 +68,7 @@ class ServiceTemplateResource(Resource["View | None"]):
         if self._absent:
             return self._plan_absent(before)
         plan = self._plan_new() if before is None else self._plan_change(before)
-        plan.warnings += self._warnings
+        plan.warnings += [*self._doubts, *self._warnings]
         return plan
 
     def settle(self, known: View | None, changed: bool) -> View | None:
@@ -193,12 +196,20 @@ class ServiceTemplateResource(Resource["View | None"]):
 
     def _desired(self, name: str, current: dict[str, Any] | None) -> dict[str, Any]:
         template = self._template
+        where = f"{KIND} {name}"
         if template is not None:
+            self._doubts = check_keys(template.get("roles"), where)
             template = resolve_names(template, self._lookups.vm_template, self._lookups.network)
         # A clone begins as its source, and what is asked is laid over it, also when it is there already.
         merge = self._params.get("update") == "merge" or bool(self._params.get("clone_from"))
         remove = self._params.get("remove_attributes") or []
         body = desired_body(template, name, self._mark, current, merge=merge, remove=remove)
+        if template is not None:
+            replacing = current is not None and not merge
+            hint = "give the whole role, or set update to merge" if replacing else "give template or template_id in it"
+            check_templates(template.get("roles"), body, where, hint)
+        if template is not None or remove:
+            check_parents(body, where)
         # A rename moves only the document's name; services take the one inside the body.
         body["name"] = name
         return body
