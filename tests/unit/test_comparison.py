@@ -141,3 +141,17 @@ def test_every_defect_and_every_trap_has_its_named_test(title: str, letter: str,
     assert [row[0] for row in lines] == [f"{letter}{number}" for number in range(1, count + 1)]
     for row in lines:
         assert f"::test_{row[0].lower()}_" in row[-1], row[0]
+
+
+def test_the_tasks_before_and_after_have_options_that_exist() -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    ours, counted = our_options(), {"community.general": 0, "opennebula.flower": 0}
+    for task in (task for block in blocks for task in yaml.safe_load(block)):
+        collection, _dot, module = next(key for key in task if key != "name").rpartition(".")
+        counted[collection] += 1
+        for option in task[f"{collection}.{module}"]:
+            if collection == "opennebula.flower":
+                assert f"{module}.{option}" in ours, task
+            else:
+                assert option in PEERS[module].split(), task
+    assert all(count >= 2 for count in counted.values()), counted

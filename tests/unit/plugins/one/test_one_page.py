@@ -1,7 +1,8 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The page about OpenNebula is true: its play and its inventory run as they stand there, by Ansible's own commands."""
+"""The page about OpenNebula is true: its play and its inventory run as they stand there, by Ansible's own commands. So
+are our tasks of the page for those who come from community.general."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import Cloud
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -79,3 +81,21 @@ def test_the_play_runs_twice_and_its_vms_are_in_the_inventory(empty_cloud: Cloud
     assert empty_cloud.calls.total == 0, empty_cloud.calls.by_method
     check = command(empty_cloud, page, "ansible-playbook", "shop.yml", "--check", "--diff")
     assert re.search(r"localhost .*changed=0 ", check), check
+
+
+def test_our_tasks_in_the_comparison_run(empty_cloud: Cloud) -> None:
+    page = (ROOT / "docs/comparison.md").read_text(encoding="utf-8")
+    found = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    tasks = {key: task[key] for block in found for task in yaml.safe_load(block) for key in task}
+    for name in ("debian-12", "shop"):
+        empty_cloud.converge("one_template", name=name, template={"CPU": 1, "MEMORY": 64})
+    body = {
+        "roles": [{"name": "web", "type": "vm", "template": "shop", "cardinality": 1}],
+        "user_inputs": {"STAGE": "O|text|Stage|| "},
+    }
+    empty_cloud.converge("one_service_template", name="shop", template=body)
+    vms = empty_cloud.converge("one_vm", **tasks["opennebula.flower.one_vm"])["vms"]
+    assert [vm["name"] for vm in vms] == ["web-0", "web-1", "web-2"]
+    assert {(vm["memory"], vm["permissions"]) for vm in vms} == {(2048, "640")}
+    service = empty_cloud.converge("one_service", **tasks["opennebula.flower.one_service"])["service"]
+    assert service["roles"]["web"]["cardinality"] == 3 and service["permissions"] == "640"
