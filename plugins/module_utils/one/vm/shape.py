@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -52,8 +53,9 @@ class VmShape:
         # Names of the virtual networks, read when one is asked for.
         self._networks: set[str] | None = None
         for field in ("cpu", "vcpu", "memory"):
-            if params[field] is not None and not params[field] > 0:
-                raise OneUsageError(f"{field} must be greater than 0, not {params[field]}")
+            value = params[field]
+            if value is not None and (value <= 0 or not math.isfinite(value)):
+                raise OneUsageError(f"{field} must be greater than 0, not {value}")
         self.context = _vector("CONTEXT", params["context"])
         self.configuration = _sections(params["updateconf"])
         self.devices = {kind: wanted_devices(kind, params[kind.option]) for kind in KINDS}
