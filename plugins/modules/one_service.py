@@ -21,6 +21,8 @@ description:
     names what is still missing, and what the scheduler says about VMs that found no host.
   - Two runs that start a service of one name at the same time end with one service. The later one is removed again by
     the run that made it, which says so by a warning and goes on with the other.
+  - In check mode, names of service templates, VM templates and virtual networks that do not exist are reported by a
+    warning, because an earlier task of the play may be about to make them; their ids are their names then.
 options:
   name:
     description:
@@ -461,7 +463,7 @@ def main() -> None:
     )
 
     def make() -> ServiceResource:
-        session = FlowSession(module.params)
+        session = FlowSession(module.params, bool(module.check_mode))
         ops = ServiceOps(session.flow, session.connect, ServiceResource.waiting(module.params))
         return ServiceResource(session.flow, ops, session.lookups, module.params)
 

@@ -20,6 +20,8 @@ description:
     back, and a change that did not happen fails the task.
   - Two runs that create a service template of one name at the same time end with one. The later one is removed again by
     the run that made it, which says so by a warning and goes on with the other.
+  - In check mode, names of VM templates, virtual networks and service templates that do not exist are reported by a
+    warning, because an earlier task of the play may be about to make them; their ids are their names then.
 options:
   name:
     description:
@@ -44,7 +46,7 @@ options:
       - The service template in the keys of OpenNebula 7; that of OpenNebula 6 is converted.
       - In C(roles), the VM template of a role is given as C(template_id), or by name or id as
         C(template). C(type) may be left out and is then V(vm). The order of roles does not matter.
-      - A key of a role that looks like a misspelt one is refused, and another one that OneFlow does not know is reported
+      - A key of a role that looks like a misspelt one is refused; another one that OneFlow does not know is reported
         by a warning. C(parents) may only name roles of the same service template.
       - The value of a network in C(networks) is OneFlow's own text (C(M|network|text||id:0), where the id may be a name
         too), the name of a virtual network, or a dictionary with one of C(name), C(id), C(template_id) and
@@ -259,7 +261,7 @@ def main() -> None:
     )
 
     def make() -> ServiceTemplateResource:
-        session = FlowSession(module.params)
+        session = FlowSession(module.params, bool(module.check_mode))
         return ServiceTemplateResource(session.flow, session.lookups, module.params)
 
     run(module, make)

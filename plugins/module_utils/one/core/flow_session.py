@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 class FlowSession:
     """OneFlow, oned and the look-ups of names for one user, made from module parameters."""
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
+    def __init__(self, params: Mapping[str, Any], check_mode: bool = False) -> None:
         self.settings = Settings.from_params(params)
         self.flow = OneFlow(self.settings)
+        self._check_mode = check_mode
 
     def connect(self) -> Connection:
         """The connection to oned, made when it is first needed."""
@@ -33,7 +34,7 @@ class FlowSession:
         """The look-ups of names."""
         from .lookups import Lookups
 
-        return Lookups(self.connect)
+        return Lookups(self.connect, self._check_mode)
 
     @cached_property
     def _connection(self) -> Connection:

@@ -208,9 +208,8 @@ class ServiceChange:
         """The role to add, in the keys of 7.x, its names resolved; doubts about it become warnings of the plan."""
         # Only here: what most tasks do not need is not loaded for them.
         from ..service_template.body import normalise
-        from ..service_template.names import resolve_names
-
         from ..service_template.checks import check_keys
+        from ..service_template.names import resolve_names
 
         whole = {"type": "vm", **given["definition"], "name": str(given["name"])}
         for key in ("cardinality", "template_contents", "user_inputs_values", *SETTINGS):

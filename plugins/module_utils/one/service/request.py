@@ -17,7 +17,7 @@ from ..errors import OneUsageError
 from ..service_template.body import normalise_role_override, values_text
 from .roles import ABSENT
 
-NetworkLookup = Callable[[Any], int]
+NetworkLookup = Callable[[Any], int | str]
 
 #: What is done to roles once the service runs.
 _LATER = frozenset({"state", "definition"})

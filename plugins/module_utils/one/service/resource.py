@@ -181,15 +181,16 @@ class ServiceResource(Resource[ServiceState]):
             going = service if service is not None and service["state"] != "DONE" else None
             start = self._starter()
             plan = start.plan(name, going, self._known)
-            self._check_wait_roles((plan.after.service or {})["roles"], name)
+            if not start.promised:
+                self._check_wait_roles((plan.after.service or {})["roles"], name)
             self._expected = {**(plan.after.service or {}), "name": name}
-            plan.warnings += start.warnings
+            plan.warnings += [*self._lookups.warnings, *start.warnings]
             return plan
         self._change.refuse_failed(service)
         plan = self._change.plan(before)
         self._check_wait_roles((plan.after.service or {})["roles"], service["name"])
         self._expected = dict(plan.after.service or {})
-        plan.warnings += [*self._drift, *(self._start.warnings if self._start else [])]
+        plan.warnings += [*self._drift, *self._lookups.warnings, *(self._start.warnings if self._start else [])]
         return plan
 
     def _starter(self) -> ServiceStart:

@@ -63,9 +63,14 @@ def _role_view(role: Mapping[str, Any]) -> dict[str, Any]:
         "elasticity_policies": list(role.get("elasticity_policies") or []),
         "scheduled_policies": list(role.get("scheduled_policies") or []),
         "parents": list(role.get("parents") or []),
-        "template_id": _integer(role.get("template_id")),
+        "template_id": _template_id(role.get("template_id")),
         "vms": [int(node["deploy_id"]) for node in role.get("nodes") or [] if node.get("deploy_id") is not None],
     }
+
+
+def _template_id(value: Any) -> int | str | None:
+    """A number, or in check mode the name of a VM template that an earlier task would have made."""
+    return value if isinstance(value, str) and not value.isdigit() else _integer(value)
 
 
 def _integer(value: Any) -> int | None:

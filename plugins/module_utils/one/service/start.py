@@ -42,6 +42,8 @@ class ServiceStart:
         self._change = change
         self._mark: str | None = params.get("mark")
         self.number: int | None = None
+        #: Whether there is no service template yet, which check mode lets pass.
+        self.promised = False
         self.warnings: list[str] = []
 
     def plan(self, name: str, going: dict[str, Any] | None, known: frozenset[int]) -> Plan[ServiceState]:
@@ -52,6 +54,7 @@ class ServiceStart:
         """
         template = self._template(name)
         body = body_of(template)
+        promised = self.promised = template["ID"] is None
         roles, late = self._settings_at_start(body)
         merge = merge_template(
             body,
@@ -72,10 +75,11 @@ class ServiceStart:
         check_cardinalities(name, planned["roles"], asked)
         for role, number in asked.items():
             planned["roles"][role]["cardinality"] = number
-        self._check_settings(name, planned["roles"])
+        if not promised:
+            self._check_settings(name, planned["roles"])
         plan = Plan(after=ServiceState(planned))
-        number = int(template["ID"])
-        what = f"start service {name} from {TEMPLATE_KIND} {number}"
+        number = int(template["ID"] or 0)
+        what = f"start service {name} from {TEMPLATE_KIND} {template['NAME'] if promised else number}"
         if going is not None:
             what += f" after the end of service {going['id']}"
         plan.add(what, lambda: self._start(number, merge, known, going))
@@ -170,9 +174,22 @@ class ServiceStart:
             return pick_document(TEMPLATE_KIND, ours or named, str(reference), None)
 
         found, _documents = look_patiently(self._flow.templates, choose)
+        if found is None and self._lookups.check_mode:
+            return self._promised(self._lookups.promised(TEMPLATE_KIND, str(reference)))
         if found is None:
             reject(f"{TEMPLATE_KIND} {reference} does not exist, or this user may not see it", "check template")
         return found
+
+    def _promised(self, name: str) -> Document:
+        """A service template that an earlier task may be about to make: it has what this task asks of it."""
+        networks = network_values(self._params.get("networks_values"), self._lookups.network)
+        roles = [
+            {"name": str(role["name"])}
+            for role in self._params.get("roles") or []
+            if not role.get("definition") and role.get("state") != ABSENT
+        ]
+        body = {"roles": roles, "networks": dict.fromkeys(networks, "")}
+        return {"ID": None, "NAME": name, "TEMPLATE": {"BODY": body}}
 
     # -- writes -----------------------------------------------------------------------------------------------------
 

@@ -31,7 +31,9 @@ RUNNING = frozenset({"RUNNING"})
 
 AFTER_FAILURE = "correct the cause, then use state recovered to try again or state absent to remove it"
 #: Recovery is for failures; VMs that were stopped only have to be told to run, or that they need not.
-AFTER_WARNING = "give roles[].state: running to start these VMs, or roles[].state: poweroff to leave them off on purpose"
+AFTER_WARNING = (
+    "give roles[].state: running to start these VMs, or the state that they are in to leave them so on purpose"
+)
 
 
 class Waiting(NamedTuple):

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 Body = dict[str, Any]
-Lookup = Callable[[Any], int]
+#: An id for a name; check mode gives the name itself where it may be made by an earlier task.
+Lookup = Callable[[Any], int | str]
 
 
 def resolve_names(body: Body, vm_template_id: Lookup, network_id: Lookup) -> Body:
@@ -46,7 +47,7 @@ def _resolve_role(role: Any, vm_template_id: Lookup) -> Any:
     return result
 
 
-def _id(reference: Any, lookup: Lookup) -> int:
+def _id(reference: Any, lookup: Lookup) -> int | str:
     text = str(reference).strip()
     return int(text) if text.isdigit() else lookup(text)
 

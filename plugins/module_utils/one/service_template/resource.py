@@ -49,6 +49,8 @@ class ServiceTemplateResource(Resource["View | None"]):
         self._access = Access.from_params(params)
         self._known: frozenset[int] = frozenset()
         self._source: Document | None = None
+        #: The name of what is to be cloned where check mode can only hope that an earlier task makes it.
+        self._promised_source: str | None = None
         #: The document as the last write left it.
         self._document: Document | None = None
         self._warnings: list[str] = []
@@ -68,7 +70,7 @@ class ServiceTemplateResource(Resource["View | None"]):
         if self._absent:
             return self._plan_absent(before)
         plan = self._plan_new() if before is None else self._plan_change(before)
-        plan.warnings += [*self._doubts, *self._warnings]
+        plan.warnings += [*self._doubts, *self._lookups.warnings, *self._warnings]
         return plan
 
     def settle(self, known: View | None, changed: bool) -> View | None:
@@ -99,7 +101,7 @@ class ServiceTemplateResource(Resource["View | None"]):
         found, documents = look_patiently(self._flow.templates, self._choose)
         self._known = frozenset(int(document["ID"]) for document in documents)
         if found is None and self._params.get("clone_from") and not self._absent:
-            self._source = _source(documents, str(self._params["clone_from"]))
+            self._source = self._find_source(documents, str(self._params["clone_from"]).strip())
         return found
 
     def _choose(self, documents: Sequence[Document]) -> Document | None:
@@ -112,6 +114,19 @@ class ServiceTemplateResource(Resource["View | None"]):
             if found is not None:
                 return found
         return None
+
+    def _find_source(self, documents: Sequence[Document], reference: str) -> Document | None:
+        """The service template to clone, by name or id; in check mode None where it is not there yet."""
+        if reference.isdigit():
+            found = next((document for document in documents if str(document["ID"]) == reference), None)
+        else:
+            found = pick_document(KIND, documents, reference, None)
+            if found is None and self._lookups.check_mode:
+                self._promised_source = self._lookups.promised(KIND, reference)
+                return None
+        if found is None:
+            raise OneUsageError(f"{KIND} {reference} (clone_from) does not exist, or this user may not see it")
+        return found
 
     def _by_id(self, number: int) -> Document | None:
         try:
@@ -153,13 +168,15 @@ class ServiceTemplateResource(Resource["View | None"]):
     def _plan_new(self) -> Plan[View | None]:
         name = str(self._new_name or self._name)
         source = self._source
-        if source is None and self._template is None:
+        if source is None and self._template is None and self._promised_source is None:
             reject(f"{KIND} {name} does not exist", "give template so that it can be made, or check the name")
         body = self._desired(name, template_view(source)["template"] if source else None)
         access = self._access.predicted(None, self._lookups)
         plan: Plan[View | None] = Plan({"id": None, "name": name, "mark": self._mark, "template": body, **access})
         recursive = self._params.get("clone_type") or "none"
-        if source is None:
+        if self._promised_source is not None:
+            plan.add(f"clone {KIND} {self._promised_source} to {name}", lambda: None)
+        elif source is None:
             plan.add(f"create {KIND} {name}", lambda: self._make(lambda: self._flow.create_template(body)))
         elif recursive == "none":
             # A copy made from the body has the right name and mark from its first moment.
@@ -204,11 +221,12 @@ class ServiceTemplateResource(Resource["View | None"]):
         merge = self._params.get("update") == "merge" or bool(self._params.get("clone_from"))
         remove = self._params.get("remove_attributes") or []
         body = desired_body(template, name, self._mark, current, merge=merge, remove=remove)
-        if template is not None:
+        # What a clone of something that is not there yet begins with is not known.
+        if self._promised_source is None and template is not None:
             replacing = current is not None and not merge
             hint = "give the whole role, or set update to merge" if replacing else "give template or template_id in it"
             check_templates(template.get("roles"), body, where, hint)
-        if template is not None or remove:
+        if self._promised_source is None and (template is not None or remove):
             check_parents(body, where)
         # A rename moves only the document's name; services take the one inside the body.
         body["name"] = name
@@ -270,14 +288,3 @@ def _written(perform: str, after: View) -> View:
     return {"permissions": after["permissions"]} if perform == "chmod" else {
         "owner": after["owner"], "group": after["group"],
     }
-
-
-def _source(documents: Sequence[Document], reference: str) -> Document:
-    """The service template to clone, by name or id."""
-    if reference.strip().isdigit():
-        found = next((document for document in documents if str(document["ID"]) == reference.strip()), None)
-    else:
-        found = pick_document(KIND, documents, reference, None)
-    if found is None:
-        raise OneUsageError(f"{KIND} {reference} (clone_from) does not exist, or this user may not see it")
-    return found

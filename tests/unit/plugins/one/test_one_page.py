@@ -65,6 +65,12 @@ def page(tmp_path: Path) -> Path:
 
 
 def test_the_play_runs_twice_and_its_vms_are_in_the_inventory(empty_cloud: Cloud, page: Path) -> None:
+    empty_cloud.calls.reset()
+    check = command(empty_cloud, page, "ansible-playbook", "shop.yml", "--check", "--diff")
+    assert re.search(r"localhost .*changed=[1-9].* failed=0 ", check), check
+    # The id of what is not there yet is its name; the warnings about it go to standard error.
+    assert re.search(r'template_id"?: "?shop"?', check), check
+    assert empty_cloud.calls.writes == 0, empty_cloud.calls.by_method
     first = command(empty_cloud, page, "ansible-playbook", "shop.yml")
     assert re.search(r"localhost .*changed=[1-9]", first) and re.search(r"\d+ free", first)
     empty_cloud.calls.reset()
