@@ -130,6 +130,8 @@ def test_new_vms_on_a_datastore_and_as_a_private_copy(cloud, name, image, vm_tem
     assert cloud.run("one_vm", name=name, state="absent").ok
     assert "that of a former VM is still there" in cloud.run("one_vm", name=name, **again)["msg"]
     assert cloud.run("one_template", name=name, state="absent", recursive=True).ok
+    # The storage takes its time with the images, and their names are taken until it is done.
+    assert cloud.run("one_image", name=f"{name}-disk-0", state="absent").ok
     assert cloud.run("one_vm", name=name, disks=disks, **again).ok
     assert "datastore nope does not exist" in cloud.run("one_vm", name="x", template="0", datastore="nope")["msg"]
 
