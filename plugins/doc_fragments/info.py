@@ -51,8 +51,8 @@ options:
 options:
   states:
     description:
-      - Return only objects in one of these states, named as in the result, whatever their case. A state that no such object
-        can have is refused.
+      - Return only objects in one of these states, named as in the result, whatever their case. A state that no such
+        object can have is refused.
     type: list
     elements: str
     default: []

@@ -25,8 +25,8 @@ options:
   template:
     description:
       - The attributes, as a dictionary or as text in OpenNebula's template language.
-      - For users who are no administrators C(CONTEXT.PASSWORD) is written, and reported as changed, in each run, because
-        OpenNebula shows it to them encrypted, so that it cannot be compared.
+      - For users who are no administrators C(CONTEXT.PASSWORD) is written, and reported as changed, in each run,
+        because OpenNebula shows it to them encrypted, so that it cannot be compared.
       - A vector such as C(CONTEXT) is a dictionary, a repeated one such as C(DISK) or C(NIC) a list of dictionaries. A
         null value leaves the attribute out.
     type: raw

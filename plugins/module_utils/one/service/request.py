@@ -17,7 +17,8 @@ from ..errors import OneUsageError
 from ..service_template.body import normalise_role_override, values_text
 from .roles import ABSENT
 
-NetworkLookup = Callable[[Any], int | str]
+#: A network to its id, an int; check mode gives the name itself, a str, where an earlier task may make it.
+NetworkLookup = Callable[[Any], Any]
 
 #: What is done to roles once the service runs.
 _LATER = frozenset({"state", "definition"})

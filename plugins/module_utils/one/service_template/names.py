@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 Body = dict[str, Any]
-#: An id for a name; check mode gives the name itself where it may be made by an earlier task.
-Lookup = Callable[[Any], int | str]
+#: A name to its id, an int; check mode gives the name itself, a str, where an earlier task may make it.
+Lookup = Callable[[Any], Any]
 
 
 def resolve_names(body: Body, vm_template_id: Lookup, network_id: Lookup) -> Body:
