@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from ..data.marks import mark_of as object_mark
 from ..data.marks import require_mark
 from ..data.xml import number, template_of, text
 from ..document.access import Access, first_of_its_name, plan_access, taken_back, verify
-from ..document.document import mark_of, template_view
+from ..document.document import body_of, mark_of, template_view
 from ..document.find import look_patiently, pick_document
 from ..errors import OneError, OneNotFoundError, OneUsageError
 from .body import comparable
@@ -24,6 +25,8 @@ from .names import resolve_names
 from .wanted import desired_body
 
 KIND = "service template"
+#: Seconds between looks at clones of two runs at once, until it shows whose is complete.
+CLONE_PATIENCE = (0.2, 0.5, 1.0, 2.0)
 
 View = dict[str, Any]
 Document = Mapping[str, Any]
@@ -187,7 +190,7 @@ class ServiceTemplateResource(Resource["View | None"]):
             with_what = "VM templates and images" if recursive == "all" else "VM templates"
             plan.add(
                 f"clone {KIND} {source['NAME']} (id {number}) to {name} with its {with_what}",
-                lambda: self._make(lambda: self._clone(number, name, recursive), recursive),
+                lambda: self._make(lambda: self._clone(source, name, recursive), recursive, source),
             )
         return plan
 
@@ -234,15 +237,19 @@ class ServiceTemplateResource(Resource["View | None"]):
 
     # -- writes, each read back where the server would hide a failure -----------------------------------------------
 
-    def _make(self, first: Callable[[], Document], own_objects: str = "none") -> None:
+    def _make(
+        self, first: Callable[[], Document], own_objects: str = "none", source: Document | None = None
+    ) -> None:
         """Create, give way to another run that was faster, and do what creation could not say.
 
         own_objects: the delete_type that takes back what `first` made beside the service template.
+        source: of a clone with VM templates, where only a complete one is a rival: another cannot get their names.
         """
         mine = first()
         self._id = int(mine["ID"])
         self._document = mine
-        other = first_of_its_name(self._flow.templates(), mine, mark_of, self._known, self._params.get("owner"))
+        rivals = [one for one in self._flow.templates() if source is None or is_complete(one, source)]
+        other = first_of_its_name(rivals, mine, mark_of, self._known, self._params.get("owner"))
         if other is not None:
             self._delete(self._id, own_objects)
             self._id = None
@@ -252,19 +259,33 @@ class ServiceTemplateResource(Resource["View | None"]):
         for step in self._plan_change(template_view(self._document)).steps:
             step.do()
 
-    def _clone(self, number: int, name: str, recursive: str) -> Document:
+    def _clone(self, source: Document, name: str, recursive: str) -> Document:
         try:
-            return self._flow.clone_template(number, name, recursive)
+            return self._flow.clone_template(int(source["ID"]), name, recursive)
         except OneError:
             # OneFlow takes back the VM templates, and leaves the clone of the service template.
-            documents = [document for document in self._flow.templates() if str(document["NAME"]) == name]
-            left = sorted({int(document["ID"]) for document in documents} - self._known)
-            if left:
-                self._delete(left[-1], "none")
-            if len(left) > 1:
-                # Another run was faster, and the VM templates have their names already.
-                return self._flow.template(left[0])
-            raise
+            winner = self._take_back_clone(source, name)
+            if winner is None:
+                raise
+            # Another run was faster, and the VM templates have their names already.
+            return winner
+
+    def _take_back_clone(self, source: Document, name: str) -> Document | None:
+        """Delete what a failed clone left, and return the one of another run, if there is one.
+
+        Which of several is ours nobody tells. That of a run that goes on gets VM templates of its own, ours never does.
+        """
+        complete: list[Document] = []
+        for pause in (0.0, *CLONE_PATIENCE):
+            time.sleep(pause)
+            made = [one for one in self._flow.templates() if one["NAME"] == name and int(one["ID"]) not in self._known]
+            complete = [one for one in made if is_complete(one, source)]
+            left = [one for one in made if one not in complete]
+            if len(left) < 2:
+                break
+        if left:
+            self._delete(max(int(one["ID"]) for one in left), "none")
+        return min(complete, key=lambda one: int(one["ID"])) if complete else None
 
     def _replace(self, number: int, body: dict[str, Any]) -> None:
         self._document = self._flow.replace_template(number, body)
@@ -282,6 +303,12 @@ class ServiceTemplateResource(Resource["View | None"]):
             if how != "none":
                 # One of its VM templates may be what is missing.
                 raise
+
+
+def is_complete(clone: Mapping[str, Any], source: Mapping[str, Any]) -> bool:
+    """Whether a clone with VM templates has got its own: until then its roles name those of the source."""
+    theirs, ours = ({role.get("template_id") for role in body_of(one).get("roles") or []} for one in (source, clone))
+    return not theirs & ours
 
 
 def _written(perform: str, after: View) -> View:

@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.opennebula.flower.plugins.module_utils.one.core.flow_session import FlowSession
 from ansible_collections.opennebula.flower.plugins.module_utils.one.core.runner import Resource, execute
 from ansible_collections.opennebula.flower.plugins.module_utils.one.document import find as service_find
+from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import OneError
 from ansible_collections.opennebula.flower.plugins.module_utils.one.service.ops import ServiceOps
 from ansible_collections.opennebula.flower.plugins.module_utils.one.service.resource import ServiceResource
 from ansible_collections.opennebula.flower.plugins.module_utils.one.service_template.resource import (
@@ -96,6 +97,27 @@ def test_clones_of_service_templates(cloud: Cloud) -> None:
         left = cloud.ok("one_service_template_info", name=name)["service_templates"]
         assert len(left) == 1 and left[0]["template"]["name"] == name
         assert {result["service_template"]["id"] for result in results} == {left[0]["id"]}
+
+
+def test_a_clone_that_lost_takes_back_its_own_and_not_the_winner(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loser's leftover has the lower id, as when the winner began later and was faster."""
+    source = cloud.federation(cloud.name())
+    name = cloud.name("race")
+    mine = resource(cloud, "one_service_template", {"name": name, "clone_from": source, "clone_type": "templates"})
+    flow = FlowSession(cloud.api).flow
+    made: list[int] = []
+
+    def lose(number: int, clone: str, recursive: str) -> dict[str, Any]:
+        body = {**flow.template(number)["TEMPLATE"]["BODY"], "name": clone}
+        body.pop("registration_time", None)
+        made.append(int(flow.create_template(body)["ID"]))
+        made.append(int(flow.clone_template(number, clone, recursive)["ID"]))
+        raise OneError("[one.template.clone] NAME is already taken by TEMPLATE 7.")
+
+    monkeypatch.setattr(mine._flow, "clone_template", lose)
+    result = execute(mine, False)
+    left = cloud.ok("one_service_template_info", name=name)["service_templates"]
+    assert made[0] < made[1] and [one["id"] for one in left] == [made[1]] == [result["service_template"]["id"]]
 
 
 @pytest.mark.parametrize("mark", [None, "race"])

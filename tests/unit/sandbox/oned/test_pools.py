@@ -102,6 +102,8 @@ def test_address_ranges(one: Client) -> None:
     in_use = "Cannot delete virtual network. Can not remove a virtual network with leases in use"
     assert one.fails("vn.delete", oid).answer == [False, f"[one.vn.delete] {in_use}", 2048, -1, -1]
     one("vn.release", oid, 'LEASES=[IP="10.9.0.11"]')
+    # In its prolog no VM can be terminated.
+    one.wait("vm.info", vm, LCM_STATE="3")
     one("vm.action", "terminate-hard", vm)
     one.wait("vm.info", vm, STATE="6")
     one("vn.update", oid, 'DNS="9.9.9.9"', 1)
