@@ -21,14 +21,17 @@ def block(one: Client, name: str, text: str = "") -> int:
 
 
 @pytest.mark.parametrize(("persistent", "meanwhile"), [("NO", "2"), ("YES", "6")])
-def test_the_source_of_a_copy_is_in_use_until_the_copy_is_made(one: Client, persistent: str, meanwhile: str) -> None:
+def test_the_source_of_a_copy_is_in_use_until_the_copy_is_made(
+    cloud: Sandbox, one: Client, persistent: str, meanwhile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     oid = block(one, f"source-{persistent}", f'PERSISTENT="{persistent}"')
+    # Long enough to look at it while it is being made.
+    monkeypatch.setattr(cloud.oned.options, "image_delay", 2.0)
     copy = one("image.clone", oid, f"copy-{persistent}", -1)
     source = one.read("image.info", oid)
-    if source["STATE"] != "1":
-        assert (source["STATE"], source["CLONING_OPS"], source["CLONES"]) == (meanwhile, "1", {"ID": str(copy)})
-        words = "There are 1 active clone operations." if persistent == "YES" else "There are 0 VMs using it."
-        assert one.fails("image.delete", oid).text.endswith(f"Cannot delete image. {words}")
+    assert (source["STATE"], source["CLONING_OPS"], source["CLONES"]) == (meanwhile, "1", {"ID": str(copy)})
+    words = "There are 1 active clone operations." if persistent == "YES" else "There are 0 VMs using it."
+    assert one.fails("image.delete", oid).text.endswith(f"Cannot delete image. {words}")
     one.wait("image.info", copy, STATE="1", CLONING_ID="-1")
     assert one.wait("image.info", oid, STATE="1", CLONING_OPS="0")["PERSISTENT"] == str(int(persistent == "YES"))
 
