@@ -52,6 +52,20 @@ def split_sans(text: str) -> list[str]:
     return entries
 
 
+def split_networks(text: str) -> list[str]:
+    """Split a comma list of CIDRs into networks of IPv4 and IPv6 in their usual form; ValueError for another form.
+
+    Host bits are refused: whoever writes 10.0.0.7/8 means either one address or a network, and nobody knows which.
+    """
+    networks = []
+    for raw in filter(None, (part.strip() for part in text.split(","))):
+        # Netmasks and zones, which Python also reads, mean nothing to nftables.
+        if not re.fullmatch(r"[0-9A-Fa-f.:]+/[0-9]{1,3}", raw):
+            raise ValueError(raw)
+        networks.append(str(ipaddress.ip_network(raw)))
+    return list(dict.fromkeys(networks))
+
+
 def split_node_config(text: str) -> dict[str, str]:
     """Split `key=value` pairs; values as written. ValueError when a pair is not what Flower would accept.
 
@@ -120,6 +134,7 @@ _WORDS: dict[str, tuple[Callable[[str], object], str]] = {
     "database": (_database, "a relative path below state/ of letters, digits and . _ - /"),
     "path": (_match(r"/[A-Za-z0-9._/-]*"), "an absolute path of letters, digits and . _ - /"),
     "san": (split_sans, "IP:<address> or DNS:<name>, comma separated"),
+    "networks": (split_networks, "networks such as 10.0.0.0/24 or fd00::/64 without host bits, comma separated"),
     "node_config": (split_node_config, 'key=value pairs with number, true, false or "quoted" values, each key once'),
     "cuda_devices": (_match(r"all|[0-9]+(,[0-9]+)*"), "all, or indices such as 0,1"),
     "certificate": (_certificate, "a PEM certificate in base64"),
