@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from .boot import boot
 from .demo import demo
 from .deploy import deploy, noop
 from .figures import Figure, table
@@ -30,7 +31,7 @@ from .play import BenchError
 from .rounds import rounds
 
 COMPARED = ("modules", "inventory")
-PARTS = (*COMPARED, "demo", "deploy", "noop", "rounds")
+PARTS = (*COMPARED, "demo", "deploy", "noop", "rounds", "boot")
 LOGS = ROOT / ".cache/bench"
 REPORT = ROOT / "reports/bench.json"
 
@@ -39,7 +40,7 @@ def main() -> int:
     """Measure what was asked for, one part after the other; a part that breaks does not stop the others."""
     parser = argparse.ArgumentParser(prog="tools/bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="part", help=f"{', '.join(PARTS)}; all of them if none is named")
-    parser.add_argument("--repeat", type=int, default=3, help="repetitions of deploy and noop")
+    parser.add_argument("--repeat", type=int, default=3, help="repetitions of deploy, noop and boot")
     parser.add_argument("--tasks", type=int, default=12, help="repetitions of every task of modules")
     parser.add_argument("--lists", type=int, default=5, help="repetitions of every listing of inventory")
     parser.add_argument("--pairs", type=int, default=5, help="pairs of runs")
@@ -78,7 +79,7 @@ def main() -> int:
         with place_of("federation", options.subnet) as place:
             place.up()
             for part, work, times in (("deploy", deploy, options.repeat), ("noop", noop, options.repeat),
-                                      ("rounds", rounds, options.pairs)):  # fmt: skip
+                                      ("rounds", rounds, options.pairs), ("boot", boot, options.repeat)):  # fmt: skip
                 if part in wanted:
                     measure(part, partial(work, place, times))
     write(figures, broken)
