@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fake_onegate import FakeOneGate
-from flower_ops.node import agent
+from flower_ops.node import agent, boot
 from flower_ops.node.systemd import UnitState
 
 # A process with one child, as a SuperNode is after the SuperLink has accepted it.
@@ -113,6 +113,9 @@ class FakeNode:
         self.variables: dict[str, str] = {}
         self.ports = {name: free_port() for name in ("fleet", "control", "health")}
         self.slept: list[float] = []
+        self.now = 0.0
+        #: What happens elsewhere while this node waits: time -> action.
+        self.events: dict[float, Callable[[], None]] = {}
         self._opened: list[Any] = []
         (root / "run/one-context").mkdir(parents=True)
         self.install("1.34.0")
@@ -142,19 +145,40 @@ class FakeNode:
 
     def configure(self, check: bool = False, timeout: float = 5.0, **variables: str) -> tuple[int, dict[str, Any]]:
         """Run the agent; keyword arguments are variables without ONEAPP_FL_."""
+        request = agent.Request(self.role, self.given(**variables), check, self.root, timeout)
+        return agent.configure(request, self.systemd, self.sleep, self.clock)
+
+    def given(self, **variables: str) -> dict[str, str]:
+        """Overrides as the module passes them; a SuperLink listens on ports of its own."""
         own = {}
         if self.role == "superlink":
             own = {f"{name}_API_ADDRESS": f"127.0.0.1:{self.ports[name.lower()]}" for name in ("FLEET", "CONTROL")}
-        given = {f"ONEAPP_FL_{name}": value for name, value in {**own, **self.variables, **variables}.items()}
-        now = [0.0]
+        return {f"ONEAPP_FL_{name}": value for name, value in {**own, **self.variables, **variables}.items()}
 
-        def sleep(seconds: float) -> None:
-            self.slept.append(seconds)
-            now[0] += seconds
-            threading.Event().wait(min(seconds, 0.02))
+    def boot(self) -> tuple[int, list[str]]:
+        """Run what flower-boot.service runs; returns (exit code, lines told)."""
+        told: list[str] = []
+        code = boot.boot(self.root, 5.0, self.systemd, self.sleep, self.clock, told.append)
+        return code, told
 
-        request = agent.Request(self.role, given, check, self.root, timeout)
-        return agent.configure(request, self.systemd, sleep, lambda: now[0])
+    def reboot(self) -> None:
+        """Services are down, and what lay in memory is gone; disks and OneGate are as they were."""
+        self.close()
+        self.systemd.active.clear()
+        self.path("/run/flower-ops/booted").unlink(missing_ok=True)
+
+    def sleep(self, seconds: float) -> None:
+        """Time passes, nearly without waiting."""
+        self.slept.append(seconds)
+        self.now += seconds
+        for when in sorted(self.events):
+            if when <= self.now:
+                self.events.pop(when)()
+        threading.Event().wait(min(seconds, 0.02))
+
+    def clock(self) -> float:
+        """Seconds since the node exists."""
+        return self.now
 
     def _serve(self, unit: str) -> int:
         if unit == "flower-superlink.service":

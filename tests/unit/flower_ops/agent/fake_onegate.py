@@ -16,12 +16,16 @@ LINE = re.compile(r'^([A-Z][A-Z0-9_]*)=([^,\[\]"\\\x00-\x1f]+)$')
 
 
 class FakeOneGate:
-    """`vms`: id -> (role, attributes). `requests` lists "METHOD path by vm". `fail` holds statuses to answer first."""
+    """`vms`: id -> (role, attributes). `requests` lists "METHOD path by vm". `fail` holds statuses to answer first.
+
+    While `down` is set every request is answered with 502, as by a proxy whose server is gone.
+    """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self.vms: dict[str, tuple[str, dict[str, str]]] = {}
         self.requests: list[str] = []
         self.fail: list[int] = []
+        self.down = False
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -71,6 +75,8 @@ class FakeOneGate:
     def handle(self, method: str, path: str, vm_id: str, token: str, body: str) -> tuple[int, str]:
         """Status and body of one request."""
         self.requests.append(f"{method} {path} by {vm_id}")
+        if self.down:
+            return 502, "Bad gateway"
         if self.fail:
             return self.fail.pop(0), "Internal server error"
         if vm_id not in self.vms or token != f"token-{vm_id}":

@@ -18,13 +18,17 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
 
     configure = commands.add_parser("configure", help="configure this VM for its role")
-    configure.add_argument("--role", required=True, choices=("superlink", "supernode"))
+    configure.add_argument("--role", required=True, choices=("superlink", "supernode", "auto"))
     configure.add_argument("--json", action="store_true", help="answer in JSON")
     configure.add_argument("--check", action="store_true", help="only say what would change")
     configure.add_argument("--diff", action="store_true", help="show the differences (text answer)")
     configure.add_argument("--root", type=Path, default=Path("/"), help="configure a tree of files instead of this VM")
     configure.add_argument("--timeout", type=float, default=120.0, help="seconds to wait for a healthy service")
     configure.add_argument("--identity-only", action="store_true", help="only make keys and certificates")
+
+    boot = commands.add_parser("boot", help="configure this VM from its CONTEXT and say how it goes (a service)")
+    boot.add_argument("--root", type=Path, default=Path("/"), help="a tree of files instead of this VM")
+    boot.add_argument("--timeout", type=float, default=120.0, help="seconds to wait for a healthy service")
 
     registrar = commands.add_parser("registrar", help="admit the SuperNodes of the own service (a service)")
     registrar.add_argument("--root", type=Path, default=Path("/"))
@@ -41,11 +45,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _overrides() -> dict[str, str]:
-    """`{"variables": {...}}` from standard input; nothing there means no overrides."""
+def _overrides() -> dict[str, str] | None:
+    """`{"variables": {...}}` from standard input; nothing there (None) means those of the last run that had any."""
     text = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
     if not text.strip():
-        return {}
+        return None
     given = json.loads(text).get("variables", {})
     return {str(name): _plain(value) for name, value in given.items() if value is not None}
 
@@ -68,6 +72,12 @@ def _configure(options: argparse.Namespace) -> int:
     )
     code, answer = agent.configure(request)
     return _answer(options, code, answer)
+
+
+def _boot(options: argparse.Namespace) -> int:
+    from flower_ops.node import boot
+
+    return boot.boot(options.root, options.timeout)
 
 
 def _answer(options: argparse.Namespace, code: int, answer: dict[str, Any]) -> int:
@@ -115,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return int(runs.main(words[1:]))
     options = _parser().parse_args(words)
-    commands = {"configure": _configure, "member": _member, "registrar": _registrar}
+    commands = {"boot": _boot, "configure": _configure, "member": _member, "registrar": _registrar}
     return commands[options.command](options)
 
 

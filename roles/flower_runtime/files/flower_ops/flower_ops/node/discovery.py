@@ -13,10 +13,7 @@ from flower_ops import rules
 from flower_ops.node.errors import NodeError, OneGateError
 from flower_ops.node.node import Node
 from flower_ops.node.onegate import Peer
-
-TRIES = 30
-PAUSE = 10.0
-_QUICK = (1.0, 1.0, 2.0, 2.0, 4.0)
+from flower_ops.node.patience import WaitedInVainError, patiently
 
 
 @dataclass(frozen=True)
@@ -44,30 +41,34 @@ def find(node: Node) -> SuperLink:
     return SuperLink(_endpoint(attributes), ca or _trusted(node, attributes))
 
 
+def superlink_of(peers: list[Peer]) -> Peer | None:
+    """The VM of the role superlink that says it is ready."""
+    for peer in peers:
+        # The role is given by OneFlow; attributes alone could be claimed by any VM of the service.
+        if peer.role == "superlink" and peer.attributes.get("FL_READY") == "YES":
+            return peer
+    return None
+
+
 def _superlink(node: Node) -> Peer:
-    assert node.gate is not None
-    pauses = [*_QUICK, *[PAUSE] * (TRIES - 1)]
-    reason = "no VM of the role superlink has said FL_READY=YES"
-    for pause in [*pauses, None]:
-        try:
-            for peer in node.gate.peers():
-                # The role is given by OneFlow; attributes alone could be claimed by any VM of the service.
-                if peer.role == "superlink" and peer.attributes.get("FL_READY") == "YES":
-                    return peer
-        except OneGateError as error:
-            if error.status in (400, 401, 403, 404):
-                raise NodeError(
-                    f"{error}. Set ONEAPP_FL_SUPERLINK_ADDRESS if this VM is not part of a service.", "discovery_failed"
-                ) from error
-            reason = str(error)
-        if pause is None or node.check:
-            break
-        node.sleep(pause)
-    raise NodeError(
-        f"The SuperLink was not found through OneGate ({reason}); configure it first or set "
-        "ONEAPP_FL_SUPERLINK_ADDRESS.",
-        "discovery_failed",
-    )
+    gate = node.gate
+    assert gate is not None
+
+    def look() -> tuple[Peer | None, str]:
+        return superlink_of(gate.peers()), "no VM of the role superlink has said FL_READY=YES"
+
+    try:
+        return patiently(look, node.sleep, node.clock, node.say, once=node.check)
+    except OneGateError as error:
+        raise NodeError(
+            f"{error}. Set ONEAPP_FL_SUPERLINK_ADDRESS if this VM is not part of a service.", "discovery_failed"
+        ) from error
+    except WaitedInVainError as error:
+        raise NodeError(
+            f"The SuperLink was not found through OneGate ({error}); configure it first or set "
+            "ONEAPP_FL_SUPERLINK_ADDRESS.",
+            "discovery_failed",
+        ) from error
 
 
 def _same_version(node: Node, attributes: dict[str, str]) -> None:

@@ -96,6 +96,21 @@ class Files:
             self._replace(str(place), data, mode, owner)
         return True
 
+    def link(self, path: str, target: str) -> bool:
+        """Make a symbolic link, swapped in one step. Returns whether it pointed elsewhere before."""
+        place = self.paths.at(path)
+        old = os.readlink(place) if place.is_symlink() else ""
+        if old == target:
+            return False
+        self.record(path, f"-> {old}\n" if old else "", f"-> {target}\n")
+        if not self.check:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            temporary = place.with_name(f".new-{place.name}")
+            temporary.unlink(missing_ok=True)
+            temporary.symlink_to(target)
+            os.replace(temporary, place)
+        return True
+
     def store(self, path: str, data: bytes) -> None:
         """Keep a record of our own (0600, root): bookkeeping, no part of what the operator asked for, so no change."""
         if not self.check:

@@ -11,17 +11,19 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from flower_ops.node.errors import NodeError, OneGateError
 from flower_ops.node.files import Files
 from flower_ops.node.onegate import OneGate
 from flower_ops.node.paths import Paths
+from flower_ops.node.patience import WaitedInVainError, patiently
 from flower_ops.node.systemd import ServiceManager
 from flower_ops.profiles import Profile
 
 #: Seconds that a check looks for a healthy service at most.
 CHECK_LIMIT = 5.0
+T = TypeVar("T")
 _DIST = re.compile(r"flwr-([0-9][^-]*)\.dist-info")
 
 
@@ -42,6 +44,9 @@ class Node:
     clock: Callable[[], float] = time.monotonic
     facts: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    say: Callable[[str], None] = lambda line: None
+    #: Folder of the environment that the service runs in; a SuperNode's depends on its framework.
+    runtime: str = Paths.venv
     _own: dict[str, str] | None = None
 
     @property
@@ -59,9 +64,9 @@ class Node:
 
     # -- the machine ---------------------------------------------------------------------------------------------
 
-    def installed_version(self) -> str:
-        """Version of Flower in the virtual environment, read from its metadata; empty when there is none."""
-        for folder in sorted(self.paths.at(self.paths.venv).glob("lib/python3*/site-packages/flwr-*.dist-info")):
+    def installed_version(self, environment: str = Paths.venv) -> str:
+        """Version of Flower in a virtual environment, read from its metadata; empty when there is none."""
+        for folder in sorted(self.paths.at(environment).glob("lib/python3*/site-packages/flwr-*.dist-info")):
             match = _DIST.fullmatch(folder.name)
             if match:
                 return match.group(1)
@@ -121,7 +126,7 @@ class Node:
 
     def _digest(self, inputs: list[str]) -> str:
         # A runtime of its own folder is another runtime, also where Flower's version is the same.
-        runtime = self.paths.at(self.paths.venv).resolve().name
+        runtime = self.paths.at(self.runtime).resolve().name
         total = hashlib.sha256(f"{self.profile.version} {runtime}\n".encode())
         for path in inputs:
             total.update(f"{path}\n".encode() + hashlib.sha256(self.files.read(path) or b"").digest())
@@ -151,47 +156,60 @@ class Node:
     # -- OneGate -------------------------------------------------------------------------------------------------
 
     def own_attributes(self, fresh: bool = False) -> dict[str, str]:
-        """User template of this VM; read once in a run unless asked for afresh. Empty without OneGate."""
-        if self.gate is None:
+        """User template of this VM; read once in a run unless asked for afresh. Empty without OneGate.
+
+        The first read waits for OneGate as long as discovery waits for the SuperLink.
+        """
+        gate = self.gate
+        if gate is None:
             return {}
         if self._own is None or fresh:
-            try:
-                self._own = self.gate.own()
-            except OneGateError as error:
-                raise NodeError(
-                    f"{error}. Check ONEGATE_ENDPOINT and the token of this VM.", "onegate_failed"
-                ) from error
+            self._own = self._patiently(lambda: (gate.own(), ""))
         return self._own
+
+    def knows(self, own: dict[str, str]) -> None:
+        """Take over a user template that was read already."""
+        self._own = own
 
     def publish(self, wanted: Mapping[str, str]) -> bool:
         """Set attributes of this VM that differ. Returns whether any did."""
-        if self.gate is None:
+        gate = self.gate
+        if gate is None:
             return False
         present = self.own_attributes()
         differing = {key: value for key, value in wanted.items() if present.get(key) != value}
         if not differing:
             return False
         self.files.record(
-            f"OneGate VM {self.gate.vm_id}",
+            f"OneGate VM {gate.vm_id}",
             "".join(f"{key}={present[key]}\n" for key in differing if key in present),
             "".join(f"{key}={value}\n" for key, value in differing.items()),
         )
         if not self.check:
-            try:
-                self.gate.put(differing)
-            except OneGateError as error:
-                raise NodeError(f"{error}.", "onegate_failed") from error
+
+            def put() -> tuple[bool, str]:
+                gate.put(differing)
+                return True, ""
+
+            self._patiently(put)
             present.update(differing)
         return True
 
+    def _patiently(self, attempt: Callable[[], tuple[T, str]]) -> T:
+        try:
+            return patiently(attempt, self.sleep, self.clock, self.say, once=self.check)
+        except (OneGateError, WaitedInVainError) as error:
+            raise NodeError(f"{error}. Check ONEGATE_ENDPOINT and the token of this VM.", "onegate_failed") from error
+
     def publish_ready(self) -> None:
         """Say READY, as the very last thing of a run that found the service healthy."""
-        if self.gate is not None and not self.check and "FL_ERROR" in self.own_attributes():
-            try:
-                self.gate.delete("FL_ERROR")
-            except OneGateError as error:
-                raise NodeError(f"{error}.", "onegate_failed") from error
-            self.own_attributes().pop("FL_ERROR", None)
+        for name in ("FL_ERROR", "FL_ERROR_TEXT"):
+            if self.gate is not None and not self.check and name in self.own_attributes():
+                try:
+                    self.gate.delete(name)
+                except OneGateError as error:
+                    raise NodeError(f"{error}.", "onegate_failed") from error
+                self.own_attributes().pop(name, None)
         self.publish({"READY": "YES"})
         self.facts["ready"] = self.settled
 

@@ -26,7 +26,13 @@ class Paths:
     federation = "/etc/flower-ops/federation.json"
     node_key = "/opt/flower/certs/supernode.key"
     node_pub = "/opt/flower/certs/supernode.pub"
+    overrides = "/etc/flower-ops/overrides.json"
+    lock = "/etc/flower-ops/agent.lock"
+    frameworks = "/opt/flower/frameworks"
+    current_framework = "/opt/flower/current-framework"
     one_env = "/run/one-context/one_env"
+    #: Gone after a reboot: the first run since then finds it missing.
+    booted = "/run/flower-ops/booted"
     units = "/etc/systemd/system"
 
     def at(self, path: str) -> Path:
