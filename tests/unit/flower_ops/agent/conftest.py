@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,10 +41,7 @@ def supernode(tmp_path: Path, gate: FakeOneGate, monkeypatch: pytest.MonkeyPatch
     real = profiles.profile
 
     def with_free_ports(version: str) -> profiles.Profile:
-        known = real(version)
-        return profiles.Profile(
-            known.version, known.python, known.superlink_extra, profiles.Ports(supernode_health=node.ports["health"])
-        )
+        return replace(real(version), ports=profiles.Ports(supernode_health=node.ports["health"]))
 
     monkeypatch.setattr(profiles, "profile", with_free_ports)
     yield node
