@@ -152,6 +152,23 @@ class ObjectResource(Resource["State | None"]):
 
     # -- planning --------------------------------------------------------------------------------------------------
 
+    def plan(self, before: State | None) -> Plan[State | None]:
+        if self.params["state"] == "absent":
+            return Plan(after=None) if before is None else self.plan_absent(before)
+        return self.plan_create() if before is None else self.plan_change(before)
+
+    @abstractmethod
+    def plan_absent(self, before: State) -> Plan[State | None]:
+        """Return how to remove the object that was read."""
+
+    @abstractmethod
+    def plan_create(self) -> Plan[State | None]:
+        """Return how to make the object, which does not exist."""
+
+    @abstractmethod
+    def plan_change(self, before: State) -> Plan[State | None]:
+        """Return how to make the object that was read what it shall be."""
+
     def final_attributes(self, current: Template, wanted: Template, replace: bool = False) -> Template:
         """Return what TEMPLATE shall be: merged or replaced, names removed, labels and mark set."""
         if replace:

@@ -59,11 +59,6 @@ class ImageResource(ObjectResource):
         self.found = state
         return state
 
-    def plan(self, before: State | None) -> Plan[State | None]:
-        if self.params["state"] == "absent":
-            return Plan(after=None) if before is None else self._plan_absent(before)
-        return self._plan_create() if before is None else self._plan_change(before)
-
     def settle(self, known: State | None, changed: bool) -> State | None:
         wait = self.params["wait"]
         if self.params["state"] == "absent":
@@ -91,7 +86,7 @@ class ImageResource(ObjectResource):
 
     # -- absent ----------------------------------------------------------------------------------------------------
 
-    def _plan_absent(self, before: State) -> Plan[State | None]:
+    def plan_absent(self, before: State) -> Plan[State | None]:
         if before["running_vms"]:
             raise OneActionError(
                 f"image {before['name']} (id {before['id']}) is in use by {users_of(before)}",
@@ -108,7 +103,7 @@ class ImageResource(ObjectResource):
 
     # -- create ----------------------------------------------------------------------------------------------------
 
-    def _plan_create(self) -> Plan[State | None]:
+    def plan_create(self) -> Plan[State | None]:
         params = self.params
         if not any(params[name] is not None for name in ("clone_from", "path", "size")):
             raise self.missing("to create it give path (a file or URL), size (an empty datablock) or clone_from")
@@ -202,7 +197,7 @@ class ImageResource(ObjectResource):
 
     # -- change ----------------------------------------------------------------------------------------------------
 
-    def _plan_change(self, before: State) -> Plan[State | None]:
+    def plan_change(self, before: State) -> Plan[State | None]:
         params = self.params
         stored = Template({key: value for key, value in self.attributes.items() if key not in CREATION_ONLY})
         after = {

@@ -79,11 +79,6 @@ class TemplateResource(ObjectResource):
             return state if body is None else represent(body)
         return state
 
-    def plan(self, before: State | None) -> Plan[State | None]:
-        if self.params["state"] == "absent":
-            return Plan(after=None) if before is None else self._plan_absent(before)
-        return self._plan_create() if before is None else self._plan_change(before)
-
     def settle(self, known: State | None, changed: bool) -> State | None:
         if self.params["state"] == "absent":
             self.images.check_deleted()
@@ -93,14 +88,14 @@ class TemplateResource(ObjectResource):
     def facts(self, state: State | None) -> dict[str, Any]:
         return {"template": state or {}}
 
-    def _plan_absent(self, before: State) -> Plan[State | None]:
+    def plan_absent(self, before: State) -> Plan[State | None]:
         if not self.params["recursive"]:
             return self.plan_delete(before, delete=lambda: self.call_delete(False))
         listed = self.images.to_delete(before)
         what = f"delete VM template {before['name']}" + (f" and its images {listed}" if listed else "")
         return self.plan_delete(before, what, lambda: self.call_delete(True))
 
-    def _plan_create(self) -> Plan[State | None]:
+    def plan_create(self) -> Plan[State | None]:
         params = self.params
         name = params["new_name"] or params["name"]
         if params["clone_from"] is not None:
@@ -155,7 +150,7 @@ class TemplateResource(ObjectResource):
             after.setdefault("DISK", current["DISK"])
         return after
 
-    def _plan_change(self, before: State) -> Plan[State | None]:
+    def plan_change(self, before: State) -> Plan[State | None]:
         after = {
             **before,
             "name": self.params["new_name"] or before["name"],

@@ -22,7 +22,8 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "promises"))
 
-from proof_cloud import COLLECTIONS, MODULES, ProofCloud, running
+from module_runner import MODULES
+from proof_cloud import COLLECTIONS, ProofCloud, running
 
 ROOT = Path(__file__).resolve().parents[4]
 PREFIX = "opennebula.flower."

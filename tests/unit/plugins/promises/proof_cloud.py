@@ -9,28 +9,22 @@ The first VM template, VM, image, service template and service of the cloud are 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import io
 import itertools
 import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
-from ansible.module_utils import basic
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.opennebula.flower.plugins.module_utils.one.api.connection import Connection
 from ansible_collections.opennebula.flower.plugins.module_utils.one.api.oneflow import OneFlow
 from ansible_collections.opennebula.flower.plugins.module_utils.one.api.settings import Settings
+from module_runner import MODULES, ModuleResult, run_module, wait_for
 from one_sandbox import Sandbox
 
-MODULES = "ansible_collections.opennebula.flower.plugins.modules"
 #: Where `ansible_collections` lies, for processes that have to find it by themselves.
 COLLECTIONS = next(path for path in sys.path if (Path(path) / "ansible_collections" / "opennebula").is_dir())
 WAITING = ("one_image", "one_vm", "one_service")
@@ -45,23 +39,7 @@ with patch_module_args(json.loads(sys.stdin.readline())):
     module.main()
 """
 
-Result = dict[str, Any]
-
-
-def run_module(name: str, params: dict[str, Any], check: bool = False) -> Result:
-    """Run main() of a module as Ansible does, in this process, and return the JSON that it prints."""
-    arguments = {**params, "_ansible_check_mode": check, "_ansible_diff": True, "_ansible_remote_tmp": "/tmp"}
-    main = importlib.import_module(f"{MODULES}.{name}").main
-    printed = io.StringIO()
-    with (
-        patch_module_args(arguments),
-        mock.patch.object(basic.AnsibleModule, "_log_invocation"),
-        contextlib.redirect_stdout(printed),
-        pytest.raises(SystemExit),
-    ):
-        main()
-    result: Result = json.loads(printed.getvalue().strip().splitlines()[-1])
-    return result
+Result = ModuleResult
 
 
 class ProofCloud:
@@ -191,14 +169,8 @@ class ProofCloud:
         return name
 
     def wait(self, condition: Callable[[], Any], what: str, seconds: float = 15) -> Any:
-        """Poll until the condition holds, and return what it gave."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            found = condition()
-            if found:
-                return found
-            time.sleep(0.05)
-        raise AssertionError(f"{what} did not happen within {seconds} s")
+        """See wait_for."""
+        return wait_for(condition, what, seconds)
 
     def document(self, name: str, state: int, **body: Any) -> int:
         """Put a OneFlow service of any state into the cloud, as an earlier life may have left it; returns its id."""

@@ -9,8 +9,9 @@ import importlib
 from unittest import mock
 
 import pytest
+from module_runner import MODULES
 from one_sandbox.oned.calls import is_write
-from proof_cloud import MODULES, ProofCloud
+from proof_cloud import ProofCloud
 from scenarios import SCENARIOS, Scenario
 
 

@@ -10,7 +10,8 @@ import time
 import pytest
 from ansible_collections.opennebula.flower.plugins.module_utils.one.api.settings import Settings
 from ansible_collections.opennebula.flower.plugins.module_utils.one.errors import OneUsageError
-from proof_cloud import ProofCloud, run_module
+from module_runner import run_module
+from proof_cloud import ProofCloud
 
 
 def test_d22_check_mode_does_not_send_a_new_context(cloud: ProofCloud) -> None:

@@ -5,25 +5,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import io
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.opennebula.flower.plugins.module_utils.one.api.connection import Connection
 from ansible_collections.opennebula.flower.plugins.module_utils.one.api.oneflow import OneFlow
 from ansible_collections.opennebula.flower.plugins.module_utils.one.api.settings import Settings
 from ansible_collections.opennebula.flower.plugins.module_utils.one.core.pools import resolve
 from ansible_collections.opennebula.flower.plugins.module_utils.one.data.xml import pool_to_dicts
+from module_runner import run_module, wait_for
 from one_sandbox.sandbox import Sandbox
-
-MODULES = "ansible_collections.opennebula.flower.plugins.modules"
 
 
 class Cloud:
@@ -56,12 +50,8 @@ class Cloud:
     def run(self, module: str, *, check: bool = False, **params: Any) -> dict[str, Any]:
         """Run a module to its end and return its result, `failed` included."""
         arguments = {"wait_interval": 0.05} if module == "one_service" else {}
-        arguments.update({**self.api, **params, "_ansible_check_mode": check, "_ansible_diff": True})
-        main = importlib.import_module(f"{MODULES}.{module}").main
-        output = io.StringIO()
-        with patch_module_args(arguments), contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
-            main()
-        result: dict[str, Any] = json.loads(output.getvalue().strip().splitlines()[-1])
+        arguments.update({**self.api, **params})
+        result = run_module(module, arguments, check)
         assert self.settings.password not in json.dumps({**result, "invocation": None})
         return result
 
@@ -150,13 +140,7 @@ class Cloud:
         return name
 
     def wait(self, condition: Callable[[], Any], what: str, seconds: float = 15) -> Any:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            found = condition()
-            if found:
-                return found
-            time.sleep(0.05)
-        raise AssertionError(f"{what} did not happen within {seconds} s")
+        return wait_for(condition, what, seconds)
 
     def service(self, name: str) -> dict[str, Any]:
         found = self.ok("one_service_info", name=name)["services"]

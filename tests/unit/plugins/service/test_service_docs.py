@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 import yaml
-from flow_cloud import MODULES, Cloud
+from flow_cloud import Cloud
+from module_runner import MODULES
 from one_sandbox.sandbox import Sandbox
 
 INFO = ("one_service_info", "one_service_template_info")

@@ -21,7 +21,8 @@ from ansible_collections.opennebula.flower.plugins.module_utils.one.service.reso
 from ansible_collections.opennebula.flower.plugins.module_utils.one.service_template.resource import (
     ServiceTemplateResource,
 )
-from flow_cloud import MODULES, Cloud
+from flow_cloud import Cloud
+from module_runner import MODULES
 
 ROUNDS = 6
 PATIENCE = (0.2, 0.5, 1.0, 2.0)

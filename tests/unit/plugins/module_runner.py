@@ -14,6 +14,7 @@ import io
 import json
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
@@ -53,6 +54,16 @@ def run_module(name: str, params: dict[str, Any], check: bool = False) -> Module
         module.main()
         raise AssertionError(f"{name} came back without an exit")
     return ModuleResult(json.loads(printed.getvalue().strip().splitlines()[-1]))
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 15) -> Any:
+    """Return the first true value of `condition`, which is asked again and again; AssertionError after `seconds`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{what} did not happen within {seconds} s")
 
 
 def main() -> None:
