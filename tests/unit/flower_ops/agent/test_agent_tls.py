@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
-from flower_ops.node import health, keys, tls
+from flower_ops.node import health, keys, operator_pki, tls
 
 LOOPBACK = ["DNS:localhost", "IP:127.0.0.1", "IP:::1"]
 
@@ -100,15 +100,13 @@ def test_a_certificate_about_to_end_is_not_kept(
     monkeypatch.setattr(tls, "SERVER_DAYS", tls.RENEW_DAYS - 1)
     key, cert = tls.new_server_cert(*authority, "x", LOOPBACK)
     assert not tls.server_is_usable(key, cert, authority[1], LOOPBACK)
-    assert tls.ca_is_usable(*authority)
-    assert not tls.ca_is_usable(tls.new_ca()[0], authority[1])
 
 
 @pytest.mark.parametrize("kind", ["rsa", "ec"])
 def test_operator_pki_of_both_kinds_is_accepted(tmp_path: Path, authority: tuple[bytes, bytes], kind: str) -> None:
     private = rsa.generate_private_key(65537, 2048) if kind == "rsa" else ec.generate_private_key(ec.SECP384R1())
     key, cert = operator_cert(private, *authority)
-    tls.check_operator_pki(authority[1], cert, key)
+    operator_pki.check(authority[1], cert, key)
     assert handshake(tmp_path, authority[1], cert, key, "localhost") == ""
 
 
@@ -128,7 +126,7 @@ def test_operator_pki_that_cannot_work_is_refused_with_its_reason(authority: tup
         (authority[1], cert, b"junk", "is not an unencrypted PEM private key"),
     ):
         with pytest.raises(tls.TlsError, match=reason):
-            tls.check_operator_pki(ca, crt, private)
+            operator_pki.check(ca, crt, private)
 
 
 def test_node_keys_have_the_form_that_flower_takes() -> None:

@@ -10,6 +10,7 @@ import binascii
 from dataclasses import dataclass
 
 from flower_ops import rules
+from flower_ops.node import trust
 from flower_ops.node.errors import NodeError, OneGateError
 from flower_ops.node.node import Node
 from flower_ops.node.onegate import Peer
@@ -27,18 +28,20 @@ class SuperLink:
 def find(node: Node) -> SuperLink:
     """A given address first, else OneGate; NodeError when neither leads anywhere."""
     given = node.value("SSL_CA_CERTFILE")
-    ca = rules.decode_pem(given) if given and node.is_on("TLS_ENABLED") else None
+    ca = trust.given(node, rules.decode_pem(given)) if given and node.is_on("TLS_ENABLED") else None
     address = node.value("SUPERLINK_ADDRESS")
     if address:
+        if ca is None:
+            trust.forget(node)
         return SuperLink(address, ca)
     if node.gate is None:
         raise NodeError(
             "This VM has no OneGate token and no ONEAPP_FL_SUPERLINK_ADDRESS; set the address of the SuperLink.",
             "discovery_failed",
         )
-    attributes = _superlink(node).attributes
-    _same_version(node, attributes)
-    return SuperLink(_endpoint(attributes), ca or _trusted(node, attributes))
+    peer = _superlink(node)
+    _same_version(node, peer.attributes)
+    return SuperLink(_endpoint(peer.attributes), ca or _trusted(node, peer))
 
 
 def superlink_of(peers: list[Peer]) -> Peer | None:
@@ -93,8 +96,11 @@ def _endpoint(attributes: dict[str, str]) -> str:
     return endpoint
 
 
-def _trusted(node: Node, attributes: dict[str, str]) -> bytes | None:
+def _trusted(node: Node, peer: Peer) -> bytes | None:
+    attributes = peer.attributes
     theirs = attributes.get("FL_TLS", "NO") == "YES"
+    if not theirs:
+        trust.check_downgrade(node)
     if theirs != node.is_on("TLS_ENABLED"):
         raise NodeError(
             f"The SuperLink says FL_TLS={'YES' if theirs else 'NO'}, this node has ONEAPP_FL_TLS_ENABLED="
@@ -110,6 +116,6 @@ def _trusted(node: Node, attributes: dict[str, str]) -> bytes | None:
             "tls_setup_failed",
         )
     try:
-        return base64.b64decode(published)
+        return trust.accept(node, base64.b64decode(published), peer.vm_id)
     except binascii.Error as error:
         raise NodeError("FL_CA_CERT of the SuperLink is not base64.", "tls_setup_failed") from error

@@ -6,18 +6,18 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
 import json
 
 from flower_ops import rules
-from flower_ops.node import health, tls
+from flower_ops.node import certificates as certs
+from flower_ops.node import health
+from flower_ops.node.authority import CA_FILE
 from flower_ops.node.errors import NodeError, OneGateError
 from flower_ops.node.node import Node, env_file
 
 UNIT = "flower-superlink.service"
 REGISTRAR = "flower-registrar.service"
 _ENV = "/opt/flower/config/superlink.env"
-_CERT_FILES = ("/opt/flower/certs/ca.crt", "/opt/flower/certs/server.pem", "/opt/flower/certs/server.key")
 
 
 def folders(node: Node) -> None:
@@ -26,69 +26,6 @@ def folders(node: Node) -> None:
     node.files.folder(node.paths.config, 0o750, "root:flower")
     for name in ("certs", "state", "checkpoints", "apps", "runs", "cli"):
         node.files.folder(f"{node.paths.home}/{name}", 0o700, "flower:flower")
-
-
-def certificates(node: Node) -> None:
-    """Server identity: the operator's files, or an own authority made once and kept."""
-    node.facts["tls"] = node.is_on("TLS_ENABLED")
-    if not node.facts["tls"]:
-        return
-    try:
-        if node.value("SSL_CA_CERTFILE"):
-            _operator_pki(node)
-        else:
-            _own_pki(node)
-    except tls.TlsError as error:
-        raise NodeError(str(error), "tls_setup_failed") from error
-    node.facts["ca_cert"] = (node.files.read(_CERT_FILES[0]) or b"").decode()
-
-
-def _operator_pki(node: Node) -> None:
-    ca, cert, key = (rules.decode_pem(node.value(name)) for name in ("SSL_CA_CERTFILE", "SSL_CERTFILE", "SSL_KEYFILE"))
-    tls.check_operator_pki(ca, cert, key)
-    if node.value("CERT_EXTRA_SAN"):
-        node.warnings.append("ONEAPP_FL_CERT_EXTRA_SAN has no effect on the operator's own certificate")
-    _store(node, ca, cert, key)
-
-
-def _own_pki(node: Node) -> None:
-    names = subject_names(node)
-    ca_key, (ca, cert, key) = node.files.read(node.paths.ca_key), (node.files.read(path) for path in _CERT_FILES)
-    if ca_key is None or ca is None or not tls.ca_is_usable(ca_key, ca):
-        if node.check:
-            node.files.record(_CERT_FILES[0], "present\n" if ca else "", "new certificate authority\n")
-            node.files.record(_CERT_FILES[1], "present\n" if cert else "", f"new certificate for {', '.join(names)}\n")
-            return
-        ca_key, ca = tls.new_ca()
-        node.files.write(node.paths.ca_key, ca_key, 0o600, "root:root", secret=True)
-    if cert is None or key is None or not tls.server_is_usable(key, cert, ca, names):
-        if node.check:
-            node.files.record(_CERT_FILES[1], "present\n" if cert else "", f"new certificate for {', '.join(names)}\n")
-            return
-        key, cert = tls.new_server_cert(ca_key, ca, names[-1].partition(":")[2], names)
-    _store(node, ca, cert, key)
-
-
-def _store(node: Node, ca: bytes, cert: bytes, key: bytes) -> None:
-    node.files.write(_CERT_FILES[0], ca, 0o644, "flower:flower")
-    node.files.write(_CERT_FILES[1], cert, 0o644, "flower:flower")
-    node.files.write(_CERT_FILES[2], key, 0o600, "flower:flower", secret=True)
-
-
-def subject_names(node: Node) -> list[str]:
-    """Names in the server certificate: loopback, the VM's addresses, the operator's extras."""
-    addresses = node.addresses()
-    if not addresses:
-        raise NodeError("This VM has no IP address to put into its certificate; give it a network.", "tls_setup_failed")
-    names = ["DNS:localhost", "IP:127.0.0.1", "IP:::1"] + [f"IP:{ipaddress.ip_address(item)}" for item in addresses]
-    for name in ("FLEET_API_ADDRESS", "CONTROL_API_ADDRESS"):
-        host = rules.split_address(node.value(name))[0]
-        try:
-            if not ipaddress.ip_address(host).is_unspecified:
-                names.append(f"IP:{ipaddress.ip_address(host)}")
-        except ValueError:
-            names.append(f"DNS:{host}")
-    return list(dict.fromkeys(names + rules.split_sans(node.value("CERT_EXTRA_SAN"))))
 
 
 def _auth(node: Node) -> bool:
@@ -108,7 +45,7 @@ def service_settings(node: Node) -> None:
     )
     settings = {"FLOWER_ARGS": " ".join(args), "FLWR_LOG_LEVEL": node.value("LOG_LEVEL")}
     node.files.write(_ENV, env_file(settings), 0o640, "root:flower")
-    trust = f'root-certificates = "{_CERT_FILES[0]}"' if secure else "insecure = true"
+    trust = f'root-certificates = "{CA_FILE}"' if secure else "insecure = true"
     connection = (
         '[superlink]\ndefault = "federation"\n\n[superlink.federation]\n'
         f'address = "{_reachable(node.value("CONTROL_API_ADDRESS"), "127.0.0.1")}"\n{trust}\n'
@@ -155,7 +92,7 @@ def _planned(node: Node) -> int:
 
 def service(node: Node) -> None:
     """Run flower-superlink with exactly these settings."""
-    node.start(UNIT, [_ENV, *_CERT_FILES])
+    node.start(UNIT, [_ENV, *certs.SERVICE_FILES])
 
 
 def serving(node: Node) -> None:
@@ -167,7 +104,7 @@ def serving(node: Node) -> None:
         for name in ("FLEET_API_ADDRESS", "CONTROL_API_ADDRESS"):
             host, port = rules.split_address(_reachable(node.value(name), "127.0.0.1"))
             if node.is_on("TLS_ENABLED"):
-                reason = health.serves_tls(host, port, host, node.paths.at(_CERT_FILES[0]))
+                reason = health.serves_tls(host, port, host, node.paths.at(CA_FILE))
             else:
                 reason = health.listens(host, port)
             if reason:
@@ -204,9 +141,9 @@ def announce(node: Node) -> None:
         "FL_TLS": "YES" if node.is_on("TLS_ENABLED") else "NO",
     }
     if node.facts.get("ca_cert"):
-        wanted["FL_CA_CERT"] = base64.b64encode(node.facts["ca_cert"].encode()).decode()
+        wanted["FL_CA_CERT"] = base64.b64encode(certs.published(node.files)).decode()
     node.publish({**wanted, "FL_READY": "YES"})
     node.publish_ready()
 
 
-STEPS = (folders, certificates, service_settings, federation_settings, service, serving, registrar, announce)
+STEPS = (folders, certs.certificates, service_settings, federation_settings, service, serving, registrar, announce)

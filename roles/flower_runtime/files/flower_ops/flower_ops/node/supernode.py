@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from flower_ops import rules
-from flower_ops.node import discovery, health, keys
+from flower_ops.node import discovery, health, keys, trust
 from flower_ops.node.errors import NodeError
 from flower_ops.node.node import Node, env_file
 
@@ -184,7 +184,9 @@ def announce(node: Node) -> None:
     """Tell the operator that this node works, then READY."""
     if not node.systemd.available or "endpoint" not in node.facts:
         return
-    node.publish({"FL_FRAMEWORK": node.value("FRAMEWORK"), "FL_NODE_READY": "YES"})
+    trusted = trust.confirmation(node.files)
+    confirmation = {trust.CONFIRMATION: trusted} if trusted else {}
+    node.publish({"FL_FRAMEWORK": node.value("FRAMEWORK"), **confirmation, "FL_NODE_READY": "YES"})
     node.publish_ready()
 
 
