@@ -26,7 +26,7 @@ def quoted(value: str) -> str:
 
 def test_the_table_has_all_variables_and_every_default_has_the_form_of_its_rule() -> None:
     rows = context.table()
-    assert len(rows) == 51
+    assert len(rows) == 52
     assert {row.role for row in rows.values()} == {"both", "superlink", "supernode"}
     for row in rows.values():
         assert row.text and rules.expected(row.rule, row.options), row.name

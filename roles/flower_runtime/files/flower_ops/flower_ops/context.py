@@ -7,19 +7,30 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flower_ops import rules
+from flower_ops import combinations, rules
 
 _EXPORT = re.compile(r"^export ([A-Za-z_][A-Za-z0-9_]*)=", re.MULTILINE)
 _ESCAPE = re.compile(r'\\(["\\$`])')
 
 
+#: Prefix of every variable that is ours; names without it belong to OpenNebula.
+PREFIX = "ONEAPP_"
+_SHOWN = 60
+
+
 @dataclass(frozen=True)
 class Variable:
-    """A row of the table. `capability` None: only the default is accepted, because nothing gives it effect yet."""
+    """A row of the table.
+
+    `role` is both, superlink or supernode. `level` is service (one value for a federation), role or infrastructure
+    (never asked of a user). `capability` None: only the default is accepted, because nothing gives it effect;
+    `refused` then says why if there is more to say than that. `effect` is where a value takes effect. `specified` is
+    the default of the specification, None for a variable of our own; `differs` says why ours is not that.
+    """
 
     name: str
     role: str
@@ -30,6 +41,10 @@ class Variable:
     rule: str
     text: str
     capability: str | None
+    effect: str
+    specified: str | None
+    differs: str
+    refused: str
 
     @property
     def secret(self) -> bool:
@@ -62,7 +77,9 @@ def table() -> dict[str, Variable]:
 def parse_one_env(text: str) -> dict[str, str]:
     """Read the `export NAME="value"` lines that contextualisation leaves behind, without a shell.
 
-    A value may span lines; it ends at the quote before the next export line. Text outside of exports is ignored.
+    Contextualisation writes values as they are, without an escape for quotes in them, so the value ends at the last
+    quote before the next export line. It may span lines. Text outside of exports is ignored. Of two exports of one
+    name the first counts: the other stands in a value, such as a start script.
     """
     values: dict[str, str] = {}
     starts = list(_EXPORT.finditer(text))
@@ -80,7 +97,7 @@ def parse_one_env(text: str) -> dict[str, str]:
                 raw = raw.replace("'\\''", "'")
         else:
             raw = raw.split("\n")[0].strip()
-        values[match.group(1)] = raw
+        values.setdefault(match.group(1), raw)
     return values
 
 
@@ -94,54 +111,50 @@ def merge(role: str, context: Mapping[str, str], overrides: Mapping[str, str]) -
     return merged
 
 
-def unknown(names: Mapping[str, str]) -> list[Fault]:
+def unknown(names: Iterable[str]) -> list[Fault]:
     """Faults for names that look like ours but are in no row: a misspelt variable must not be ignored."""
     known = table()
-    wrong = sorted(name for name in names if name.startswith("ONEAPP_FL") and name not in known)
-    return [Fault(name, "…", "no such variable; see the table of context variables") for name in wrong]
+    elsewhere = {name.removeprefix(PREFIX): name for name in known if name.startswith(PREFIX)}
+    elsewhere["ML_FRAMEWORK"] = "ONEAPP_FL_FRAMEWORK"
+    faults = []
+    for name in sorted(names):
+        if name in elsewhere:
+            faults.append(Fault(name, "…", f"is called {elsewhere[name]} here"))
+        elif name.startswith("ONEAPP_FL") and name not in known:
+            faults.append(Fault(shown(name), "…", "no such variable; see the table of context variables"))
+    return faults
 
 
-def _shown(variable: Variable, value: str) -> str:
-    if variable.secret:
-        return "(hidden)"
-    return value if len(value) <= 60 else value[:57] + "…"
+def shown(text: str) -> str:
+    """Text of others as it may stand in a message: short, and nothing in it that a terminal would obey."""
+    short = text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "…"
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in short)
+
+
+def refusal(row: Variable) -> str:
+    """What is said to whoever sets a variable that has no effect in this version."""
+    return row.refused or f"not available in this version; leave it at {row.default!r}"
 
 
 def validate(role: str, values: Mapping[str, str]) -> list[Fault]:
     """Every fault of merged values: form, availability in this version, and how values fit together."""
-    rows = [row for row in table().values() if row.name in values]
+    known = table()
     faults = []
-    for row in rows:
-        value = values[row.name]
+    for row in known.values():
+        value = values.get(row.name, row.default)
         if value == row.default:
             continue
-        if not rules.fits(row.rule, row.options, value):
-            faults.append(Fault(row.name, _shown(row, value), f"expected {rules.expected(row.rule, row.options)}"))
+        said = _said(row, value)
+        if len(value) > rules.limit(row.rule):
+            faults.append(Fault(row.name, said, f"expected at most {rules.limit(row.rule)} characters"))
+        elif not rules.fits(row.rule, row.options, value):
+            faults.append(Fault(row.name, said, f"expected {rules.expected(row.rule, row.options)}"))
         elif row.capability is None:
-            faults.append(
-                Fault(row.name, _shown(row, value), f"not available in this version; leave it at {row.default!r}")
-            )
+            faults.append(Fault(row.name, said, refusal(row)))
     bad = {fault.name for fault in faults}
-    return faults + [fault for fault in _together(role, values) if fault.name not in bad]
+    together = combinations.faults(role, values, bad)
+    return faults + [Fault(name, _said(known[name], values[name]), reason) for name, reason in together.items()]
 
 
-def _together(role: str, values: Mapping[str, str]) -> list[Fault]:
-    tls = values["ONEAPP_FL_TLS_ENABLED"] != "NO"
-    faults = []
-    if values["ONEAPP_FL_SUPERNODE_AUTH"] == "YES" and not tls:
-        faults.append(Fault("ONEAPP_FL_SUPERNODE_AUTH", "YES", "needs ONEAPP_FL_TLS_ENABLED=YES; set it to NO as well"))
-    if role == "superlink":
-        pki = ["ONEAPP_FL_SSL_CA_CERTFILE", "ONEAPP_FL_SSL_CERTFILE", "ONEAPP_FL_SSL_KEYFILE"]
-        if any(values[name] for name in pki):
-            faults += [
-                Fault(name, "", "own certificates need " + ", ".join(pki) + " together")
-                for name in pki
-                if not values[name]
-            ]
-    elif tls and values["ONEAPP_FL_SUPERLINK_ADDRESS"] and not values["ONEAPP_FL_SSL_CA_CERTFILE"]:
-        faults.append(
-            Fault(
-                "ONEAPP_FL_SSL_CA_CERTFILE", "", "needed with ONEAPP_FL_SUPERLINK_ADDRESS and TLS: the SuperLink's CA"
-            )
-        )
-    return faults
+def _said(row: Variable, value: str) -> str:
+    return "(hidden)" if row.secret and value else shown(value)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
-import math
 import operator
 import re
 from collections.abc import Callable
@@ -19,9 +18,17 @@ _BOUNDS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
-_HOST = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*\.?")
-_PAIR = re.compile(r"""([A-Za-z0-9_-]+)=('[^'\x00-\x1f\x7f]*'|"[^"\\\x00-\x1f\x7f]*"|[^\s'"]+)""")
+_LABELS = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*\.?")
+_IPV6 = re.compile(r"[0-9A-Fa-f:.]+")
+# A quoted value keeps clear of what OpenNebula ($), a shell ($ ` \) or systemd would read as something else.
+_PAIR = re.compile(r"""([A-Za-z0-9_-]+)=('[^'$`\\\x00-\x1f\x7f]*'|"[^"$`\\\x00-\x1f\x7f]*"|[^\s'"]+)""")
 _NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+# Tab and line ends are left in: whether they may be there is for the rule to say.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+
+
+def _is_name(text: str) -> bool:
+    return len(text) <= 253 and _LABELS.fullmatch(text) is not None
 
 
 def split_address(text: str) -> tuple[str, int]:
@@ -30,10 +37,13 @@ def split_address(text: str) -> tuple[str, int]:
     if not separator or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
         raise ValueError("no port")
     if host.startswith("[") and host.endswith("]"):
+        # Python would take anything after a "%" for the name of a network interface.
+        if not _IPV6.fullmatch(host[1:-1]):
+            raise ValueError("no IPv6 address")
         return str(ipaddress.IPv6Address(host[1:-1])), int(port)
     if re.fullmatch(r"[0-9.]+", host):
         return str(ipaddress.IPv4Address(host)), int(port)
-    if not _HOST.fullmatch(host):
+    if not _is_name(host):
         raise ValueError("no host")
     return host, int(port)
 
@@ -43,9 +53,9 @@ def split_sans(text: str) -> list[str]:
     entries = []
     for raw in filter(None, (part.strip() for part in text.split(","))):
         kind, _separator, value = raw.partition(":")
-        if kind == "IP":
+        if kind == "IP" and _IPV6.fullmatch(value):
             entries.append(f"IP:{ipaddress.ip_address(value)}")
-        elif kind == "DNS" and _HOST.fullmatch(value.removeprefix("*.")):
+        elif kind == "DNS" and _is_name(value.removeprefix("*.")):
             entries.append(f"DNS:{value}")
         else:
             raise ValueError(raw)
@@ -88,12 +98,17 @@ def split_node_config(text: str) -> dict[str, str]:
     return pairs
 
 
-def decode_pem(text: str) -> bytes:
-    """Decode base64 (white space allowed) that holds PEM text; ValueError otherwise."""
+def decode_base64(text: str) -> bytes:
+    """Decode base64 (white space allowed); ValueError otherwise."""
     try:
-        pem = base64.b64decode("".join(text.split()), validate=True)
+        return base64.b64decode("".join(text.split()), validate=True)
     except binascii.Error as error:
         raise ValueError("not base64") from error
+
+
+def decode_pem(text: str) -> bytes:
+    """Decode base64 (white space allowed) that holds PEM text; ValueError otherwise."""
+    pem = decode_base64(text)
     if b"-----BEGIN " not in pem:
         raise ValueError("no PEM inside")
     return pem
@@ -130,18 +145,25 @@ def _database(text: str) -> None:
 _WORDS: dict[str, tuple[Callable[[str], object], str]] = {
     "version": (_match(r"[0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}"), "a version X.Y.Z"),
     "boolean": (_match("YES|NO"), "YES or NO"),
-    "address": (split_address, "host:port with a port from 1 to 65535"),
+    "address": (split_address, "host:port or [IPv6 address]:port, with a port from 1 to 65535"),
     "database": (_database, "a relative path below state/ of letters, digits and . _ - /"),
     "path": (_match(r"/[A-Za-z0-9._/-]*"), "an absolute path of letters, digits and . _ - /"),
     "san": (split_sans, "IP:<address> or DNS:<name>, comma separated"),
     "networks": (split_networks, "networks such as 10.0.0.0/24 or fd00::/64 without host bits, comma separated"),
-    "node_config": (split_node_config, 'key=value pairs with number, true, false or "quoted" values, each key once'),
+    "node_config": (
+        split_node_config,
+        'key=value pairs with number, true, false or "quoted" values (no $, ` or \\ inside), each key once',
+    ),
     "cuda_devices": (_match(r"all|[0-9]+(,[0-9]+)*"), "all, or indices such as 0,1"),
     "certificate": (_certificate, "a PEM certificate in base64"),
     "private_key": (_private_key, "an unencrypted PEM private key in base64"),
-    "text": (str, "text"),
+    "base64": (decode_base64, "text in base64"),
+    "text": (str, "text without control characters"),
 }
 SECRET_RULES = frozenset({"private_key"})
+# A certificate with its chain, or many public keys; anything longer is no such thing.
+_LONG_RULES = frozenset({"certificate", "private_key", "base64", "text"})
+_LIMIT, _LONG_LIMIT = 4096, 65536
 
 
 def _number(rule: str, text: str) -> bool:
@@ -149,14 +171,22 @@ def _number(rule: str, text: str) -> bool:
     pattern = r"[0-9]{1,15}" if kind == "int" else r"[0-9]{1,15}(\.[0-9]{1,15})?"
     if not re.fullmatch(pattern, text.removeprefix("-")):
         return False
-    number = float(text)
-    if not math.isfinite(number):
-        return False
-    for bound in bounds:
-        sign = bound[: 2 if bound[1] == "=" else 1]
-        if not _BOUNDS[sign](number, float(bound[len(sign) :])):
-            return False
-    return True
+    return all(_BOUNDS[sign](float(text), bound) for sign, bound in _split_bounds(bounds))
+
+
+def _split_bounds(bounds: list[str]) -> list[tuple[str, float]]:
+    return [(bound[:size], float(bound[size:])) for bound in bounds for size in [2 if bound[1] == "=" else 1]]
+
+
+def span(rule: str) -> tuple[str, str] | None:
+    """Least and greatest value of a rule for numbers as it writes them; None unless both belong to the values."""
+    found = {bound[:2]: bound[2:] for bound in rule.split()[1:]}
+    return (found[">="], found["<="]) if found.keys() == {">=", "<="} else None
+
+
+def limit(rule: str) -> int:
+    """Most characters that a value may have."""
+    return _LONG_LIMIT if rule in _LONG_RULES else _LIMIT
 
 
 def expected(rule: str, options: list[str]) -> str:
@@ -170,14 +200,14 @@ def expected(rule: str, options: list[str]) -> str:
 
 
 def fits(rule: str, options: list[str], text: str) -> bool:
-    """Whether a value has the form that a rule asks for."""
+    """Whether a value has the form that a rule asks for, and no more than `limit` characters."""
     kind = rule.split()[0]
+    if len(text) > limit(rule) or _CONTROL.search(text):
+        return False
     if kind == "list":
         return text in options
     if kind in ("int", "float"):
         return _number(rule, text)
-    if kind != "text" and re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", text):
-        return False
     try:
         _WORDS[kind][0](text)
     except ValueError:
