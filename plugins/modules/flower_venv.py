@@ -15,7 +15,7 @@ description:
   - Installs an archive that M(opennebula.flower.flower_wheelhouse) made, without any package index.
   - Every wheelhouse gets an environment of its own in a folder named after its digest. O(path) is a link to the one in
     use, changed in one step when the new one is whole, so that a broken installation never takes the place of a
-    working one. The environment that was in use before stays for a way back; older ones are removed.
+    working one. The environment that was in use before stays for a way back; older ones that no link names are removed.
   - Needs nothing on the machine but Python's standard library.
 attributes:
   check_mode:
@@ -40,6 +40,15 @@ options:
     description: The link to the environment in use.
     type: path
     default: /opt/flower/venv
+  links:
+    description: More links to the same environment.
+    type: list
+    elements: path
+    default: []
+  environments:
+    description: Folder of the environments.
+    type: path
+    default: /opt/flower/venvs
 """
 
 EXAMPLES = r"""
@@ -47,6 +56,12 @@ EXAMPLES = r"""
   opennebula.flower.flower_venv:
     archive: /var/tmp/wheelhouse.tar
     digest: 3f0c6c1b5d0e
+
+- name: Install a framework's environment beside it
+  opennebula.flower.flower_venv:
+    archive: /var/tmp/wheelhouse.tar
+    digest: 8d1f2a7c6b90
+    path: /opt/flower/frameworks/pytorch
 """
 
 RETURN = r"""
@@ -104,10 +119,31 @@ def install(archive: Path, environment: Path) -> None:
         run([*base, "--python", python, "--compile-bytecode", *rest], "Installing the wheels")
 
 
-def retire(environments: Path, keep: set[str]) -> None:
-    """Remove environments that are neither in use nor were in use last."""
+def switch(link: Path, environment: Path) -> None:
+    """Point a link to an environment in one step, and remember beside it which one it named before."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    before = target(link)
+    if before == str(environment):
+        return
+    for name, aim in ((f".{link.name}-before", before), (link.name, str(environment))):
+        if aim:
+            fresh = link.with_name(f".{name}-new")
+            fresh.unlink(missing_ok=True)
+            fresh.symlink_to(aim)
+            fresh.replace(link.with_name(name))
+
+
+def target(link: Path) -> str:
+    """What a link names; empty when it is none."""
+    return os.readlink(link) if link.is_symlink() else ""
+
+
+def retire(environments: Path) -> None:
+    """Remove environments that no link beside their folder, or one level below that, names."""
+    home = environments.parent
+    named = {Path(target(entry)).name for entry in (*home.glob("*"), *home.glob("*/*")) if entry.is_symlink()}
     for old in environments.iterdir():
-        if old.is_dir() and old.name not in keep:
+        if old.is_dir() and old.name not in named:
             shutil.rmtree(old, ignore_errors=True)
 
 
@@ -118,31 +154,40 @@ def main() -> None:
             "archive": {"type": "path", "required": True},
             "digest": {"type": "str", "required": True},
             "path": {"type": "path", "default": "/opt/flower/venv"},
+            "links": {"type": "list", "elements": "path", "default": []},
+            "environments": {"type": "path", "default": "/opt/flower/venvs"},
         },
         supports_check_mode=True,
     )
-    link = Path(module.params["path"])
+    links = [Path(link) for link in (module.params["path"], *module.params["links"])]
     digest: str = module.params["digest"]
-    environment = link.parent / "venvs" / digest
-    before = os.path.realpath(link) if link.is_symlink() else ""
+    environment = Path(module.params["environments"]) / digest
+    marker = environment / f"wheelhouse-{digest}"
+    before = [target(link) for link in links]
     result = {
-        "changed": before != str(environment.resolve()),
+        "changed": not marker.exists() or before != [str(environment)] * len(links),
         "environment": str(environment),
-        "diff": {"before": f"{before}\n", "after": f"{environment}\n"},
+        "diff": {
+            "before": "".join(f"{link} -> {old}\n" for link, old in zip(links, before, strict=True) if old),
+            "after": "".join(f"{link} -> {environment}\n" for link in links),
+        },
     }
     if module.check_mode or not result["changed"]:
         module.exit_json(**result)
     try:
-        install(Path(module.params["archive"]), environment)
-        (environment / f"wheelhouse-{digest}").touch()
-        fresh = link.with_name(f".{link.name}-{digest}")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(environment)
-        fresh.replace(link)
+        # Another link may name it already, or it was in use before.
+        if not marker.exists():
+            install(Path(module.params["archive"]), environment)
+            marker.touch()
     except (InstallError, OSError, tarfile.TarError) as error:
         shutil.rmtree(environment, ignore_errors=True)
         module.fail_json(msg=f"The runtime could not be installed in {environment}: {error}.", changed=False)
-    retire(environment.parent, {digest, Path(before).name if before else digest})
+    try:
+        for link in links:
+            switch(link, environment)
+    except OSError as error:
+        module.fail_json(msg=f"A link to {environment} could not be made: {error}.", changed=True)
+    retire(environment.parent)
     module.exit_json(**result)
 
 
