@@ -43,6 +43,29 @@ ROLE_STATES = {
 PARKING = frozenset({"poweroff", "suspended", "stopped", "undeployed"})
 
 
+def roles_argument_spec() -> dict[str, dict[str, Any]]:
+    """The option of what the roles of a service shall be."""
+    return {
+        "roles": {
+            "type": "list",
+            "elements": "dict",
+            "options": {
+                "name": {"type": "str", "required": True},
+                "cardinality": {"type": "int"},
+                "min_vms": {"type": "int"},
+                "max_vms": {"type": "int"},
+                "cooldown": {"type": "int"},
+                "elasticity_policies": {"type": "list", "elements": "dict"},
+                "scheduled_policies": {"type": "list", "elements": "dict"},
+                "state": {"type": "str", "choices": [*ROLE_STATES, ABSENT]},
+                "definition": {"type": "dict"},
+                "template_contents": {"type": "dict"},
+                "user_inputs_values": {"type": "dict"},
+            },
+        },
+    }
+
+
 def power_words(vms: Iterable[Vm]) -> str:
     """What the VMs of a role are or are on their way to, in one word where they agree; "" without VMs."""
     return ", ".join(sorted({vm_destination(str(vm["state"])).lower() for vm in vms}))

@@ -43,6 +43,25 @@ _SIZE_STATES = ("POWEROFF", "UNDEPLOYED", "PENDING", "HOLD", "RUNNING")
 _CONTEXT_STATES = _SIZE_STATES
 
 
+def shape_argument_spec() -> dict[str, dict[str, Any]]:
+    """The options of what a VM consists of."""
+    return {
+        "attributes": {"type": "dict"},
+        "remove_attributes": {"type": "list", "elements": "str", "default": []},
+        "context": {"type": "dict"},
+        "remove_context": {"type": "list", "elements": "str", "default": []},
+        "updateconf": {"type": "dict"},
+        "nics": {"type": "list", "elements": "dict"},
+        "disks": {"type": "list", "elements": "dict"},
+        "pcis": {"type": "list", "elements": "dict"},
+        "detach": {"type": "bool", "default": False},
+        "cpu": {"type": "float"},
+        "vcpu": {"type": "int"},
+        "memory": {"type": "int"},
+        "enforce_capacity": {"type": "bool", "default": True},
+    }
+
+
 class VmShape:
     """Plans the changes of one VM after the other."""
 
