@@ -56,7 +56,7 @@ class Profile:
     command names; else from config.toml below FLWR_HOME. fleet_routes: paths that SuperNodes POST to, where one port
     serves all of the SuperLink over HTTP (else empty, and Fleet is a gRPC service on a port of its own).
     zombie_patterns: regular expressions; after such a line in its log a SuperNode stays online and answers no more.
-    workaround: package in flower_ops.workarounds whose folder goes onto the import path of the SuperLink.
+    workaround: folder in flower_ops/workarounds that goes onto the import path of the SuperLink.
     superlink_exit: exit statuses of a SuperLink that was asked to end (negative: the signal that ended it).
     """
 
@@ -84,6 +84,12 @@ class Profile:
     def serves_http2(self) -> bool:
         """Whether the SuperLink's ports speak gRPC, which is HTTP/2."""
         return not self.fleet_port_is_shared
+
+    def superlink_environment(self) -> dict[str, str]:
+        """Environment of flower-superlink beyond what all versions need."""
+        if not self.workaround:
+            return {}
+        return {"PYTHONPATH": str(Path(__file__).parent / "workarounds" / self.workaround)}
 
     def is_zombie_line(self, line: str) -> bool:
         """Whether a SuperNode that logs this line answers no more, although it stays online."""
@@ -139,7 +145,13 @@ class Profile:
 _PROFILES = {
     profile.version: profile
     for profile in (
-        Profile("1.25.0", python=">=3.10", cryptography=">=44.0.1,<45", connections_in_app=True),
+        Profile(
+            "1.25.0",
+            python=">=3.10",
+            cryptography=">=44.0.1,<45",
+            connections_in_app=True,
+            workaround="flwr_1_25",
+        ),
         Profile(
             "1.32.1",
             python=">=3.11",

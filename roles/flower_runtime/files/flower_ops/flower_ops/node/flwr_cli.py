@@ -18,12 +18,32 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flower_ops import profiles
+from flower_ops.profiles import Profile
+
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-CONNECTION_FILE = "config.toml"
 # Lines that flwr prints before the sentence that matters.
 NOISE = re.compile(
-    r"^(Using SuperLink:|Stopping run ID|Displaying information|Listing all runs|Flower App config)", re.IGNORECASE
+    r"^(Using SuperLink:|Stopping run ID|Displaying information|Listing all (runs|nodes)|Flower App config"
+    r"|Loading project configuration|Success$|Creating a new `\.gitignore`|\.gitignore|Updating)",
+    re.IGNORECASE,
 )
+CONNECTION = "federation"
+# Folder below FLWR_HOME that stands for an app, where connections are written into apps.
+CONNECTION_APP = "app"
+_APP = """\
+[project]
+name = "connection"
+version = "1.0.0"
+
+[tool.flwr.app]
+publisher = "opennebula"
+
+[tool.flwr.app.components]
+serverapp = "none:app"
+clientapp = "none:app"
+
+"""
 UNREACHABLE = "Connection to the SuperLink is unavailable"
 
 
@@ -38,6 +58,24 @@ class FlwrCliError(Exception):
         self.unreachable = unreachable
 
 
+def connection_table(address: str, root_certificates: str | None, in_app: bool, name: str = CONNECTION) -> str:
+    """The connection to a Control API as TOML, for the pyproject.toml of an app or for config.toml.
+
+    Without `root_certificates` (a file) it is one without TLS.
+    """
+    table = "tool.flwr.federations" if in_app else "superlink"
+    trust = f'root-certificates = "{root_certificates}"' if root_certificates else "insecure = true"
+    return f'[{table}]\ndefault = "{name}"\n\n[{table}.{name}]\naddress = "{address}"\n{trust}\n'
+
+
+def connection_files(profile: Profile, address: str, root_certificates: str | None) -> dict[str, bytes]:
+    """Files below FLWR_HOME that tell flwr where the SuperLink is, by their relative name."""
+    table = connection_table(address, root_certificates, profile.connections_in_app)
+    if profile.connections_in_app:
+        return {f"{CONNECTION_APP}/pyproject.toml": (_APP + table).encode()}
+    return {"config.toml": table.encode()}
+
+
 class FlwrCli:
     """Commands of one `flwr` executable against one connection of one FLWR_HOME.
 
@@ -49,7 +87,7 @@ class FlwrCli:
         self,
         binary: str | Path = "/opt/flower/venv/bin/flwr",
         home: str | Path = "/opt/flower/cli",
-        connection: str = "federation",
+        connection: str = CONNECTION,
         user: str | None = "flower",
         timeout: float = 120.0,
     ) -> None:
@@ -58,6 +96,27 @@ class FlwrCli:
         self.connection = connection
         self.user = user
         self.timeout = timeout
+        try:
+            self.profile = profiles.profile(profiles.installed(self.binary.parent.parent))
+        except profiles.UnknownVersionError:
+            self.profile = profiles.profile(profiles.DEFAULT)
+
+    @property
+    def _place(self) -> list[str]:
+        """Arguments that name the connection; before 1.26 an app folder that knows it comes first."""
+        app = [str(self.home / CONNECTION_APP)] if self.profile.connections_in_app else []
+        return [*app, self.connection]
+
+    def own_connection(self) -> str:
+        """The table of our connection that a submitted app must hold; empty where flwr knows it by itself."""
+        if not self.profile.connections_in_app:
+            return ""
+        path = self.home / CONNECTION_APP / "pyproject.toml"
+        try:
+            _head, found, table = path.read_text(encoding="utf-8").partition("[tool.flwr.federations]\n")
+        except OSError as error:
+            raise FlwrCliError(f"Cannot read {path} ({error.strerror}); configure this SuperLink first.") from error
+        return found + table
 
     def run(self, app_dir: str | Path, run_config: str | Path | None = None) -> str:
         """Submit an app directory; `run_config` is a TOML file with overrides. Returns the run id."""
@@ -71,7 +130,7 @@ class FlwrCli:
 
     def list_runs(self, run_id: str | None = None) -> list[dict[str, Any]]:
         """Runs known to the SuperLink, oldest first, with flwr's own keys (run-id, status, network-traffic, …)."""
-        arguments = ["ls", self.connection]
+        arguments = ["ls", *self._place]
         what = "list the runs"
         if run_id is not None:
             arguments += ["--run-id", run_id]
@@ -81,11 +140,11 @@ class FlwrCli:
 
     def stop(self, run_id: str) -> None:
         """Stop a run; an error when it is unknown or has already finished."""
-        self._json("stop", run_id, self.connection, what=f"stop run {run_id}")
+        self._json("stop", run_id, *self._place, what=f"stop run {run_id}")
 
     def log_stream(self, run_id: str) -> subprocess.Popen[bytes]:
         """Follow a run's log from its beginning; the process ends after the run. The caller closes it."""
-        command = [str(self.binary), "log", run_id, self.connection, "--stream"]
+        command = [str(self.binary), "log", run_id, *self._place, "--stream"]
         try:
             return subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **self._process()
@@ -95,17 +154,17 @@ class FlwrCli:
 
     def supernodes(self) -> list[dict[str, Any]]:
         """Nodes known to the SuperLink with flwr's own keys (node-id, status, online-at, …)."""
-        nodes = self._json("supernode", "list", self.connection, what="list the SuperNodes").get("nodes") or []
+        nodes = self._json("supernode", "list", *self._place, what="list the SuperNodes").get("nodes") or []
         return [{**node, "node-id": str(node.get("node-id", ""))} for node in nodes]
 
     def register(self, public_key: str | Path) -> str:
         """Register a SuperNode by its public key file (OpenSSH format, EC). Returns the node id."""
-        answer = self._json("supernode", "register", str(public_key), self.connection, what="register a SuperNode")
+        answer = self._json("supernode", "register", str(public_key), *self._place, what="register a SuperNode")
         return str(answer.get("node-id", ""))
 
     def unregister(self, node_id: str) -> None:
         """Remove a registered SuperNode; its process ends if it is online."""
-        self._json("supernode", "unregister", node_id, self.connection, what=f"unregister SuperNode {node_id}")
+        self._json("supernode", "unregister", node_id, *self._place, what=f"unregister SuperNode {node_id}")
 
     def _json(self, *arguments: str, what: str) -> dict[str, Any]:
         command = [str(self.binary), *arguments, "--format", "json"]
@@ -151,8 +210,7 @@ class FlwrCli:
             "PATH": f"{self.binary.parent}:/usr/local/bin:/usr/bin:/bin",
             "HOME": str(self.home),
             "FLWR_HOME": str(self.home),
-            "FLWR_TELEMETRY_ENABLED": "0",
-            "FLWR_DISABLE_UPDATE_CHECK": "1",
+            **profiles.ENVIRONMENT,
             "LC_ALL": "C.UTF-8",
             # Log lines must leave the pipe at once, not when its buffer is full.
             "PYTHONUNBUFFERED": "1",

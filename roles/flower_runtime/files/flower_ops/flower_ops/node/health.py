@@ -19,16 +19,21 @@ def listens(host: str, port: int, timeout: float = 2.0) -> str:
         return f"no connection to {host}:{port} ({error.strerror or error})"
 
 
-def serves_tls(host: str, port: int, name: str, ca: Path, timeout: float = 5.0) -> str:
-    """Empty when a TLS handshake verified against `ca` for `name` yields HTTP/2 (gRPC), else the reason why not."""
+def serves_tls(host: str, port: int, name: str, ca: Path, timeout: float = 5.0, http2: bool = True) -> str:
+    """Empty when a TLS handshake verified against `ca` for `name` succeeds, else the reason why not.
+
+    With `http2` the other side has to speak HTTP/2, as gRPC does.
+    """
     try:
         context = ssl.create_default_context(cafile=str(ca))
-        context.set_alpn_protocols(["h2"])
+        context.set_alpn_protocols(["h2"] if http2 else ["http/1.1"])
         with (
             socket.create_connection((host, port), timeout) as plain,
             context.wrap_socket(plain, server_hostname=name) as secure,
         ):
-            return "" if secure.selected_alpn_protocol() == "h2" else f"{host}:{port} does not speak HTTP/2"
+            if http2 and secure.selected_alpn_protocol() != "h2":
+                return f"{host}:{port} does not speak HTTP/2"
+            return ""
     except ssl.SSLCertVerificationError as error:
         return f"certificate of {host}:{port} is not trusted ({error.verify_message})"
     except ssl.SSLError as error:

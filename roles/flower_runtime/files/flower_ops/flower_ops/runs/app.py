@@ -25,12 +25,16 @@ BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True)
 class App:
-    """Name, version and run configuration (flat, `a.b` for nested tables) of the app in `path`."""
+    """Name, version and run configuration (flat, `a.b` for nested tables) of the app in `path`.
+
+    has_connections: its pyproject.toml names SuperLinks, as Flower's templates up to 1.25 did.
+    """
 
     path: Path
     name: str
     version: str
     config: Mapping[str, Any]
+    has_connections: bool = False
 
 
 def load_app(path: str | Path) -> App:
@@ -45,7 +49,8 @@ def load_app(path: str | Path) -> App:
         content = tomllib.loads(project_file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RunError(f"{project_file} is not valid TOML: {error}; correct the file.") from error
-    app = content.get("tool", {}).get("flwr", {}).get("app")
+    flower = content.get("tool", {}).get("flwr", {})
+    app = flower.get("app")
     components = app.get("components", {}) if isinstance(app, dict) else {}
     if not isinstance(app, dict) or not {"serverapp", "clientapp"} <= set(components):
         raise RunError(
@@ -54,7 +59,11 @@ def load_app(path: str | Path) -> App:
         )
     project = content.get("project", {})
     return App(
-        folder, str(project.get("name", folder.name)), str(project.get("version", "")), flat(app.get("config", {}))
+        folder,
+        str(project.get("name", folder.name)),
+        str(project.get("version", "")),
+        flat(app.get("config", {})),
+        "federations" in flower,
     )
 
 

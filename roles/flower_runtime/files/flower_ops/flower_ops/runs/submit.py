@@ -17,6 +17,7 @@ from typing import Any
 from flower_ops.node.flwr_cli import FlwrCliError
 from flower_ops.runs import app as apps
 from flower_ops.runs import record as records
+from flower_ops.runs.copy import ready_to_submit
 from flower_ops.runs.errors import RunError
 from flower_ops.runs.record import Places
 
@@ -44,7 +45,9 @@ def submit(
         config_file = folder / CONFIG_FILE
         if overrides:
             records.write_atomically(config_file, apps.render_toml(overrides), places.user, mode=0o640)
-        run_id = places.cli().run(app.path, config_file if overrides else None)
+        cli = places.cli()
+        with ready_to_submit(places, app, cli.own_connection()) as prepared:
+            run_id = cli.run(prepared, config_file if overrides else None)
     except (FlwrCliError, RunError, OSError) as error:
         if made:
             shutil.rmtree(folder, ignore_errors=True)

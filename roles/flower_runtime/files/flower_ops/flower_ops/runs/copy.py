@@ -1,0 +1,88 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A copy of an app that holds the connections it should: those of a developer's machine out, ours in where needed.
+
+Up to 1.25 flwr takes the connection from the app's own pyproject.toml. Later versions move what they find there into
+the machine's settings and rewrite the file. The folder that a user submits must survive both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from flower_ops.runs.app import App, load_app
+from flower_ops.runs.errors import RunError
+from flower_ops.runs.record import Places, give_to
+
+# What Flower bundles of an app, in any version, and what it reads while it does so.
+SUFFIXES = (".py", ".toml", ".md", ".yaml", ".yml", ".json", ".jsonl")
+NAMES = ("LICENSE", ".gitignore")
+FOLDERS_LEFT_OUT = ("__pycache__", "node_modules", "build", "dist")
+_HEADER = re.compile(r"^\s*\[{1,2}\s*([^\[\]#]+?)\s*\]{1,2}\s*(#.*)?$")
+_SECTION = re.compile(r"tool\s*\.\s*flwr\s*\.\s*federations\b")
+
+
+@contextlib.contextmanager
+def ready_to_submit(places: Places, app: App, connection: str) -> Iterator[Path]:
+    """The app's folder, or a copy without its own connections and with `connection` (TOML), gone afterwards."""
+    if not connection and not app.has_connections:
+        yield app.path
+        return
+    parent = places.root / "opt/flower/apps"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="submit-", dir=parent))
+    except OSError as error:
+        raise RunError(f"Cannot copy the app to {parent}: {error.strerror}; is there space left?") from error
+    try:
+        _copy(app.path, folder)
+        project = folder / "pyproject.toml"
+        text = without_connections(project.read_text(encoding="utf-8"))
+        project.write_text(f"{text}\n{connection}" if connection else text, encoding="utf-8")
+        if without_connections(text) != text or (not connection and load_app(folder).has_connections):
+            raise RunError(
+                f"The app {app.path} defines [tool.flwr.federations] in a way that cannot be left out; remove it from "
+                "its pyproject.toml, connections belong to the machine that submits."
+            )
+        for place, names, files in os.walk(folder):
+            for name in (".", *names, *files):
+                give_to(Path(place) / name, places.user)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def without_connections(text: str) -> str:
+    """A pyproject.toml without the tables [tool.flwr.federations…]; all else stays as it is, byte by byte."""
+    kept: list[str] = []
+    inside = False
+    for line in text.splitlines(keepends=True):
+        header = _HEADER.match(line)
+        if header:
+            inside = bool(_SECTION.match(header[1]))
+        if not inside:
+            kept.append(line)
+    return "".join(kept)
+
+
+def _copy(source: Path, target: Path) -> None:
+    for place, folders, names in os.walk(source):
+        here = Path(place)
+        folders[:] = [
+            name
+            for name in folders
+            if name not in FOLDERS_LEFT_OUT and not name.startswith(".") and not (here / name / "pyvenv.cfg").exists()
+        ]
+        for name in names:
+            path = here / name
+            if (path.suffix in SUFFIXES or name in NAMES) and path.is_file() and not path.is_symlink():
+                copy = target / path.relative_to(source)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, copy)
