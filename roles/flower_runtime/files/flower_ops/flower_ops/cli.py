@@ -41,6 +41,17 @@ def _parser() -> argparse.ArgumentParser:
     member.add_argument("--json", action="store_true", help="answer in JSON")
     member.add_argument("--root", type=Path, default=Path("/"))
 
+    rotate = commands.add_parser("rotate", help="replace certificates and keys, between runs")
+    rotate.add_argument("kind", choices=("idle", "server", "ca-begin", "ca-finish", "trust", "node-key"))
+    rotate.add_argument(
+        "--force", action="store_true", help="also while a run is active, and without waiting for nodes"
+    )
+    rotate.add_argument("--min-age", type=float, default=0.0, help="leave what was made less than so many seconds ago")
+    rotate.add_argument("--timeout", type=float, default=120.0, help="seconds to wait for services and other nodes")
+    rotate.add_argument("--check", action="store_true", help="only say what would change")
+    rotate.add_argument("--json", action="store_true", help="answer in JSON")
+    rotate.add_argument("--root", type=Path, default=Path("/"))
+
     commands.add_parser("run", help="training runs (see flower-ops run --help)", add_help=False)
     return parser
 
@@ -111,6 +122,20 @@ def _member(options: argparse.Namespace) -> int:
     return _answer(options, code, answer)
 
 
+def _rotate(options: argparse.Namespace) -> int:
+    from flower_ops.node import rotation
+
+    request = rotation.Request(
+        options.kind, options.check, options.force, options.min_age, options.root, options.timeout
+    )
+    code, answer = rotation.rotate(request)
+    if not options.json:
+        for row in answer["replaced"]:
+            until = f", valid until {row['valid_until']}" if row["valid_until"] else ""
+            print(f"{row['what']}: {row['before'][:16] or 'none'} -> {row['after'][:16] or 'a new one'}{until}")
+    return _answer(options, code, answer)
+
+
 def _registrar(options: argparse.Namespace) -> int:
     from flower_ops.node import registrar
 
@@ -125,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return int(runs.main(words[1:]))
     options = _parser().parse_args(words)
-    commands = {"boot": _boot, "configure": _configure, "member": _member, "registrar": _registrar}
+    commands = {"boot": _boot, "configure": _configure, "member": _member, "registrar": _registrar, "rotate": _rotate}
     return commands[options.command](options)
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import datetime
 import ipaddress
 from typing import Any
 
@@ -102,6 +101,22 @@ def _listening(node: Node) -> list[str]:
     return names
 
 
+def names_in(pem: bytes) -> list[str]:
+    """Names of a server certificate in the form of `subject_names`."""
+    from cryptography import x509
+
+    found = tls.alternative_names(tls.load_cert(pem, CERT_FILE))
+    return [f"{'IP' if isinstance(name, x509.IPAddress) else 'DNS'}:{name.value}" for name in found]
+
+
+def store_server(files: Files, own: Authority, cert: bytes, key: bytes) -> None:
+    """Write a server certificate of the own authority, followed by what leads from former authorities to this one."""
+    leaf = tls.cert_pem(tls.load_cert(cert, CERT_FILE))
+    bridges = [pem for pem in own.crosses if tls.days_left(tls.load_cert(pem, CROSS_FILE)) > 0]
+    files.write(CERT_FILE, leaf + b"".join(bridges), 0o644, "flower:flower")
+    files.write(KEY_FILE, key, 0o600, "flower:flower", secret=True)
+
+
 def _operator_pki(node: Node) -> None:
     ca, cert, key = (rules.decode_pem(node.value(name)) for name in ("SSL_CA_CERTFILE", "SSL_CERTFILE", "SSL_KEYFILE"))
     operator_pki.check(ca, cert, key, list(dict.fromkeys(["IP:127.0.0.1", *_listening(node)])))
@@ -122,7 +137,9 @@ def _operator_pki(node: Node) -> None:
         # Nodes that trust the own authority are told by it that they may trust the operator's from now on.
         crosses = [*(tls.load_cert(own.cross_for(tls.cert_pem(item)), "") for item in anchors), *crosses]
         authority.save_crosses(node.files, tuple(map(tls.cert_pem, crosses)))
-    _store(node, b"".join(map(tls.cert_pem, anchors)), cert, key)
+    node.files.write(CA_FILE, b"".join(map(tls.cert_pem, anchors)), 0o644, "flower:flower")
+    node.files.write(CERT_FILE, cert, 0o644, "flower:flower")
+    node.files.write(KEY_FILE, key, 0o600, "flower:flower", secret=True)
 
 
 def _own_pki(node: Node) -> None:
@@ -138,15 +155,9 @@ def _own_pki(node: Node) -> None:
         own = own.finish()
     authority.save(node.files, own)
     cert, key = node.files.read(CERT_FILE), node.files.read(KEY_FILE)
-    renewed = node.facts.pop("renew_made_before", None)
-    if cert is None or key is None or not tls.server_is_usable(key, cert, own.cert, names) or _older(cert, renewed):
+    if cert is None or key is None or not tls.server_is_usable(key, cert, own.cert, names):
         key, cert = tls.new_server_cert(own.key, own.cert, names[-1].partition(":")[2], names)
-    leaf = tls.cert_pem(tls.load_cert(cert, CERT_FILE))
-    _store(node, b"".join(own.roots), leaf + b"".join(_bridges(own)), key)
-
-
-def _older(cert: bytes, moment: datetime.datetime | None) -> bool:
-    return moment is not None and tls.made_at(tls.load_cert(cert, CERT_FILE)) < moment
+    store_server(node.files, own, cert, key)
 
 
 def _is_time(node: Node, own: Authority) -> bool:
@@ -154,12 +165,7 @@ def _is_time(node: Node, own: Authority) -> bool:
     assert own.successor is not None
     if own.days_left <= tls.RENEW_DAYS:
         return True
-    return own.successor.by_itself and node.gate is not None and not trust.unconfirmed(node, own.successor.cert)
-
-
-def _bridges(own: Authority) -> list[bytes]:
-    """Cross certificates to send in the handshake: nodes that know only a former authority follow them to it."""
-    return [pem for pem in own.crosses if tls.days_left(tls.load_cert(pem, CROSS_FILE)) > 0]
+    return own.successor.by_itself and node.gate is not None and not trust.unconfirmed(node.gate, own.successor.cert)
 
 
 def _evidence(files: Files) -> list[bytes]:
@@ -168,9 +174,3 @@ def _evidence(files: Files) -> list[bytes]:
         return own.evidence
     pem = files.read(CROSS_FILE)
     return [] if pem is None else [pem]
-
-
-def _store(node: Node, ca: bytes, cert: bytes, key: bytes) -> None:
-    node.files.write(CA_FILE, ca, 0o644, "flower:flower")
-    node.files.write(CERT_FILE, cert, 0o644, "flower:flower")
-    node.files.write(KEY_FILE, key, 0o600, "flower:flower", secret=True)

@@ -19,6 +19,7 @@ from flower_ops.node import tls
 from flower_ops.node.errors import NodeError, OneGateError
 from flower_ops.node.files import Files
 from flower_ops.node.node import Node
+from flower_ops.node.onegate import OneGate
 from flower_ops.node.paths import Paths
 
 if TYPE_CHECKING:
@@ -136,13 +137,13 @@ def confirmation(files: Files) -> str:
     return " ".join(item[:_DIGITS] for item in pin.fingerprints) if pin else ""
 
 
-def unconfirmed(node: Node, ca: bytes) -> list[str]:
+def unconfirmed(gate: OneGate | None, ca: bytes) -> list[str]:
     """VM ids of the SuperNodes of the own service that have not said that they trust this authority."""
-    if node.gate is None:
+    if gate is None:
         return []
     wanted = tls.fingerprint(tls.load_cert(ca, "The certificate authority"))[:_DIGITS]
     try:
-        peers = node.gate.peers()
+        peers = gate.peers()
     except OneGateError as error:
         if error.status in (400, 401, 403, 404):
             # A VM of its own, in no service: its nodes are added by hand, and so are their certificates.
