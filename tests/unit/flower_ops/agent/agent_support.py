@@ -91,6 +91,10 @@ class FakeSystemd:
         self.calls.append(f"restart {unit}")
         self.active[unit] = self.on_start(unit)
 
+    def restart_later(self, unit: str) -> None:
+        """See flower_ops.node.systemd."""
+        self.restart(unit)
+
     def stop(self, unit: str) -> None:
         """See flower_ops.node.systemd."""
         self.active.pop(unit, None)
@@ -121,8 +125,8 @@ class FakeNode:
         self.install("1.34.0")
         units = root / "etc/systemd/system"
         units.mkdir(parents=True)
-        for unit in ("flower-superlink.service", "flower-supernode.service", "flower-registrar.service"):
-            (units / unit).write_text("[Service]\n")
+        for unit in ("superlink", "supernode", "registrar", "keeper"):
+            (units / f"flower-{unit}.service").write_text("[Service]\n")
         self.systemd = FakeSystemd(units)
         self.systemd.on_start = self._serve
         context = {"ETH0_IP": "10.0.0.20", "VMID": vm_id}
@@ -132,7 +136,8 @@ class FakeNode:
 
     def install(self, version: str) -> None:
         """Pretend that this version of Flower is installed."""
-        (self.root / f"opt/flower/venv/lib/python3.11/site-packages/flwr-{version}.dist-info").mkdir(parents=True)
+        for place in ("venv", "frameworks/sklearn"):
+            (self.root / f"opt/flower/{place}/lib/python3.11/site-packages/flwr-{version}.dist-info").mkdir(parents=True)
 
     def context(self, **values: str) -> None:
         """Add to what contextualisation left behind."""

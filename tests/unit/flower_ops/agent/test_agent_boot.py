@@ -26,8 +26,8 @@ def test_a_superlink_finds_its_role_and_says_how_it_goes(superlink: FakeNode, ga
     in_context(superlink)
     code, told = superlink.boot()
     assert code == 0, told
-    assert told[0] == "[1/10] variables … valid; this VM is the superlink"
-    assert "[4/10] certificates … done" in told and told[-1].startswith("Flower is ready: this superlink took")
+    assert told[0] == "[1/14] variables … valid; this VM is the superlink"
+    assert "[4/14] certificates … done" in told and told[-1].startswith("Flower is ready: this superlink took")
     published = gate.of("4")
     assert published["READY"] == published["FL_READY"] == "YES" and published["FL_ROLE"] == "superlink"
     # READY is the last thing written.
@@ -35,7 +35,7 @@ def test_a_superlink_finds_its_role_and_says_how_it_goes(superlink: FakeNode, ga
 
     gate.requests.clear()
     code, told = superlink.boot()
-    assert code == 0 and "[4/10] certificates … kept" in told and gate.writes() == []
+    assert code == 0 and "[4/14] certificates … kept" in told and gate.writes() == []
     assert gate.requests == ["GET /vm by 4"]
 
 
@@ -90,7 +90,7 @@ def test_a_failed_boot_says_why_and_can_be_repeated(supernode: FakeNode, gate: F
     supernode.systemd.on_start = lambda unit: 2**22 + 1
     code, told = supernode.boot()
     assert code == 1 and "systemctl restart flower-boot" in told[-1]
-    assert any(line.startswith("[9/10] service … failed: The SuperNode is not healthy") for line in told)
+    assert any(line.startswith("[11/13] service … failed: The SuperNode is not healthy") for line in told)
     published = gate.of("5")
     assert (
         published["FL_ERROR"] == "health_check_timeout"

@@ -27,7 +27,7 @@ from flower_ops.node.systemd import NoServices, ServiceManager, Systemd
 OK, FAILED, INVALID = 0, 1, 2
 STEPS = {"superlink": superlink.STEPS, "supernode": supernode.STEPS}
 # A node without OneGate must be introduced by hand, which needs its public key before it can be started.
-IDENTITY = {"superlink": superlink.STEPS[:2], "supernode": supernode.STEPS[:2]}
+IDENTITY = {"superlink": superlink.IDENTITY, "supernode": supernode.IDENTITY}
 Answer = dict[str, Any]
 
 

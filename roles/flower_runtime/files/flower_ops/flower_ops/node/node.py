@@ -88,9 +88,10 @@ class Node:
 
     # -- services ------------------------------------------------------------------------------------------------
 
-    def start(self, unit: str, inputs: list[str]) -> bool:
+    def start(self, unit: str, inputs: list[str], wait: bool = True) -> bool:
         """Enable a unit, and (re)start it when it is down or when one of its input files differs from its last start.
 
+        `wait` False only asks for the start, for a unit that waits for this run itself.
         Returns whether it was (or in check mode: would be) started. The record of the inputs is written only after
         the start, so an interrupted run is completed by the next one.
         """
@@ -119,7 +120,10 @@ class Node:
         if not state.enabled:
             self.systemd.enable(unit)
         if stale or not state.active:
-            self.systemd.restart(unit)
+            if wait:
+                self.systemd.restart(unit)
+            else:
+                self.systemd.restart_later(unit)
             self.files.store(record, f"{digest}\n".encode())
             return True
         return False

@@ -10,9 +10,10 @@ import json
 
 from flower_ops import rules
 from flower_ops.node import certificates as certs
-from flower_ops.node import health
+from flower_ops.node import firewall, fleet_gate, health, keeper_unit
 from flower_ops.node.authority import CA_FILE
 from flower_ops.node.errors import NodeError, OneGateError
+from flower_ops.node.flwr_cli import connection_files
 from flower_ops.node.node import Node, env_file
 
 UNIT = "flower-superlink.service"
@@ -44,13 +45,12 @@ def service_settings(node: Node) -> None:
         isolation=node.value("ISOLATION"),
     )
     settings = {"FLOWER_ARGS": " ".join(args), "FLWR_LOG_LEVEL": node.value("LOG_LEVEL")}
+    settings |= node.profile.superlink_environment()
     node.files.write(_ENV, env_file(settings), 0o640, "root:flower")
-    trust = f'root-certificates = "{CA_FILE}"' if secure else "insecure = true"
-    connection = (
-        '[superlink]\ndefault = "federation"\n\n[superlink.federation]\n'
-        f'address = "{_reachable(node.value("CONTROL_API_ADDRESS"), "127.0.0.1")}"\n{trust}\n'
-    )
-    node.files.write(f"{node.paths.cli}/config.toml", connection.encode(), 0o600, "flower:flower")
+    address = _reachable(node.value("CONTROL_API_ADDRESS"), "127.0.0.1")
+    for name, content in connection_files(node.profile, address, CA_FILE if secure else None).items():
+        node.files.folder(f"{node.paths.cli}/{name}".rpartition("/")[0], 0o700, "flower:flower")
+        node.files.write(f"{node.paths.cli}/{name}", content, 0o600, "flower:flower")
 
 
 def _reachable(address: str, host: str) -> str:
@@ -104,7 +104,7 @@ def serving(node: Node) -> None:
         for name in ("FLEET_API_ADDRESS", "CONTROL_API_ADDRESS"):
             host, port = rules.split_address(_reachable(node.value(name), "127.0.0.1"))
             if node.is_on("TLS_ENABLED"):
-                reason = health.serves_tls(host, port, host, node.paths.at(CA_FILE))
+                reason = health.serves_tls(host, port, host, node.paths.at(CA_FILE), http2=node.profile.serves_http2)
             else:
                 reason = health.listens(host, port)
             if reason:
@@ -118,6 +118,21 @@ def serving(node: Node) -> None:
         if not last:
             raise
         raise NodeError(f"{error} Its last words: {last}", error.code) from error
+
+
+def open_ports(node: Node) -> None:
+    """Close the VM but for what its role needs, before anything listens."""
+    firewall.apply(node)
+
+
+def gate_settings(node: Node) -> None:
+    """Where one port serves everything: what the gate in front of it lets through."""
+    fleet_gate.settings(node)
+
+
+def gate_service(node: Node) -> None:
+    """Run the gate, where this version of Flower needs one."""
+    fleet_gate.service(node)
 
 
 def registrar(node: Node) -> None:
@@ -146,4 +161,18 @@ def announce(node: Node) -> None:
     node.publish_ready()
 
 
-STEPS = (folders, certs.certificates, service_settings, federation_settings, service, serving, registrar, announce)
+#: What a VM needs to be introduced by hand.
+IDENTITY = (folders, certs.certificates)
+STEPS = (
+    *IDENTITY,
+    service_settings,
+    gate_settings,
+    federation_settings,
+    open_ports,
+    service,
+    gate_service,
+    serving,
+    registrar,
+    keeper_unit.keeper,
+    announce,
+)

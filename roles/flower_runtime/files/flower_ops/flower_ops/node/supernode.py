@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from flower_ops import rules
-from flower_ops.node import discovery, health, keys, trust
+from flower_ops.node import discovery, firewall, health, keeper_unit, keys, trust
 from flower_ops.node.errors import NodeError
 from flower_ops.node.node import Node, env_file
 
@@ -23,6 +23,33 @@ def folders(node: Node) -> None:
     node.files.folder(node.paths.config, 0o750, "root:flower")
     for name in ("certs", "state", "data"):
         node.files.folder(f"{node.paths.home}/{name}", 0o700, "flower:flower")
+
+
+def environment(node: Node) -> None:
+    """The environment of the chosen framework: Flower and its libraries, never those of another framework."""
+    name = node.value("FRAMEWORK")
+    place = f"{node.paths.frameworks}/{name}"
+    present = sorted(item.name for item in node.paths.at(node.paths.frameworks).glob("*") if item.is_dir())
+    if name not in present:
+        if node.check:
+            node.warnings.append(f"The framework {name} is not installed yet")
+            return
+        raise NodeError(
+            f"ONEAPP_FL_FRAMEWORK is {name}, but {place} does not exist on this VM "
+            f"(installed: {', '.join(present) or 'none'}); take an image with it, or apply the role flower_runtime with "
+            "that framework.",
+            "framework_missing",
+        )
+    version = node.installed_version(place)
+    if version != node.profile.version and not node.check:
+        raise NodeError(
+            f"The environment {place} holds Flower {version or 'of no version'}, but this federation runs "
+            f"{node.profile.version}; apply the role flower_runtime with that version.",
+            "version_mismatch",
+        )
+    # The unit starts what this link names, since systemd takes no variable in the path of a program.
+    node.files.link(node.paths.current_framework, place)
+    node.runtime = place
 
 
 def identity(node: Node) -> None:
@@ -147,6 +174,11 @@ def service_settings(node: Node) -> None:
     node.files.write(_ENV, env_file(settings), 0o640, "root:flower")
 
 
+def open_ports(node: Node) -> None:
+    """Close the VM; Flower needs no way in to a node."""
+    firewall.apply(node)
+
+
 def service(node: Node) -> None:
     """Run flower-supernode with exactly these settings, and see that it stays."""
     if "endpoint" not in node.facts:
@@ -190,4 +222,18 @@ def announce(node: Node) -> None:
     node.publish_ready()
 
 
-STEPS = (folders, identity, introduce, superlink, admission, service_settings, service, announce)
+#: What a VM needs to be introduced by hand.
+IDENTITY = (folders, identity)
+STEPS = (
+    folders,
+    environment,
+    identity,
+    introduce,
+    superlink,
+    admission,
+    service_settings,
+    open_ports,
+    service,
+    keeper_unit.keeper,
+    announce,
+)

@@ -21,6 +21,7 @@ class UnitState:
     enabled: bool
     main_pid: int = 0
     needs_reload: bool = False
+    activating: bool = False
 
 
 class ServiceManager(Protocol):
@@ -36,6 +37,9 @@ class ServiceManager(Protocol):
 
     def restart(self, unit: str) -> None:
         """Start the unit, or stop and start it."""
+
+    def restart_later(self, unit: str) -> None:
+        """Ask for a restart and do not wait for it."""
 
     def stop(self, unit: str) -> None:
         """Stop the unit."""
@@ -60,6 +64,8 @@ class Systemd:
         return UnitState(
             loaded=found.get("LoadState") == "loaded",
             active=found.get("ActiveState") == "active",
+            # A oneshot that failed and is to be tried again counts as activating, too.
+            activating=found.get("ActiveState") == "activating",
             enabled=found.get("UnitFileState") == "enabled",
             main_pid=int(found.get("MainPID") or 0),
             needs_reload=found.get("NeedDaemonReload") == "yes",
@@ -73,6 +79,11 @@ class Systemd:
         """A unit that failed too often is given a fresh start."""
         self._call("reset-failed", unit, may_fail=True)
         self._call("restart", unit)
+
+    def restart_later(self, unit: str) -> None:
+        """See ServiceManager."""
+        self._call("reset-failed", unit, may_fail=True)
+        self._call("restart", "--no-block", unit)
 
     def stop(self, unit: str) -> None:
         """See ServiceManager."""
@@ -124,6 +135,9 @@ class NoServices:
         """Not done."""
 
     def restart(self, unit: str) -> None:
+        """Not done."""
+
+    def restart_later(self, unit: str) -> None:
         """Not done."""
 
     def stop(self, unit: str) -> None:
