@@ -1,7 +1,7 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The whole walk as a user takes it, on real containers with real Flower. The tests build on each other, in order."""
+"""The walk on plain images, which the playbooks configure over SSH. The tests build on each other, in order."""
 
 from __future__ import annotations
 
@@ -10,39 +10,35 @@ import json
 import socket
 import ssl
 import subprocess
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from .conftest import HOME, NETWORK, ROOT, Walk
+from .conftest import HOME, PLAIN_IMAGE, ROOT, Walk, federation
 
 FLEET_PORT = 9092
 
 
-def by_role(hosts: dict[str, dict[str, Any]], role: str) -> dict[str, dict[str, Any]]:
-    return {name: values for name, values in hosts.items() if values["one_role"] == role}
+@pytest.fixture(scope="module")
+def walk(sandbox: Walk) -> Iterator[Walk]:
+    """A federation of plain VMs."""
+    with federation("test", federation_delivery="push", federation_image_path=PLAIN_IMAGE) as made:
+        yield made
 
 
 def partition(values: dict[str, Any]) -> int:
     return int(values["one_attributes"]["FL_PARTITION_ID"])
 
 
-def supernodes(walk: Walk) -> list[dict[str, Any]]:
-    """SuperNodes as Flower itself lists them, on the SuperLink."""
-    address = next(iter(by_role(walk.hosts(), "superlink").values()))["ansible_host"]
-    return list(json.loads(walk.ssh(address, "/opt/flower/venv/bin/flower-ops member list --json"))["supernodes"])
-
-
 def test_single_site_deploys_from_a_plain_image(walk: Walk) -> None:
     result = walk.playbook("single_site")
     assert result.code == 0
-    online = [node for node in supernodes(walk) if node["status"] == "online"]
-    assert len(online) == 2
+    assert len(walk.online()) == 2
 
 
 def test_fleet_api_speaks_tls_with_the_federations_ca(walk: Walk) -> None:
-    superlink = next(iter(by_role(walk.hosts(), "superlink").values()))
+    superlink = next(iter(walk.by_role("superlink").values()))
     ca = walk.ssh(superlink["ansible_host"], "cat /opt/flower/certs/ca.crt")
     trusting = ssl.create_default_context(cadata=ca)
     trusting.set_alpn_protocols(["h2"])
@@ -56,7 +52,7 @@ def test_fleet_api_speaks_tls_with_the_federations_ca(walk: Walk) -> None:
 
 @pytest.mark.parametrize("port", [9091, 9093, 9097])
 def test_control_and_runtime_apis_are_not_reachable_from_outside(walk: Walk, port: int) -> None:
-    superlink = next(iter(by_role(walk.hosts(), "superlink").values()))
+    superlink = next(iter(walk.by_role("superlink").values()))
     with pytest.raises(OSError):
         socket.create_connection((superlink["ansible_host"], port), timeout=3)
 
@@ -97,7 +93,7 @@ def test_inventory_plugin_and_add_host_agree(walk: Walk) -> None:
         hidden.rename(plugin)
     groups = json.loads((walk.folder / "groups.json").read_text(encoding="utf-8"))
     assert set(groups["opennebula"]) == set(hosts)
-    assert set(groups["supernode"]) == set(by_role(hosts, "supernode"))
+    assert set(groups["supernode"]) == set(walk.by_role("supernode"))
     assert set(groups["federation_test"]) == set(hosts)
 
 
@@ -143,7 +139,7 @@ def test_a_run_that_takes_too_long_is_stopped(walk: Walk) -> None:
 
 def test_scale_up_adds_a_node_that_trains_with_its_own_partition(walk: Walk) -> None:
     assert walk.playbook("scale", federation_supernodes=3).code == 0
-    nodes = by_role(walk.hosts(), "supernode")
+    nodes = walk.by_role("supernode")
     assert sorted(partition(values) for values in nodes.values()) == [0, 1, 2]
     place_shards(walk)
     run = train(walk, "second")
@@ -158,24 +154,24 @@ def test_each_vm_holds_only_its_own_shard(walk: Walk) -> None:
     )
     digests = {hashlib.sha256(path.read_bytes()).hexdigest(): path.name for path in sorted(made.glob("shard*"))}
     assert len(digests) == 3
-    for values in by_role(walk.hosts(), "supernode").values():
+    for values in walk.by_role("supernode").values():
         found = walk.ssh(values["ansible_host"], "find /opt/flower/data -type f -exec sha256sum {} +").split()
         held = [digests[word] for word in found if word in digests]
         assert len(held) == 1, f"{values['one_vm_name']} holds {held}"
         assert str(partition(values)) in held[0]
-    superlink = next(iter(by_role(walk.hosts(), "superlink").values()))
+    superlink = next(iter(walk.by_role("superlink").values()))
     everything = walk.ssh(superlink["ansible_host"], "find /opt/flower -xdev -type f -size -2M -exec sha256sum {} +")
     assert not [name for digest, name in digests.items() if digest in everything]
 
 
 def test_scale_down_removes_a_node_and_frees_its_partition(walk: Walk) -> None:
-    before = {values["one_vm_id"]: partition(values) for values in by_role(walk.hosts(), "supernode").values()}
+    before = {values["one_vm_id"]: partition(values) for values in walk.by_role("supernode").values()}
     result = walk.playbook("scale", federation_supernodes=2)
     assert result.code == 0
-    after = {values["one_vm_id"]: partition(values) for values in by_role(walk.hosts(), "supernode").values()}
+    after = {values["one_vm_id"]: partition(values) for values in walk.by_role("supernode").values()}
     # OneFlow removes the oldest VM; the others keep what they have.
     assert after == {vm: number for vm, number in before.items() if vm != min(before)}
-    known = supernodes(walk)
+    known = walk.members()
     assert sorted(node["partition_id"] for node in known) == sorted(after.values())
     assert all(node["status"] == "online" for node in known)
 
@@ -191,23 +187,4 @@ def test_no_secret_in_verbose_output(walk: Walk) -> None:
 def test_teardown_leaves_nothing(walk: Walk) -> None:
     assert walk.playbook("teardown").code == 0
     assert walk.playbook("teardown").changed == 0
-    assert not docker("ps", "--all", "--quiet", "--filter", f"network={NETWORK}")
-    assert walk.playbook("sandbox", sandbox_state="down").code == 0
-    assert not docker("ps", "--all", "--quiet", "--filter", f"network={NETWORK}")
-    assert NETWORK not in docker("network", "ls", "--format", "{{.Name}}").split()
-    assert not [name for name in docker("volume", "ls", "--format", "{{.Name}}").split() if name.startswith(NETWORK)]
-    assert not [
-        path for path in Path("/proc").glob("[0-9]*/cmdline")
-        if b"one_sandbox" in read(path) and str(HOME).encode() in read(path)
-    ]
-
-
-def docker(*arguments: str) -> str:
-    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout.strip()
-
-
-def read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
+    assert not walk.hosts()
