@@ -43,49 +43,27 @@ _value:
   sample: ["ONEAPP_FL_LOG_LEVEL=LOUD: expected one of DEBUG, INFO, WARNING, ERROR"]
 """
 
-import importlib
-import importlib.util
-import sys
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
+from ansible_collections.opennebula.flower.plugins.plugin_utils.node_package import part, texts
 
-_PACKAGE = "flower_ops"
-_FOLDER = Path(__file__).resolve().parents[2] / "roles/flower_runtime/files/flower_ops" / _PACKAGE
 _ROLES = ("superlink", "supernode")
 _VERSION = "ONEAPP_FLOWER_VERSION"
-
-
-def _part(name: str) -> Any:
-    """A module of the node package, which lies in a role: nodes get it from there, and it is on no import path here."""
-    if _PACKAGE not in sys.modules:
-        spec = importlib.util.spec_from_file_location(
-            _PACKAGE, _FOLDER / "__init__.py", submodule_search_locations=[str(_FOLDER)]
-        )
-        if spec is None or spec.loader is None:
-            raise AnsibleFilterError(f"{_FOLDER} cannot be read; install the collection again.")
-        package = importlib.util.module_from_spec(spec)
-        sys.modules[_PACKAGE] = package
-        spec.loader.exec_module(package)
-    return importlib.import_module(f"{_PACKAGE}.{name}")
-
-
-def _text(value: Any) -> str:
-    """A value as nodes and VM templates get it."""
-    if isinstance(value, bool):
-        return "YES" if value else "NO"
-    return "" if value is None else str(value)
+#: What the playbooks write into every CONTEXT themselves, and what each VM must be told by itself.
+_NOT_TO_CHOOSE = {
+    "TOKEN": ("YES", "must be YES: the VMs of a federation find each other through OneGate"),
+    "NETWORK": ("YES", "must be YES: the VMs of a federation are reached over their network"),
+    "START_SCRIPT_BASE64": ("", "is taken by the script that publishes the SSH host key; run yours by another way"),
+    "ONEAPP_FL_ROLE": ("", "is not for all VMs of a federation alike; each has the role of its place"),
+}
 
 
 def context_faults(variables: Any, secrets: Any = None) -> list[str]:
     """Phrases about all that is wrong with `variables` (name to value), for both roles; AnsibleFilterError for a
     value that is no dictionary. `secrets` are more of them, which the SuperLink gets another way."""
-    if not isinstance(variables, Mapping) or not isinstance(secrets or {}, Mapping):
-        raise AnsibleFilterError("context_faults needs a dictionary of context variables.")
-    context, profiles = _part("context"), _part("profiles")
-    given = {str(name): _text(value) for name, value in variables.items()}
+    context, profiles = part("context"), part("profiles")
+    given = texts(variables, "context_faults")
+    hidden = texts(secrets or {}, "context_faults")
     rows = context.table()
     secret = [name for name in given if name in rows and rows[name].secret and given[name]]
     # The value is left out from here on: its place is wrong whatever it is.
@@ -94,7 +72,9 @@ def context_faults(variables: Any, secrets: Any = None) -> list[str]:
         name: f"{name}: is secret and would be readable in the VM's template; give it in federation_superlink_secrets"
         for name in secret
     }
-    hidden = {str(name): _text(value) for name, value in (secrets or {}).items()}
+    for name, (only, reason) in _NOT_TO_CHOOSE.items():
+        if readable.get(name, "").strip() not in ("", only):
+            phrases[name] = f"{name}={context.shown(readable[name])}: {reason}"
     faults = context.unknown({**readable, **hidden})
     for role in _ROLES:
         known = {**readable, **hidden} if role == "superlink" else readable
@@ -104,7 +84,7 @@ def context_faults(variables: Any, secrets: Any = None) -> list[str]:
     version = given.get(_VERSION, "").strip()
     if version:
         try:
-            profiles.profile(version)
+            profiles.profile(context.shown(version))
         except profiles.UnknownVersionError as error:
             phrases[_VERSION] = str(error).rstrip(".")
         else:
