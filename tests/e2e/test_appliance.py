@@ -16,7 +16,6 @@ import pytest
 
 from .conftest import HOME, ROOT, Walk, federation, one_sandbox, scale_behind_our_back, vm_action
 
-
 # Another authority signs the server's certificate, as if somebody had put himself in its place.
 SWAP = """
 from pathlib import Path
