@@ -103,6 +103,12 @@ options:
     type: list
     elements: str
     default: []
+  wait_hopeless:
+    description:
+      - Attributes, each with a value or a list of them, by which a VM says that waiting for it is of no use. The wait
+        ends at once when a VM has one of them.
+    type: dict
+    default: {}
   wait_timeout:
     description:
       - How long to wait for what was asked, in seconds. Each scaling and each removal has this time of its own.
@@ -367,6 +373,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "wait_for": {"type": "str", "choices": ["running", "vms", "none"], "default": "running"},
         "wait_roles": {"type": "list", "elements": "str"},
         "wait_attributes": {"type": "list", "elements": "str", "default": []},
+        "wait_hopeless": {"type": "dict", "default": {}},
     }
 
 

@@ -69,6 +69,10 @@ class ServiceResource(Resource[ServiceState]):
             network=params.get("network"),
             parked=frozenset(str(role["name"]) for role in roles if role.get("state") in PARKING),
             hold_ends=params["state"] != "released",
+            hopeless={
+                str(name): [str(value) for value in (values if isinstance(values, list) else [values])]
+                for name, values in (params.get("wait_hopeless") or {}).items()
+            },
         )
 
     # -- what the runner asks for -----------------------------------------------------------------------------------
@@ -80,8 +84,9 @@ class ServiceResource(Resource[ServiceState]):
         service = service_view(document)
         self._change.body = body_of(document)
         self._drift = input_drift(
-            body_of(document), self._params.get("user_inputs_values") or {}, service["name"]
-        )
+            body_of(document), self._params.get("user_inputs_values") or {}, service["name"],
+            {str(role["name"]): role.get("user_inputs_values") or {} for role in self._params.get("roles") or []},
+        )  # fmt: skip
         going = service["state"] in GOING_STATES
         if self._state != "present" or not self._change.needs_vms or going:
             return ServiceState(service)

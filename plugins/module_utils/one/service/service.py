@@ -186,15 +186,28 @@ def check_cardinalities(name: str, roles: Mapping[str, Mapping[str, Any]], asked
         raise OneUsageError(f"service {name}: {'; '.join(wrong)}", hint=hint)
 
 
-def input_drift(body: Mapping[str, Any], asked: Mapping[str, Any], name: str) -> list[str]:
-    """A warning for every user input that the service was started with differently; they are fixed from its start."""
-    stored = body.get("user_inputs_values") or {}
-    differing = [
-        key for key, value in asked.items() if key in stored and scalar(value) != scalar(stored[key])
-    ]
+def input_drift(
+    body: Mapping[str, Any],
+    asked: Mapping[str, Any],
+    name: str,
+    of_roles: Mapping[str, Mapping[str, Any]] | None = None,
+) -> list[str]:
+    """A warning for every user input that the service was started with differently; they are fixed from its start.
+
+    asked: values of the service's inputs by name. of_roles: those of its roles' inputs by role.
+    """
+    differing = _differing(body.get("user_inputs_values"), asked)
+    roles = {str(role["name"]): role for role in body.get("roles") or []}
+    for role, values in (of_roles or {}).items():
+        differing |= _differing((roles.get(role) or {}).get("user_inputs_values"), values)
     if not differing:
         return []
     return [
         f"service {name} was started with other values of {', '.join(sorted(differing))}; user inputs are fixed from "
         "the start of a service, so they stay as they are until it is removed and started again"
     ]
+
+
+def _differing(stored: Any, asked: Mapping[str, Any]) -> set[str]:
+    known: Mapping[str, Any] = stored or {}
+    return {key for key, value in asked.items() if key in known and scalar(value) != scalar(known[key])}

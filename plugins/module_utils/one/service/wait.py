@@ -9,8 +9,9 @@ A poll costs one GET of the service, plus one infoset of its VMs where they are 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..api.connection import Connection
@@ -40,6 +41,7 @@ class Waiting(NamedTuple):
     """What to wait for. target: running, vms or none; roles and attributes narrow `vms` down.
 
     parked: roles whose VMs are not meant to run. hold_ends: a service whose roles are on hold is as far as it comes.
+    hopeless: attributes and those of their values by which a VM says that waiting for it is of no use.
     """
 
     target: str
@@ -50,6 +52,7 @@ class Waiting(NamedTuple):
     network: str | None = None
     parked: frozenset[str] = frozenset()
     hold_ends: bool = True
+    hopeless: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 class ServiceWait:
@@ -77,7 +80,8 @@ class ServiceWait:
 
     def _look(self, service: dict[str, Any]) -> ServiceState:
         """The service, with its VMs only where they decide."""
-        wanted = self.waiting.target == "vms" or service["state"] == "WARNING"
+        telling = bool(self.waiting.hopeless) and service["state"] not in UP_STATES
+        wanted = telling or self.waiting.target == "vms" or service["state"] == "WARNING"
         return ServiceState(service, self.vms(vm_ids(service)) if wanted else [])
 
     def _looked(self, known: ServiceState) -> ServiceState:
@@ -181,7 +185,17 @@ class ServiceWait:
         parked = [vm for vm in vms if vm["state"] in PARKED]
         if name == "WARNING" and parked:
             return f"the service is WARNING: {waiting_words(parked)}"
-        return failures(vms) or None
+        return failures(vms) or self._without_hope(vms) or None
+
+    def _without_hope(self, vms: Sequence[dict[str, Any]]) -> str:
+        """VMs that say themselves that waiting for them is of no use, in words; "" where there are none."""
+        told = [
+            f"VM {vm['id']} ({vm['name']}) has {name}={vm['attributes'][name]}"
+            for vm in vms
+            for name, values in self.waiting.hopeless.items()
+            if vm["attributes"].get(name) in values
+        ]
+        return "; ".join(told)
 
     def explain(self, service: dict[str, Any]) -> str:
         """Why a service is in a failed state: its log and what its VMs say."""
