@@ -9,7 +9,7 @@ import hashlib
 import re
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -24,6 +24,8 @@ from flower_ops.profiles import Profile
 #: Seconds that a check looks for a healthy service at most.
 CHECK_LIMIT = 5.0
 T = TypeVar("T")
+_WORD = re.compile(r"[A-Za-z0-9._:/\[\],=@+-]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _DIST = re.compile(r"flwr-([0-9][^-]*)\.dist-info")
 
 
@@ -218,10 +220,30 @@ class Node:
         self.facts["ready"] = self.settled
 
 
+def arguments(words: Sequence[str]) -> str:
+    """Arguments as one variable that systemd splits into the same words again (a bare $FLOWER_ARGS).
+
+    Rules and profiles let nothing else through; NodeError where a word would become two words or another one.
+    """
+    for word in words:
+        if not _WORD.fullmatch(word):
+            raise NodeError(
+                f"The argument {word!r} cannot be handed to a service; only letters, digits and . _ : / [ ] , = @ + - "
+                "may be in it.",
+                "config_validation_failed",
+            )
+    return " ".join(words)
+
+
 def env_file(values: Mapping[str, str]) -> bytes:
-    """An EnvironmentFile of systemd: every value quoted, with the escapes that systemd undoes."""
+    """An EnvironmentFile of systemd: every value quoted, with the escapes that systemd undoes.
+
+    NodeError for a value with a line end or another control character, which no value of ours has.
+    """
     lines = []
     for key, value in values.items():
+        if _CONTROL.search(value):
+            raise NodeError(f"The value of {key} has control characters; remove them.", "config_validation_failed")
         escaped = re.sub(r'(["\\$`])', r"\\\1", value)
         lines.append(f'{key}="{escaped}"\n')
     return "".join(lines).encode()

@@ -14,7 +14,7 @@ from flower_ops.node import firewall, fleet_gate, health, keeper_unit
 from flower_ops.node.authority import CA_FILE
 from flower_ops.node.errors import NodeError, OneGateError
 from flower_ops.node.flwr_cli import connection_files
-from flower_ops.node.node import Node, env_file
+from flower_ops.node.node import Node, arguments, env_file
 
 UNIT = "flower-superlink.service"
 REGISTRAR = "flower-registrar.service"
@@ -44,7 +44,7 @@ def service_settings(node: Node) -> None:
         auth=_auth(node),
         isolation=node.value("ISOLATION"),
     )
-    settings = {"FLOWER_ARGS": " ".join(args), "FLWR_LOG_LEVEL": node.value("LOG_LEVEL")}
+    settings = {"FLOWER_ARGS": arguments(args), "FLWR_LOG_LEVEL": node.value("LOG_LEVEL")}
     settings |= node.profile.superlink_environment()
     node.files.write(_ENV, env_file(settings), 0o640, "root:flower")
     address = _reachable(node.value("CONTROL_API_ADDRESS"), "127.0.0.1")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from flower_ops import rules
 from flower_ops.node import discovery, firewall, health, keeper_unit, keys, trust
 from flower_ops.node.errors import NodeError
-from flower_ops.node.node import Node, env_file
+from flower_ops.node.node import Node, arguments, env_file
 
 UNIT = "flower-supernode.service"
 _ENV = "/opt/flower/config/supernode.env"
@@ -167,7 +167,7 @@ def service_settings(node: Node) -> None:
         isolation=node.value("ISOLATION"),
     )
     settings = {
-        "FLOWER_ARGS": " ".join(args),
+        "FLOWER_ARGS": arguments(args),
         "FLOWER_NODE_CONFIG": node.facts["node_config"],
         "FLWR_LOG_LEVEL": node.value("LOG_LEVEL"),
     }
