@@ -9,7 +9,7 @@ import ipaddress
 
 from flower_ops import rules
 from flower_ops.node.errors import NodeError
-from flower_ops.node.node import Node, env_file
+from flower_ops.node.node import Node, arguments, env_file
 
 UNIT = "flower-gate.service"
 ENV = "/opt/flower/config/gate.env"
@@ -35,7 +35,7 @@ def settings(node: Node) -> None:
     args = ["--version", node.profile.version, "--listen", node.value("FLEET_API_ADDRESS"), "--superlink", control]
     if node.is_on("TLS_ENABLED"):
         args += ["--certs", node.paths.certs]
-    node.files.write(ENV, env_file({"GATE_ARGS": " ".join(args)}), 0o640, "root:flower")
+    node.files.write(ENV, env_file({"GATE_ARGS": arguments(args)}), 0o640, "root:flower")
 
 
 def service(node: Node) -> None:
