@@ -62,7 +62,7 @@ def accept(node: Node, published: bytes, superlink_vm: str) -> bytes:
     # A pin without a VM is the operator's: no VM may replace it by itself.
     if pin is not None and pin.superlink_vm in ("", superlink_vm):
         trusted = tls.load_certs(pin.certificates.encode(), PIN_FILE)
-        strangers = [cert for cert in anchors if not _vouched(cert, trusted, crosses)]
+        strangers = [cert for cert in anchors if not vouched(cert, trusted, crosses)]
         if strangers:
             raise NodeError(
                 f"The SuperLink (VM {superlink_vm}) published another certificate authority, "
@@ -159,14 +159,16 @@ def unconfirmed(gate: OneGate | None, ca: bytes) -> list[str]:
 def split(pem: bytes, what: str) -> tuple[list[x509.Certificate], list[x509.Certificate]]:
     """Certificates of a bundle: (those to trust, cross certificates); TlsError when there is nothing to trust.
 
-    A cross certificate holds the key of an authority that is in the bundle under its own signature as well. It says
-    something about that one and is never trusted itself.
+    A cross certificate holds the key of an authority that is in the bundle under its own signature as well, or has
+    signed such a one. It says something about that authority and is never trusted itself.
     """
     found = [cert for cert in tls.load_certs(pem, what) if tls.days_left(cert) > 0]
     own = [cert for cert in found if cert.subject == cert.issuer]
-    crosses = [
-        cert for cert in found if cert.subject != cert.issuer and any(tls.same_key(cert, other) for other in own)
-    ]
+    rest = [cert for cert in found if cert.subject != cert.issuer]
+    crosses = [cert for cert in rest if any(tls.same_key(cert, other) for other in own)]
+    for cross in crosses:
+        # Those of earlier successors, whose own certificates are gone, lead to it; the list grows while it is walked.
+        crosses += [cert for cert in rest if cert not in crosses and tls.signed_by(cross, cert)]
     anchors = [cert for cert in found if cert not in crosses]
     if not anchors:
         raise tls.TlsError(f"{what} holds no certificate that is valid now; renew it.")
@@ -179,7 +181,7 @@ def split(pem: bytes, what: str) -> tuple[list[x509.Certificate], list[x509.Cert
     return anchors, crosses
 
 
-def _vouched(cert: x509.Certificate, trusted: list[x509.Certificate], crosses: list[x509.Certificate]) -> bool:
+def vouched(cert: x509.Certificate, trusted: list[x509.Certificate], crosses: list[x509.Certificate]) -> bool:
     """Whether a certificate is trusted already, or cross certificates lead from a trusted one to its key."""
     if cert in trusted:
         return True
