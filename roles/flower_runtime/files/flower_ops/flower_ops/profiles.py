@@ -38,6 +38,8 @@ ENVIRONMENT: Mapping[str, str] = {
     "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
 }
 _NO_INSTALLATION = ("--disable-runtime-dependency-installation",)
+# Up to 1.32 a SuperNode waits for ever for a reply to the message that it could not receive.
+_FAILED_PULL = (r"\bFailed to receive message\b",)
 _FLEET_ROUTES = tuple(
     f"/v1/fleet/{name}"
     for name in (
@@ -55,6 +57,7 @@ class Profile:
     connections_in_app: the command line reads its connections from the pyproject.toml of an app folder, which every
     command names; else from config.toml below FLWR_HOME. fleet_routes: paths that SuperNodes POST to, where one port
     serves all of the SuperLink over HTTP (else empty, and Fleet is a gRPC service on a port of its own).
+    accepted_pattern: regular expression; a SuperNode logs such a line when the SuperLink has accepted it, not before.
     zombie_patterns: regular expressions; after such a line in its log a SuperNode stays online and answers no more.
     workaround: folder in flower_ops/workarounds that goes onto the import path of the SuperLink.
     superlink_exit: exit statuses of a SuperLink that was asked to end (negative: the signal that ended it).
@@ -67,6 +70,7 @@ class Profile:
     cryptography: str = ""
     connections_in_app: bool = False
     fleet_routes: tuple[str, ...] = ()
+    accepted_pattern: str = r"\bSuperNode ID: [0-9]+"
     zombie_patterns: tuple[str, ...] = ()
     workaround: str = ""
     superlink_exit: tuple[int, ...] = (0,)
@@ -150,6 +154,7 @@ _PROFILES = {
             python=">=3.10",
             cryptography=">=44.0.1,<45",
             connections_in_app=True,
+            zombie_patterns=_FAILED_PULL,
             workaround="flwr_1_25",
         ),
         Profile(
@@ -157,7 +162,7 @@ _PROFILES = {
             python=">=3.11",
             cryptography=">=46.0.7,<47",
             superlink_extra=_NO_INSTALLATION,
-            zombie_patterns=(r"\bFailed to receive message\b",),
+            zombie_patterns=_FAILED_PULL,
         ),
         Profile("1.34.0", python=">=3.11", cryptography=">=46.0.7,<47", superlink_extra=_NO_INSTALLATION),
         Profile(

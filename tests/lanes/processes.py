@@ -1,0 +1,114 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Services as a service manager runs them: own environment, own log, and at the end nothing of them is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+_MARK = "FLOWER_LANE_MARK"
+_given: set[int] = set()
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on, and that was not given before."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in _given:
+            _given.add(port)
+            return port
+
+
+def wait_until(true: Callable[[], object], seconds: float, what: str) -> None:
+    """Wait for a condition; AssertionError says what did not come."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"after {seconds:.0f} s: {what}"
+        time.sleep(0.2)
+
+
+class Service:
+    """A program that can be started again and again; its output is added to one log file."""
+
+    def __init__(self, command: list[str], environment: Mapping[str, str], folder: Path, log: Path) -> None:
+        self.command, self.log = command, log
+        self._folder = folder
+        self._mark = uuid.uuid4().hex
+        self._environment = {**environment, _MARK: self._mark}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._read_from = 0
+
+    def start(self, **more: str) -> None:
+        """Start it, with more environment this time."""
+        self._read_from = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.command,
+                env={**self._environment, **more},
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def said(self) -> str:
+        """What it has printed since its last start."""
+        with self.log.open("rb") as log:
+            log.seek(self._read_from)
+            return log.read().decode("utf-8", "replace")
+
+    @property
+    def running(self) -> bool:
+        """Whether the program itself runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self) -> int:
+        """End it and everything it has started, by process id as a unit's control group is ended. Its exit status."""
+        if self._process is None:
+            return 0
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            status = self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
+        end = time.monotonic() + 5
+        while left := self._left():
+            for pid in left:
+                _signal(pid, signal.SIGTERM if time.monotonic() < end - 4 else signal.SIGKILL)
+            time.sleep(0.1)
+            assert time.monotonic() < end, f"processes do not end: {left}"
+        self._process = None
+        return status
+
+    def _left(self) -> list[int]:
+        """Processes that inherited this service's environment, wherever they have gone since."""
+        wanted = f"{_MARK}={self._mark}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdecimal():
+                try:
+                    if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                        found.append(int(entry.name))
+                except OSError:
+                    continue
+        return found
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return

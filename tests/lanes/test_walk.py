@@ -1,0 +1,34 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The same walk on every lane: configured by the agent, TLS and keys, two nodes, one run, a verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from flower_ops import profiles
+
+from .conftest import Make
+from .federation import APP
+
+
+@pytest.mark.parametrize("version", profiles.known())
+def test_walk(federation: Make, version: str) -> None:
+    before = {path: path.read_bytes() for path in APP.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    lane = federation(version)
+    lane.start()
+    run = lane.train(num_server_rounds=2)
+    assert run["status"] == "finished:completed" and run["succeeded"] and not run["degraded"], run
+    assert [(one["nodes"], one["results"], one["failures"]) for one in run["rounds"]] == [(2, 2, 0)] * 2
+    assert run["duration_s"] > 0 and run["bytes_recv"] > 0 and run["finished_at"] >= run["started_at"]
+    (vector,) = [Path(file["path"]) for file in run["files"] if file["name"] == "vector.txt"]
+    assert vector.read_text().split() == ["3.0", "3.0", "1000"]
+    assert [one["status"] for one in lane.cli.list_runs()] == ["finished:completed"]
+    # The folder that was submitted is as it was, and so is what the agent wrote.
+    assert {path: path.read_bytes() for path in before} == before
+    assert sorted(path.name for path in APP.iterdir() if not path.name.startswith("__")) == [
+        "lane_app",
+        "pyproject.toml",
+    ]
