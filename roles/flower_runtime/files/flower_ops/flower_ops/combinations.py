@@ -39,7 +39,7 @@ def _tls(role: str, given: Mapping[str, str]) -> dict[str, str]:
     for name in _PKI if role == "superlink" else _PKI[:1]:
         if given[name] and not tls:
             found[name] = "needs ONEAPP_FL_TLS_ENABLED=YES; leave it empty for plain connections"
-        elif role == "superlink" and not given[name] and any(given[other] for other in _PKI):
+        elif role == "superlink" and tls and not given[name] and any(given[other] for other in _PKI):
             found[name] = "own certificates need " + ", ".join(f"ONEAPP_FL_{other}" for other in _PKI) + " together"
     if role == "supernode" and tls and given["SUPERLINK_ADDRESS"] and not given["SSL_CA_CERTFILE"]:
         found["SSL_CA_CERTFILE"] = "needed with ONEAPP_FL_SUPERLINK_ADDRESS and TLS: the SuperLink's CA"
