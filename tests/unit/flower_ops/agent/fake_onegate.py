@@ -16,13 +16,16 @@ LINE = re.compile(r'^([A-Z][A-Z0-9_]*)=([^,\[\]"\\\x00-\x1f]+)$')
 
 
 class FakeOneGate:
-    """`vms`: id -> (role, attributes). `requests` lists "METHOD path by vm". `fail` holds statuses to answer first.
+    """`vms`: id -> (role, attributes). `cards`: id -> network cards. `requests` lists "METHOD path by vm".
+
+    `fail` holds statuses to answer first.
 
     While `down` is set every request is answered with 502, as by a proxy whose server is gone.
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self.vms: dict[str, tuple[str, dict[str, str]]] = {}
+        self.cards: dict[str, list[dict[str, str]]] = {}
         self.requests: list[str] = []
         self.fail: list[int] = []
         self.down = False
@@ -103,7 +106,8 @@ class FakeOneGate:
         return 200, ""
 
     def _vm(self, vm_id: str) -> dict[str, Any]:
-        return {"NAME": f"vm-{vm_id}", "ID": vm_id, "STATE": "3", "LCM_STATE": "3", "USER_TEMPLATE": self.of(vm_id)}
+        head = {"NAME": f"vm-{vm_id}", "ID": vm_id, "STATE": "3", "LCM_STATE": "3", "USER_TEMPLATE": self.of(vm_id)}
+        return {**head, "TEMPLATE": {"NIC": self.cards.get(vm_id, []), "NIC_ALIAS": []}}
 
     def _service(self, extended: bool) -> dict[str, Any]:
         roles: dict[str, dict[str, Any]] = {}

@@ -30,6 +30,9 @@ def _parser() -> argparse.ArgumentParser:
     boot.add_argument("--root", type=Path, default=Path("/"), help="a tree of files instead of this VM")
     boot.add_argument("--timeout", type=float, default=120.0, help="seconds to wait for a healthy service")
 
+    keep = commands.add_parser("keep", help="follow changes and mend what breaks (a service)")
+    keep.add_argument("--root", type=Path, default=Path("/"))
+
     registrar = commands.add_parser("registrar", help="admit the SuperNodes of the own service (a service)")
     registrar.add_argument("--root", type=Path, default=Path("/"))
 
@@ -37,6 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     member.add_argument("action", choices=("add", "remove", "list"))
     member.add_argument("--site", default="local")
     member.add_argument("--name", default="")
+    member.add_argument(
+        "--address", action="append", metavar="ADDRESS", help="address or network it comes from, for the firewall"
+    )
     member.add_argument("--check", action="store_true")
     member.add_argument("--json", action="store_true", help="answer in JSON")
     member.add_argument("--root", type=Path, default=Path("/"))
@@ -91,6 +97,12 @@ def _boot(options: argparse.Namespace) -> int:
     return boot.boot(options.root, options.timeout)
 
 
+def _keep(options: argparse.Namespace) -> int:
+    from flower_ops.node import keeper
+
+    return keeper.serve(options.root)
+
+
 def _answer(options: argparse.Namespace, code: int, answer: dict[str, Any]) -> int:
     if options.json:
         print(json.dumps(answer))
@@ -109,10 +121,17 @@ def _answer(options: argparse.Namespace, code: int, answer: dict[str, Any]) -> i
 
 
 def _member(options: argparse.Namespace) -> int:
-    from flower_ops.node import membership
+    from flower_ops.node import member_command
 
-    code, answer = membership.command(
-        options.action, options.site, options.name, options.root, options.check, sys.stdin
+    code, answer = member_command.command(
+        options.action,
+        options.site,
+        options.name,
+        options.root,
+        options.check,
+        sys.stdin,
+        # An empty one takes all addresses away, none at all leaves them as they are.
+        addresses=None if options.address is None else list(filter(None, options.address)),
     )
     if options.action == "list" and not options.json:
         for node in answer.get("supernodes", []):
@@ -137,9 +156,9 @@ def _rotate(options: argparse.Namespace) -> int:
 
 
 def _registrar(options: argparse.Namespace) -> int:
-    from flower_ops.node import registrar
+    from flower_ops.node import registrar_service
 
-    return registrar.serve(options.root)
+    return registrar_service.serve(options.root)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -150,7 +169,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return int(runs.main(words[1:]))
     options = _parser().parse_args(words)
-    commands = {"boot": _boot, "configure": _configure, "member": _member, "registrar": _registrar, "rotate": _rotate}
+    commands = {
+        "boot": _boot,
+        "configure": _configure,
+        "keep": _keep,
+        "member": _member,
+        "registrar": _registrar,
+        "rotate": _rotate,
+    }
     return commands[options.command](options)
 
 

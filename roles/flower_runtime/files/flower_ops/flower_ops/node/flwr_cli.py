@@ -167,30 +167,33 @@ class FlwrCli:
         self._json("supernode", "unregister", node_id, *self._place, what=f"unregister SuperNode {node_id}")
 
     def _json(self, *arguments: str, what: str) -> dict[str, Any]:
-        command = [str(self.binary), *arguments, "--format", "json"]
         try:
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                stdin=subprocess.DEVNULL,
-                timeout=self.timeout,
-                check=False,
-                **self._process(),
-            )
+            output, errors = self._output([*arguments, "--format", "json"])
         except subprocess.TimeoutExpired as error:
             text = f"Cannot {what}: flwr gave no answer within {self.timeout:.0f} s; is the SuperLink healthy?"
             raise FlwrCliError(text, unreachable=True) from error
         except OSError as error:
             raise self._cannot_start(error) from error
-        output = plain(done.stdout)
         answer = find_json(output)
         if answer is None:
-            said = sentence(output + "\n" + plain(done.stderr)) or "it printed nothing"
+            said = sentence(output + "\n" + errors) or "it printed nothing"
             raise FlwrCliError(f"Cannot {what}: flwr gave no JSON answer ({said}).")
         if answer.get("success") is not True:
             said = sentence(str(answer.get("error-message", ""))) or "no reason given"
             raise FlwrCliError(f"Cannot {what}: {said}", unreachable=UNREACHABLE in said)
         return answer
+
+    def _output(self, arguments: list[str]) -> tuple[str, str]:
+        """What one command prints on its standard output and error; TimeoutExpired or OSError when it cannot."""
+        done = subprocess.run(
+            [str(self.binary), *arguments],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=self.timeout,
+            check=False,
+            **self._process(),
+        )
+        return plain(done.stdout), plain(done.stderr)
 
     def _process(self) -> dict[str, Any]:
         """Account, folder and environment of a flwr process."""

@@ -5,6 +5,11 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+
+_PROOF = b"new key of a Flower SuperNode\n"
+
 
 def new_key_pair(comment: str = "") -> tuple[bytes, bytes]:
     """Make a key pair.
@@ -51,3 +56,43 @@ def check_public(text: str) -> str:
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ValueError("not an EC public key in OpenSSH form (ecdsa-sha2-nistp384 …)") from error
     return bare
+
+
+def prove(private: bytes, new_public: str) -> str:
+    """Signature by a node's present private key (OpenSSH form) over its next public one, in base64.
+
+    Every VM of a service may write the attributes of any other one: this shows that the owner of the present key wants
+    the next one. ValueError when the private key cannot be used.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    try:
+        key = serialization.load_ssh_private_key(private, password=None)
+    except (TypeError, UnsupportedAlgorithm) as error:
+        raise ValueError(str(error)) from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ValueError("not an EC key")
+    return base64.b64encode(key.sign(_statement(new_public), ec.ECDSA(hashes.SHA384()))).decode()
+
+
+def proven(public: str, new_public: str, proof: str) -> bool:
+    """Whether `proof` was made by the owner of `public` for `new_public`, both in OpenSSH form."""
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    try:
+        key = serialization.load_ssh_public_key(public.encode())
+        signature = base64.b64decode(proof, validate=True)
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature, _statement(new_public), ec.ECDSA(hashes.SHA384()))
+            return True
+    except (ValueError, binascii.Error, UnsupportedAlgorithm, InvalidSignature):
+        return False
+    return False
+
+
+def _statement(new_public: str) -> bytes:
+    return _PROOF + " ".join(new_public.split()[:2]).encode()

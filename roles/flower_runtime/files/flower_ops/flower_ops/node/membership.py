@@ -8,26 +8,21 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol
 
-from flower_ops.node.files import Change, Files
-from flower_ops.node.flwr_cli import FlwrCli, FlwrCliError
+from flower_ops.node import firewall, keys
+from flower_ops.node.errors import NodeError
+from flower_ops.node.files import Files
+from flower_ops.node.flwr_cli import FlwrCliError
+from flower_ops.node.members import KeyHeldError, KeyRetiredError, Member, MembershipError, Vm, free_partition, is_away
 from flower_ops.node.paths import Paths
 
-LOCAL = "local"
-_GONE = ("unregistered",)
-
-
-class MembershipError(Exception):
-    """A member cannot be admitted or removed; one sentence for the operator."""
-
-
-class KeyRetiredError(MembershipError):
-    """Flower has removed this key once and never takes it again; the node needs a new pair."""
+_GONE = ("unregistered", "deleted")
 
 
 class NodeRegistry(Protocol):
@@ -44,24 +39,21 @@ class NodeRegistry(Protocol):
 
 
 @dataclass
-class Member:
-    """A SuperNode. `vm_id` is empty for one that was added by hand; `node_id` is empty without authentication."""
+class Restored:
+    """What a comparison with Flower's own list found, as site/name."""
 
-    site: str
-    name: str
-    partition_id: int
-    node_id: str = ""
-    public_key: str = ""
-    vm_id: str = ""
+    registered: list[str] = field(default_factory=list)
+    revoked: list[str] = field(default_factory=list)
 
 
 class Membership:
-    """The list, kept in one file that only root reads, and its reflection in Flower's own registration."""
+    """The list, kept in one file that only root reads, and its reflection in Flower's registration and the firewall."""
 
-    def __init__(self, paths: Paths, registry: NodeRegistry) -> None:
+    def __init__(self, paths: Paths, registry: NodeRegistry, now: Callable[[], float] = time.time) -> None:
         self._paths = paths
         self._files = Files(paths)
         self._registry = registry
+        self._now = now
 
     def settings(self) -> tuple[bool, int]:
         """(authentication is on, number of partitions), as the agent fixed them."""
@@ -93,9 +85,19 @@ class Membership:
         return rows
 
     def admit(
-        self, site: str, name: str, public_key: str = "", vm_id: str = "", check: bool = False
+        self,
+        site: str,
+        name: str,
+        public_key: str = "",
+        vm: Vm | None = None,
+        check: bool = False,
+        addresses: Sequence[str] | None = None,
     ) -> tuple[Member, bool]:
-        """Make a SuperNode a member. Returns it, and whether anything changed. Its partition never changes."""
+        """Make a SuperNode a member. Returns it, and whether anything changed. Its partition never changes.
+
+        `vm` comes from the registrar; without it an operator speaks, who may replace any key. `addresses` None keeps
+        those that are known. KeyHeldError when a VM's node is there with another key and did not sign the new one.
+        """
         with self._locked():
             auth, count = self.settings()
             if auth and not public_key:
@@ -103,20 +105,24 @@ class Membership:
                     f"{site}/{name} gave no public key, but this federation admits registered keys only."
                 )
             members = self.members()
-            member = next((item for item in members if (item.site, item.name) == (site, name)), None)
-            others = [item for item in members if item is not member]
+            old = next((item for item in members if (item.site, item.name) == (site, name)), None)
+            others = [item for item in members if item is not old]
             if auth and any(item.public_key == public_key for item in others):
                 raise MembershipError(
                     f"The key of {site}/{name} already belongs to another node; make a new one there."
                 )
-            if member is None:
-                member = Member(site, name, _lowest_free(others, count), vm_id=vm_id)
-            elif member.vm_id == vm_id and (not auth or (member.public_key == public_key and member.node_id)):
+            member = Member(**asdict(old)) if old else Member(site, name, free_partition(others, count, vm))
+            member.vm_id = vm.vm_id if vm else ""
+            if vm or addresses is not None:
+                member.addresses = sorted(vm.addresses if vm else addresses or ())
+            unregistered = auth and (member.public_key != public_key or not member.node_id)
+            if not unregistered and member == old:
                 return member, False
+            if unregistered and vm and member.node_id:
+                self._may_replace(member, public_key, vm)
             if check:
                 return member, True
-            member.vm_id = vm_id
-            if auth and (member.public_key != public_key or not member.node_id):
+            if unregistered:
                 self._forget(member)
                 member.node_id = self._register(public_key, members)
                 member.public_key = public_key
@@ -133,18 +139,48 @@ class Membership:
                 self._save([item for item in members if item is not member])
             return member is not None
 
-    def restore(self) -> list[str]:
-        """Register members again that Flower has forgotten (its database was lost). Returns their names."""
+    def restore(self) -> Restored:
+        """Register members again that Flower has forgotten (its database was lost).
+
+        One whose key was unregistered behind our back stays a member without a node id: Flower never takes that key
+        again, and its node has to come with a new one.
+        """
+        result = Restored()
         with self._locked():
             if not self.settings()[0]:
-                return []
+                return result
             known = self._known()
             members = self.members()
-            lost = [item for item in members if item.public_key and item.node_id not in known]
-            for member in lost:
-                member.node_id = self._register(member.public_key, members)
+            for member in members:
+                if not member.node_id or member.node_id in known:
+                    continue
+                try:
+                    member.node_id = self._register(member.public_key, members)
+                    result.registered.append(f"{member.site}/{member.name}")
+                except MembershipError:
+                    member.node_id = ""
+                    result.revoked.append(f"{member.site}/{member.name}")
                 self._save(members)
-            return [f"{member.site}/{member.name}" for member in lost]
+        return result
+
+    def open_ports(self) -> bool:
+        """Let the members' addresses through the firewall, if they are not let through yet. Returns whether so."""
+        try:
+            return firewall.admit(self._paths, (item for member in self.members() for item in member.addresses))
+        except NodeError as error:
+            raise MembershipError(str(error)) from error
+
+    def _may_replace(self, member: Member, public_key: str, vm: Vm) -> None:
+        """Every VM of a service may write the attributes of the others, so a key in them proves nothing."""
+        if vm.proof and keys.proven(member.public_key, public_key, vm.proof):
+            return
+        rows = {str(node["node-id"]): node for node in self._registry.supernodes()}
+        if not is_away(rows.get(member.node_id), self._now()):
+            raise KeyHeldError(
+                f"Another key was published for {member.site}/{member.name}, whose node is there with its registered "
+                "one; that one stays until its owner signs the new key, the node has been away for a minute, or "
+                "flower_supernode removes it."
+            )
 
     def _known(self) -> set[str]:
         return {node["node-id"] for node in self._registry.supernodes() if node.get("status") not in _GONE}
@@ -186,6 +222,8 @@ class Membership:
     def _save(self, members: list[Member]) -> None:
         text = json.dumps({"members": [asdict(member) for member in members]}, indent=1)
         self._files.store(self._paths.members, f"{text}\n".encode())
+        # Its node may knock as soon as it is told.
+        self.open_ports()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -198,62 +236,3 @@ class Membership:
             yield
         finally:
             os.close(handle)
-
-
-def _lowest_free(members: list[Member], count: int) -> int:
-    if not count:
-        raise MembershipError("The number of partitions is not fixed; set ONEAPP_FL_NUM_PARTITIONS on the SuperLink.")
-    taken = {member.partition_id for member in members}
-    free = next((number for number in range(count) if number not in taken), None)
-    if free is None:
-        raise MembershipError(
-            f"All {count} partitions are in use; raise ONEAPP_FL_NUM_PARTITIONS on the SuperLink or remove a node."
-        )
-    return free
-
-
-def command(
-    action: str, site: str, name: str, root: Path, check: bool, keys: TextIO, registry: NodeRegistry | None = None
-) -> tuple[int, dict[str, Any]]:
-    """`flower-ops member`: exit code and answer. `add` reads the public key from `keys`."""
-    paths = Paths(root)
-    cli = registry or FlwrCli(paths.at(f"{paths.venv}/bin/flwr"), paths.at(paths.cli))
-    membership = Membership(paths, cli)
-    answer: dict[str, Any] = {"changed": False, "message": "", "errors": []}
-    try:
-        auth, answer["num_partitions"] = membership.settings()
-        if action == "list":
-            answer["supernodes"] = membership.supernodes()
-            return 0, answer
-        if not name:
-            raise MembershipError(f"flower-ops member {action} needs --name.")
-        before = next((asdict(item) for item in membership.members() if (item.site, item.name) == (site, name)), None)
-        after = None
-        if action == "add":
-            member, answer["changed"] = membership.admit(site, name, _read_key(keys) if auth else "", check=check)
-            after = asdict(member)
-            answer["member"] = {**after, "num_partitions": answer["num_partitions"]}
-        else:
-            answer["changed"] = membership.remove(site, name, check)
-        if answer["changed"]:
-            answer["diff"] = [Change(f"member {site}/{name}", _text(before), _text(after)).as_dict()]
-    except (MembershipError, FlwrCliError) as error:
-        answer["message"] = str(error)
-        return 1, answer
-    except PermissionError as error:
-        answer["message"] = f"{error.filename} cannot be read; run this as root on the SuperLink."
-        return 1, answer
-    return 0, answer
-
-
-def _text(member: dict[str, Any] | None) -> str:
-    return "" if member is None else json.dumps(member, indent=1) + "\n"
-
-
-def _read_key(keys: TextIO) -> str:
-    from flower_ops.node.keys import check_public
-
-    try:
-        return check_public("" if keys.isatty() else keys.read())
-    except ValueError as error:
-        raise MembershipError(f"The text on standard input is {error}.") from error

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import json
 import re
 import time
@@ -18,16 +19,22 @@ from typing import Any
 from flower_ops.node.errors import OneGateError
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+# Attributes of a network card; the last one is what the world sees of a card behind NAT.
+_ADDRESSES = ("IP", "IP6", "IP6_GLOBAL", "IP6_ULA", "IP6_SITE", "EXTERNAL_IP")
 _UNSAFE = ',[]"\\'
 
 
 @dataclass(frozen=True)
 class Peer:
-    """Another VM of the own service as OneGate shows it; `attributes` is its user template."""
+    """Another VM of the own service as OneGate shows it; `attributes` is its user template.
+
+    `addresses` are those that OpenNebula gave to its network cards, not what the VM says of itself.
+    """
 
     vm_id: str
     role: str
     attributes: dict[str, str]
+    addresses: tuple[str, ...] = ()
 
 
 def _attributes(vm: Mapping[str, Any]) -> dict[str, str]:
@@ -35,6 +42,23 @@ def _attributes(vm: Mapping[str, Any]) -> dict[str, str]:
     return (
         {key: value for key, value in template.items() if isinstance(value, str)} if isinstance(template, dict) else {}
     )
+
+
+def _addresses(vm: Mapping[str, Any]) -> tuple[str, ...]:
+    template = vm.get("TEMPLATE")
+    cards: list[Any] = []
+    for name in ("NIC", "NIC_ALIAS"):
+        found = template.get(name) if isinstance(template, dict) else None
+        cards += found if isinstance(found, list) else [found]
+    values = {str(card.get(name) or "") for card in cards if isinstance(card, dict) for name in _ADDRESSES}
+    return tuple(sorted(filter(_is_address, values)))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return not ipaddress.ip_address(text).is_link_local
+    except ValueError:
+        return False
 
 
 def plain(text: str) -> str:
@@ -97,7 +121,7 @@ class OneGate:
                 vm = (node.get("vm_info") or {}).get("VM") or {}
                 vm_id = str(vm.get("ID") or node.get("deploy_id") or "")
                 if vm_id:
-                    found.append(Peer(vm_id, str(role.get("name", "")), _attributes(vm)))
+                    found.append(Peer(vm_id, str(role.get("name", "")), _attributes(vm), _addresses(vm)))
         return found
 
     def planned_nodes(self) -> int:
