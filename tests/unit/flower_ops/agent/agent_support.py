@@ -70,6 +70,7 @@ class FakeSystemd:
         self.active: dict[str, int] = {}
         self.enabled: set[str] = set()
         self.calls: list[str] = []
+        self.cut_off = False
         self.on_start: Callable[[str], int] = lambda unit: 1
 
     def state(self, unit: str) -> UnitState:
@@ -106,6 +107,10 @@ class FakeSystemd:
         """See flower_ops.node.systemd."""
         return "Address already in use"
 
+    def reaches(self, endpoint: str) -> bool:
+        """See flower_ops.node.systemd."""
+        return not self.cut_off
+
 
 class FakeNode:
     """One VM in a folder. `configure()` runs the agent on it and returns (exit code, answer)."""
@@ -134,10 +139,11 @@ class FakeNode:
             context |= {"ONEGATE_ENDPOINT": gate.endpoint, "TOKENTXT": f"token-{vm_id}"}
         self.context(**context)
 
-    def install(self, version: str) -> None:
-        """Pretend that this version of Flower is installed."""
-        for place in ("venv", "frameworks/sklearn"):
-            (self.root / f"opt/flower/{place}/lib/python3.11/site-packages/flwr-{version}.dist-info").mkdir(parents=True)
+    def install(self, version: str, *places: str) -> None:
+        """Pretend that this version of Flower is installed in these environments."""
+        for place in places or ("venv", "frameworks/sklearn"):
+            packages = self.root / "opt/flower" / place / "lib/python3.11/site-packages"
+            (packages / f"flwr-{version}.dist-info").mkdir(parents=True)
 
     def context(self, **values: str) -> None:
         """Add to what contextualisation left behind."""

@@ -145,37 +145,110 @@ def test_own_node_config_needs_no_partition_but_still_a_registration(supernode: 
     assert code == 0 and answer["facts"]["node_id"] == "77" and "partition_id" not in answer["facts"]
 
 
+class Registrar(dict[str, str]):
+    """Attributes of the VM; answers to each public key as the registrar would. `retire` is the number to refuse."""
+
+    def __init__(self, start: dict[str, str], retire: int = 0) -> None:
+        super().__init__(start)
+        self.keys: list[str] = []
+        self._retire = retire
+
+    def __setitem__(self, key: str, value: str) -> None:
+        super().__setitem__(key, value)
+        if key != "FL_NODE_PUBKEY":
+            return
+        self.keys.append(value)
+        if len(self.keys) <= self._retire:
+            self.update(FL_RETIRED_KEY=value, FL_ADMISSION_ERROR="Flower takes a key only once.")
+        else:
+            self.update(FL_PARTITION_ID="0", FL_NUM_PARTITIONS="2", FL_NODE_ID=str(100 + len(self.keys)))
+
+
+def with_registrar(gate: FakeOneGate, retire: int = 0) -> Registrar:
+    """A registrar that answers VM 5 at once."""
+    registrar = Registrar(gate.of("5"), retire)
+    gate.vms["5"] = ("supernode", registrar)
+    return registrar
+
+
 def test_a_retired_key_is_replaced(supernode: FakeNode, gate: FakeOneGate) -> None:
     superlink_is_up(gate)
-    admitted(gate)
+    with_registrar(gate)
     old = supernode.configure()[1]["facts"]["node_pubkey"]
     gate.of("5")["FL_RETIRED_KEY"] = old
     supernode.systemd.calls.clear()
     _rest, answer = supernode.configure()
     assert answer["facts"]["node_pubkey"] != old == gate.of("5")["FL_RETIRED_KEY"]
+    assert answer["facts"]["node_id"] == "102"
     assert supernode.systemd.calls == [f"restart {UNIT}"]
     assert supernode.configure()[1]["changed"] is False
 
 
 def test_a_key_retired_while_waiting_is_replaced_in_the_same_run(supernode: FakeNode, gate: FakeOneGate) -> None:
     superlink_is_up(gate)
-    first: list[str] = []
-
-    class Registrar(dict[str, str]):
-        """Attributes of the VM; answers to a public key as the registrar would."""
-
-        def __setitem__(self, key: str, value: str) -> None:
-            super().__setitem__(key, value)
-            if key == "FL_NODE_PUBKEY" and not first:
-                first.append(value)
-                self.update(FL_RETIRED_KEY=value, FL_ADMISSION_ERROR="Flower takes a key only once.")
-            elif key == "FL_NODE_PUBKEY":
-                self.update(FL_PARTITION_ID="0", FL_NUM_PARTITIONS="2", FL_NODE_ID="9")
-
-    gate.vms["5"] = ("supernode", Registrar(gate.of("5")))
+    registrar = with_registrar(gate, retire=1)
     code, answer = supernode.configure()
-    assert (code, answer["message"]) == (0, "") and answer["facts"]["node_pubkey"] != first[0]
-    assert answer["facts"]["node_id"] == "9" and gate.of("5")["READY"] == "YES"
+    assert (code, answer["message"]) == (0, "") and answer["facts"]["node_pubkey"] != registrar.keys[0]
+    assert answer["facts"]["node_id"] == "102" and gate.of("5")["READY"] == "YES"
+
+
+def test_a_new_key_is_not_used_before_it_is_admitted(supernode: FakeNode, gate: FakeOneGate) -> None:
+    superlink_is_up(gate)
+    admitted(gate)
+    supernode.configure()
+    supernode.path("/opt/flower/certs/supernode.key").unlink()
+    supernode.path("/opt/flower/certs/supernode.pub").unlink()
+    supernode.systemd.calls.clear()
+    code, answer = supernode.configure()
+    assert code == 1 and "FL_NODE_ID did not come" in answer["message"]
+    assert gate.of("5")["FL_NODE_ID"] == "NONE" and supernode.systemd.calls == []
+
+
+def test_another_superlink_has_to_admit_again_and_the_partition_stays(supernode: FakeNode, gate: FakeOneGate) -> None:
+    superlink_is_up(gate)
+    admitted(gate)
+    supernode.configure()
+    attributes = gate.of("4")
+    del gate.vms["4"]
+    gate.add("9", "superlink", **{**attributes, "FL_ENDPOINT": "10.0.0.9:9092"})
+    said: list[str] = []
+
+    def admit() -> None:
+        said.append(gate.of("5")["FL_NODE_ID"])
+        gate.of("5")["FL_NODE_ID"] = "78"
+
+    supernode.events[supernode.now + 3.0] = admit
+    code, answer = supernode.configure()
+    assert (code, answer["message"]) == (0, "") and said == ["NONE"]
+    facts = answer["facts"]
+    assert (facts["node_id"], facts["partition_id"], facts["endpoint"]) == ("78", 1, "10.0.0.9:9092")
+    assert "--superlink 10.0.0.9:9092" in environment(supernode)
+
+
+def test_a_framework_that_is_not_installed_is_never_replaced_by_another(supernode: FakeNode, gate: FakeOneGate) -> None:
+    superlink_is_up(gate)
+    admitted(gate)
+    code, answer = supernode.configure(FRAMEWORK="pytorch")
+    assert (
+        code == 1
+        and "/opt/flower/frameworks/pytorch does not exist on this VM (installed: sklearn)" in answer["message"]
+    )
+    assert gate.of("5")["FL_ERROR"] == "framework_missing" and supernode.systemd.calls == []
+    supernode.install("1.34.0", "frameworks/pytorch")
+    assert supernode.configure(FRAMEWORK="pytorch")[0] == 0
+    link = supernode.path("/opt/flower/current-framework")
+    assert str(link.readlink()) == "/opt/flower/frameworks/pytorch"
+    supernode.systemd.calls.clear()
+    # Another environment is another program: the service is started with it.
+    assert supernode.configure(FRAMEWORK="sklearn")[0] == 0
+    assert supernode.systemd.calls == [f"restart {UNIT}"] and link.readlink().name == "sklearn"
+
+
+def test_an_environment_of_another_flower_is_refused(supernode: FakeNode, gate: FakeOneGate) -> None:
+    superlink_is_up(gate)
+    supernode.install("1.25.0", "frameworks/llm")
+    code, answer = supernode.configure(FRAMEWORK="llm")
+    assert code == 1 and "holds Flower 1.25.0" in answer["message"] and gate.of("5")["FL_ERROR"] == "version_mismatch"
 
 
 def test_a_service_without_connection_is_never_ready(supernode: FakeNode, gate: FakeOneGate) -> None:

@@ -19,10 +19,15 @@ from flower_ops.node.patience import WaitedInVainError, patiently
 
 @dataclass(frozen=True)
 class SuperLink:
-    """Where the SuperLink is; `ca` is the PEM of the authority to trust, None without TLS."""
+    """Where the SuperLink is; `ca` is the PEM of the authority to trust, None without TLS.
+
+    `vm_id` and `published` (FL_CA_CERT) come from OneGate and are empty where the address was given.
+    """
 
     address: str
     ca: bytes | None
+    vm_id: str = ""
+    published: str = ""
 
 
 def find(node: Node) -> SuperLink:
@@ -41,16 +46,15 @@ def find(node: Node) -> SuperLink:
         )
     peer = _superlink(node)
     _same_version(node, peer.attributes)
-    return SuperLink(_endpoint(peer.attributes), ca or _trusted(node, peer))
+    address, published = endpoint_of(peer.attributes), peer.attributes.get("FL_CA_CERT", "")
+    return SuperLink(address, ca or _trusted(node, peer), peer.vm_id, published)
 
 
 def superlink_of(peers: list[Peer]) -> Peer | None:
-    """The VM of the role superlink that says it is ready."""
-    for peer in peers:
-        # The role is given by OneFlow; attributes alone could be claimed by any VM of the service.
-        if peer.role == "superlink" and peer.attributes.get("FL_READY") == "YES":
-            return peer
-    return None
+    """The VM of the role superlink that says it is ready; the newest, should a lost one still be listed."""
+    # The role is given by OneFlow; attributes alone could be claimed by any VM of the service.
+    ready = [peer for peer in peers if peer.role == "superlink" and peer.attributes.get("FL_READY") == "YES"]
+    return max(ready, key=lambda peer: int(peer.vm_id), default=None)
 
 
 def _superlink(node: Node) -> Peer:
@@ -84,7 +88,8 @@ def _same_version(node: Node, attributes: dict[str, str]) -> None:
         )
 
 
-def _endpoint(attributes: dict[str, str]) -> str:
+def endpoint_of(attributes: dict[str, str]) -> str:
+    """FL_ENDPOINT as Flower takes it, with brackets around an IPv6 address; NodeError when it is no address."""
     endpoint = attributes.get("FL_ENDPOINT", "")
     host, _separator, port = endpoint.rpartition(":")
     if ":" in host and "[" not in host:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from flower_ops.node import addresses
 from flower_ops.node.errors import NodeError, OneGateError
 from flower_ops.node.files import Files
+from flower_ops.node.known import Known
 from flower_ops.node.onegate import OneGate
 from flower_ops.node.paths import Paths
 from flower_ops.node.patience import WaitedInVainError, patiently
@@ -49,6 +50,8 @@ class Node:
     say: Callable[[str], None] = lambda line: None
     #: Folder of the environment that the service runs in; a SuperNode's depends on its framework.
     runtime: str = Paths.venv
+    #: What this run learnt of the SuperLink, on a SuperNode.
+    known: Known = Known()
     _own: dict[str, str] | None = None
 
     @property
@@ -75,25 +78,16 @@ class Node:
         return ""
 
     def addresses(self) -> list[str]:
-        """Addresses of this VM, the one others reach it by first: from CONTEXT, else that of the default route."""
-        found = [value for key, value in sorted(self.context.items()) if re.fullmatch(r"ETH[0-9]+_IP6?", key) and value]
-        found.sort(key=lambda address: ":" in address)
-        if not found:
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-                try:
-                    # Connecting a datagram socket sends nothing; it only makes the kernel choose a source address.
-                    probe.connect(("192.0.2.1", 9))
-                    found = [probe.getsockname()[0]]
-                except OSError:
-                    found = []
-        return found
+        """Addresses of this VM, the one others reach it by first."""
+        return addresses.own(self.context)
 
     # -- services ------------------------------------------------------------------------------------------------
 
-    def start(self, unit: str, inputs: list[str], wait: bool = True) -> bool:
+    def start(self, unit: str, inputs: list[str], wait: bool = True, runtime: str = Paths.venv) -> bool:
         """Enable a unit, and (re)start it when it is down or when one of its input files differs from its last start.
 
-        `wait` False only asks for the start, for a unit that waits for this run itself.
+        `runtime` is the environment that the service runs in. `wait` False only asks for the start, for a unit that
+        waits for this run itself.
         Returns whether it was (or in check mode: would be) started. The record of the inputs is written only after
         the start, so an interrupted run is completed by the next one.
         """
@@ -102,7 +96,7 @@ class Node:
             return False
         state = self.systemd.state(unit)
         record = self.paths.applied(unit.removesuffix(".service"))
-        digest = self._digest([*inputs, f"{self.paths.units}/{unit}"])
+        digest = self._digest([*inputs, f"{self.paths.units}/{unit}"], runtime)
         if not state.loaded and not self.check:
             raise NodeError(
                 f"There is no unit {unit} on this VM; apply the role {self.role} first.", "service_start_failed"
@@ -130,10 +124,10 @@ class Node:
             return True
         return False
 
-    def _digest(self, inputs: list[str]) -> str:
+    def _digest(self, inputs: list[str], runtime: str) -> str:
         # A runtime of its own folder is another runtime, also where Flower's version is the same.
-        runtime = self.paths.at(self.runtime).resolve().name
-        total = hashlib.sha256(f"{self.profile.version} {runtime}\n".encode())
+        environment = self.paths.at(runtime).resolve().name
+        total = hashlib.sha256(f"{self.profile.version} {environment}\n".encode())
         for path in inputs:
             total.update(f"{path}\n".encode() + hashlib.sha256(self.files.read(path) or b"").digest())
         return total.hexdigest()

@@ -27,6 +27,9 @@ class Paths:
     node_key = "/opt/flower/certs/supernode.key"
     node_pub = "/opt/flower/certs/supernode.pub"
     overrides = "/etc/flower-ops/overrides.json"
+    known = "/etc/flower-ops/known.json"
+    #: Public key that the SuperLink refuses although nobody called it retired.
+    refused = "/etc/flower-ops/refused.pub"
     lock = "/etc/flower-ops/agent.lock"
     frameworks = "/opt/flower/frameworks"
     current_framework = "/opt/flower/current-framework"

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flower_ops import rules
-from flower_ops.node import discovery, firewall, health, keeper_unit, keys, trust
+from flower_ops.node import discovery, firewall, health, keeper_unit, keys, known, trust
 from flower_ops.node.errors import NodeError
 from flower_ops.node.node import Node, arguments, env_file
 
@@ -35,9 +37,8 @@ def environment(node: Node) -> None:
             node.warnings.append(f"The framework {name} is not installed yet")
             return
         raise NodeError(
-            f"ONEAPP_FL_FRAMEWORK is {name}, but {place} does not exist on this VM "
-            f"(installed: {', '.join(present) or 'none'}); take an image with it, or apply the role flower_runtime with "
-            "that framework.",
+            f"ONEAPP_FL_FRAMEWORK is {name}, but {place} does not exist on this VM (installed: "
+            f"{', '.join(present) or 'none'}); take an image with it, or apply the role flower_runtime with it.",
             "framework_missing",
         )
     version = node.installed_version(place)
@@ -77,14 +78,18 @@ def identity(node: Node) -> None:
 
 
 def _retired(node: Node, public: str) -> bool:
-    """Whether the registrar said that Flower will never take this key (again)."""
-    return node.own_attributes().get("FL_RETIRED_KEY") == public.strip()
+    """Whether Flower will not take this key (again): the registrar said so, or the keeper saw it refused."""
+    refused = (node.files.read(node.paths.refused) or b"").decode().strip()
+    return public.strip() in (node.own_attributes().get("FL_RETIRED_KEY"), refused)
 
 
 def introduce(node: Node) -> None:
     """Ask for admission: the registrar on the SuperLink acts on these attributes."""
     wanted = {"FL_ROLE": "supernode", "FL_VERSION": node.profile.version}
     if node.facts.get("node_pubkey"):
+        if node.own_attributes().get("FL_NODE_PUBKEY", node.facts["node_pubkey"]) != node.facts["node_pubkey"]:
+            # The id belongs to the former key; the new one has to be admitted before the service starts.
+            wanted["FL_NODE_ID"] = known.NONE
         wanted["FL_NODE_PUBKEY"] = node.facts["node_pubkey"]
     node.facts["version"] = node.profile.version
     if node.systemd.available:
@@ -101,6 +106,12 @@ def superlink(node: Node) -> None:
         node.warnings.append(f"cannot be predicted further: {error}")
         return
     node.facts.update(endpoint=found.address, tls=found.ca is not None)
+    node.known = known.Known(found.address, found.vm_id, known.digest(found.published))
+    before = known.load(node.files)
+    reborn = before is not None and bool(found.vm_id) and before.superlink_vm not in ("", found.vm_id)
+    if reborn and node.own_attributes().get("FL_NODE_ID") and node.systemd.available:
+        # Another SuperLink: what its predecessor said of our registration is void.
+        node.publish({"FL_NODE_ID": known.NONE})
     if found.ca is not None:
         node.files.write(_CA, found.ca, 0o644, "flower:flower")
         node.facts["ca_cert"] = found.ca.decode()
@@ -122,24 +133,31 @@ def admission(node: Node) -> None:
     if node.facts.get("node_pubkey"):
         wanted.append("FL_NODE_ID")
     answer = node.own_attributes()
+
+    def given(attributes: dict[str, str], name: str) -> bool:
+        return attributes.get(name) not in (None, "", known.NONE)
+
+    def complete(attributes: dict[str, str]) -> bool:
+        return all(given(attributes, name) for name in wanted)
+
     if not node.check:
 
         def probe() -> str:
-            seen = answer if all(answer.get(name) for name in wanted) else node.own_attributes(fresh=True)
+            seen = answer if complete(answer) else node.own_attributes(fresh=True)
             answer.update(seen)
             if node.facts.get("node_pubkey") and _retired(node, node.facts["node_pubkey"]):
                 node.publish({"FL_ADMISSION_ERROR": "NONE"})
                 identity(node)
                 introduce(node)
                 return "its key had to be replaced"
-            if seen.get("FL_ADMISSION_ERROR", "NONE") != "NONE" and not all(seen.get(name) for name in wanted):
+            if seen.get("FL_ADMISSION_ERROR", "NONE") != "NONE" and not complete(seen):
                 raise NodeError(f"The SuperLink did not admit this node: {seen['FL_ADMISSION_ERROR']}", "not_admitted")
-            missing = [name for name in wanted if not seen.get(name)]
+            missing = [name for name in wanted if not given(seen, name)]
             return f"{', '.join(missing)} did not come through OneGate" if missing else ""
 
         what = f"The registrar on the SuperLink did not admit this node within {ADMISSION_LIMIT:.0f} s"
         node.wait(what, probe, "not_admitted", ADMISSION_LIMIT)
-    if "FL_NODE_ID" in wanted and answer.get("FL_NODE_ID"):
+    if "FL_NODE_ID" in wanted and given(answer, "FL_NODE_ID"):
         node.facts["node_id"] = answer["FL_NODE_ID"]
     if not own_config and answer.get("FL_PARTITION_ID"):
         number, count = answer["FL_PARTITION_ID"], answer.get("FL_NUM_PARTITIONS", "")
@@ -183,7 +201,7 @@ def service(node: Node) -> None:
     """Run flower-supernode with exactly these settings, and see that it stays."""
     if "endpoint" not in node.facts:
         return
-    started = node.start(UNIT, [_ENV, _CA, node.paths.node_key])
+    started = node.start(UNIT, [_ENV, _CA, node.paths.node_key], runtime=node.runtime)
     if not node.settled or not node.systemd.available:
         return
     port = node.profile.ports.supernode_health
@@ -192,8 +210,8 @@ def service(node: Node) -> None:
         state = node.systemd.state(UNIT)
         if not state.active:
             return f"{UNIT} is not running"
-        # A SuperNode starts its executor only after the SuperLink has accepted it.
-        if not health.has_child(state.main_pid):
+        # One with the wrong key or certificate ends; one that finds no SuperLink waits without a connection.
+        if not health.has_child(state.main_pid) or not node.systemd.reaches(node.facts["endpoint"]):
             return f"it has no connection to the SuperLink at {node.facts['endpoint']}"
         return health.listens("127.0.0.1", port)
 
@@ -220,6 +238,10 @@ def announce(node: Node) -> None:
     confirmation = {trust.CONFIRMATION: trusted} if trusted else {}
     node.publish({"FL_FRAMEWORK": node.value("FRAMEWORK"), **confirmation, "FL_NODE_READY": "YES"})
     node.publish_ready()
+    if not node.check:
+        own = {} if node.value("NODE_CONFIG") else node.own_attributes()
+        key = node.facts.get("node_pubkey", "")
+        known.save(node.files, replace(node.known, partition=known.partition(own), public_key=key))
 
 
 #: What a VM needs to be introduced by hand.

@@ -9,6 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import Protocol
 
+from flower_ops.node import processes
 from flower_ops.node.errors import NodeError
 
 
@@ -49,6 +50,9 @@ class ServiceManager(Protocol):
 
     def journal(self, unit: str, lines: int = 3) -> str:
         """Last lines that the unit wrote, joined by " | "."""
+
+    def reaches(self, endpoint: str) -> bool:
+        """Whether this machine has a living connection to `host:port`."""
 
 
 class Systemd:
@@ -108,6 +112,10 @@ class Systemd:
             return ""
         return " | ".join(line.strip() for line in done.stdout.splitlines() if line.strip())[-600:]
 
+    def reaches(self, endpoint: str) -> bool:
+        """Not a question to systemd, but asked together with the others."""
+        return processes.connected(endpoint)
+
     @staticmethod
     def _call(*args: str, may_fail: bool = False) -> str:
         try:
@@ -149,3 +157,7 @@ class NoServices:
     def journal(self, unit: str, lines: int = 3) -> str:
         """Nothing was written."""
         return ""
+
+    def reaches(self, endpoint: str) -> bool:
+        """Nothing is known."""
+        return False
