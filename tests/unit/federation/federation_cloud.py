@@ -13,7 +13,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +22,10 @@ from typing import Any
 from ansible_collections.opennebula.flower.plugins.module_utils.one.api.connection import Connection
 from ansible_collections.opennebula.flower.plugins.module_utils.one.api.oneflow import OneFlow
 from ansible_collections.opennebula.flower.plugins.module_utils.one.api.settings import Settings
+from ansible_collections.opennebula.flower.plugins.module_utils.one.data.xml import template_of
+from ansible_collections.opennebula.flower.plugins.module_utils.one.document.document import body_of
 from ansible_collections.opennebula.flower.plugins.module_utils.one.service.service import service_view, vm_ids
-from ansible_collections.opennebula.flower.plugins.module_utils.one.service.vms import read_vms
+from ansible_collections.opennebula.flower.plugins.module_utils.one.service.vms import read_vm_bodies, read_vms
 from flower_ops.node.onegate import OneGate
 from one_sandbox import Sandbox
 
@@ -49,15 +51,20 @@ class Played:
 class PlayedAgents:
     """What start script and agent of a baked VM tell OneGate, told by a thread that looks at all VMs in turn.
 
-    says: attributes by role, over those of a healthy node; READY=NO keeps a VM from being ready. Every VM is told once.
+    says: attributes by role, over those of a healthy node; READY=NO keeps a VM from being ready. Every VM tells once.
+    told: VMs that have done so already.
     """
 
-    def __init__(self, cloud: FederationCloud, says: dict[str, dict[str, str]] | None = None) -> None:
+    def __init__(
+        self, cloud: FederationCloud, says: dict[str, dict[str, str]] | None = None, told: Iterable[int] = ()
+    ) -> None:
         self._cloud = cloud
         self._says = says or {}
-        self._told: set[int] = set()
+        self._told = set(told)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._play)
+        # A connection serves one thread at a time.
+        self._connection = Connection(cloud.settings)
 
     def __enter__(self) -> PlayedAgents:
         self._thread.start()
@@ -70,8 +77,10 @@ class PlayedAgents:
     def _play(self) -> None:
         while not self._stop.wait(0.1):
             for vm in list(self._cloud.sandbox.oned.pools["vm"].values()):
-                body = self._cloud.vm(vm.oid)
-                if body["state"] == "RUNNING" and vm.oid not in self._told:
+                if vm.oid in self._told:
+                    continue
+                [body] = read_vms(self._connection, [vm.oid])
+                if body["state"] == "RUNNING":
                     self._told.add(vm.oid)
                     self._tell(vm.oid, body)
 
@@ -151,10 +160,31 @@ class FederationCloud:
 
     def service(self, name: str) -> dict[str, Any]:
         """The live service of that name."""
-        views = [service_view(document) for document in self.flow.services()]
-        found = [view for view in views if view["name"] == name and view["state"] != "DONE"]
-        assert len(found) == 1, views
+        found = [view for view in self.services() if view["name"] == name]
+        assert len(found) == 1, self.services()
         return found[0]
+
+    def services(self) -> list[dict[str, Any]]:
+        """All live services."""
+        return [view for view in map(service_view, self.flow.services()) if view["state"] != "DONE"]
+
+    def template_id(self, name: str) -> int:
+        return next(int(one["ID"]) for one in self.flow.templates() if one["NAME"] == name)
+
+    def template(self, name: str) -> dict[str, Any]:
+        """The body of a service template."""
+        return dict(body_of(self.flow.template(self.template_id(name))))
+
+    def context(self, vm_id: int) -> dict[str, str]:
+        """The CONTEXT that a VM boots with."""
+        body = read_vm_bodies(self.connection, [vm_id])[0]
+        return dict(template_of(body)["CONTEXT"])
+
+    def disks(self, name: str) -> list[dict[str, str]]:
+        """The disks of a VM template."""
+        record = next(item for item in self.sandbox.oned.pools["template"].values() if item.name == name)
+        disks = record.template["DISK"]
+        return disks if isinstance(disks, list) else [disks]
 
     def cardinality(self, name: str) -> int:
         return int(self.service(name)["roles"]["supernode"]["cardinality"])
