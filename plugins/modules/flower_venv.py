@@ -101,8 +101,12 @@ def install(archive: Path, environment: Path) -> None:
     shutil.rmtree(environment, ignore_errors=True)
     environment.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=environment.parent) as folder:
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data") if hasattr(tarfile, "data_filter") else tar.extractall(folder)
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(folder, filter="data") if hasattr(tarfile, "data_filter") else tar.extractall(folder)
+        except tarfile.TarError as error:
+            # Its own words are a list of all formats that were tried.
+            raise InstallError(f"{archive} is not a whole archive; bring it to this machine again") from error
         wheels = sorted(Path(folder).rglob("*.whl"))
         pip = next((wheel for wheel in wheels if wheel.name.startswith("pip-")), None)
         if pip is None:
@@ -179,7 +183,7 @@ def main() -> None:
         if not marker.exists():
             install(Path(module.params["archive"]), environment)
             marker.touch()
-    except (InstallError, OSError, tarfile.TarError) as error:
+    except (InstallError, OSError) as error:
         shutil.rmtree(environment, ignore_errors=True)
         module.fail_json(msg=f"The runtime could not be installed in {environment}: {error}.", changed=False)
     try:

@@ -85,7 +85,7 @@ def test_environments_that_other_links_use_stay(node: Node) -> None:
     ("content", "said"),
     [
         ("nothing", "there is no pip in it; build it again"),
-        ("torn", "could not be installed"),
+        ("torn", "is not a whole archive; bring it"),
         ("no uv", "Installing uv failed"),
         ("broken", "Installing the wheels failed"),
     ],
