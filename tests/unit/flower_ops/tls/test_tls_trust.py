@@ -179,6 +179,8 @@ def test_a_cross_certificate_counts_only_while_it_and_its_issuer_are_valid(
 def test_another_vm_in_the_role_of_the_superlink_is_a_new_beginning(pinned: FakeNode, gate: FakeOneGate) -> None:
     gate.vms["9"] = gate.vms.pop("4")
     gate.of("9")["FL_CA_CERT"] = b64(EVIL.cert)
+    # Its registrar registers the nodes of its predecessor.
+    pinned.events[pinned.now + 1.0] = lambda: gate.of("5").update(FL_NODE_ID="88")
     believes(pinned)
     assert trusted(pinned) == EVIL.cert and json.loads(pinned.path(PIN_FILE).read_text())["superlink_vm"] == "9"
 

@@ -52,7 +52,7 @@ def issue(
     days: tuple[float, float] = (-20, 100),
     key: Key | None = None,
 ) -> Holder:
-    """A certificate for `name`, signed by `issuer` (None: by itself), valid between `days` from now; `ca` None: unsaid."""
+    """A certificate for `name`, signed by `issuer` (None: itself), valid between `days` from now; ca None: unsaid."""
     key = key or (rsa.generate_private_key(65537, 2048) if kind == "rsa" else ec.generate_private_key(ec.SECP384R1()))
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.timezone.utc)

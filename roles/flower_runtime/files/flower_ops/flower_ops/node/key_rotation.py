@@ -14,10 +14,12 @@ import hashlib
 import json
 import time
 from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from flower_ops.node import keys
+from flower_ops.node import keys, known
 from flower_ops.node.errors import NodeError, OneGateError
+from flower_ops.node.files import Files
 from flower_ops.node.given import alone
 from flower_ops.node.onegate import OneGate
 from flower_ops.node.paths import Paths
@@ -27,23 +29,40 @@ if TYPE_CHECKING:
 
 NOTE = f"{Paths.private}/node-key.json"
 ADMISSION_LIMIT = 300.0
+#: Attribute by which the registrar sees that the holder of the registered key wants another one.
+PROOF = "FL_NODE_KEY_PROOF"
 
 
-def replace(work: Work) -> None:
+@dataclass(frozen=True)
+class Note:
+    """The public key and node id that are being replaced, and the signature by that key over the next one."""
+
+    public: str
+    node_id: str
+    proof: str
+
+
+def new_key(work: Work) -> None:
     """A new key pair, admitted by the registrar and in use; NodeError when one of that does not come about."""
     gate = _gate(work)
     with nullcontext() if work.request.check else alone(work.paths):
-        note = _note(work, gate)
-        if note is not None:
-            _new_pair(work, note["public"])
+        note = _begun(work, gate)
     if note is not None and not work.request.check:
-        _admitted(work, gate, note["node_id"])
+        _admitted(work, gate, note)
     work.configure("supernode")
     if note is not None:
         public = (work.files.read(work.paths.node_pub) or b"").decode().strip()
-        work.row("node key", fingerprint(note["public"]), "" if work.request.check else fingerprint(public))
+        work.row("node key", fingerprint(note.public), "" if work.request.check else fingerprint(public))
         if not work.request.check:
             work.files.paths.at(NOTE).unlink(missing_ok=True)
+
+
+def proof(files: Files) -> str:
+    """Signature by the former key over the one that is being introduced; empty when none is being replaced."""
+    try:
+        return str(json.loads(files.read(NOTE) or b"{}").get("proof", ""))
+    except (ValueError, AttributeError):
+        return ""
 
 
 def fingerprint(public: str) -> str:
@@ -54,7 +73,7 @@ def fingerprint(public: str) -> str:
 
 def _gate(work: Work) -> OneGate:
     values = work.values("supernode")
-    if work.files.read(work.paths.node_pub) is None:
+    if work.files.read(work.paths.node_key) is None:
         raise NodeError(
             "This VM has no key pair of a SuperNode; configure it as one first, with ONEAPP_FL_SUPERNODE_AUTH=YES."
         )
@@ -67,59 +86,87 @@ def _gate(work: Work) -> OneGate:
     return work.gate
 
 
-def _note(work: Work, gate: OneGate) -> dict[str, str] | None:
-    """The note of a rotation that is under way, or of the one that begins now; None when the pair is young enough."""
-    text = work.files.read(NOTE)
-    if text is not None:
-        try:
-            found = json.loads(text)
-            return {"public": str(found["public"]), "node_id": str(found["node_id"])}
-        except (ValueError, KeyError, TypeError) as error:
-            raise NodeError(f"{NOTE} is damaged; delete it and rotate again.") from error
-    age = time.time() - work.files.paths.at(work.paths.node_key).stat().st_mtime
-    if age < work.request.min_age:
-        work.warnings.append(f"The node key was made {int(age // 60)} minutes ago and stays")
-        return None
-    public = (work.files.read(work.paths.node_pub) or b"").decode().strip()
-    note = {"public": public, "node_id": _own(gate).get("FL_NODE_ID", "")}
-    work.files.store(NOTE, f"{json.dumps(note)}\n".encode())
+def _begun(work: Work, gate: OneGate) -> Note | None:
+    """Have a new pair in place, and the note of the old one; None when the old one is young enough to stay."""
+    public = _public(work)
+    note = _read(work)
+    if note is None:
+        age = time.time() - work.files.paths.at(work.paths.node_key).stat().st_mtime
+        if age < work.request.min_age:
+            work.warnings.append(f"The node key was made {int(age // 60)} minutes ago and stays")
+            return None
+        note = Note(public, _own(gate).get("FL_NODE_ID", ""), "")
+    if public == note.public:
+        note = _new_pair(work, note)
     return note
 
 
-def _new_pair(work: Work, old_public: str) -> None:
+def _public(work: Work) -> str:
+    """Public half of the pair; made again from the private one when a run was cut off between the two."""
+    public = work.files.read(work.paths.node_pub)
+    if public is None:
+        try:
+            public = keys.public_of(work.files.read(work.paths.node_key) or b"")
+        except ValueError as error:
+            raise _unusable(work, error) from error
+        work.files.write(work.paths.node_pub, public, 0o644, "flower:flower")
+    return public.decode().strip()
+
+
+def _unusable(work: Work, error: ValueError) -> NodeError:
+    return NodeError(f"{work.paths.node_key} cannot be used ({error}); delete it and configure this node again.")
+
+
+def _read(work: Work) -> Note | None:
+    text = work.files.read(NOTE)
+    if text is None:
+        return None
+    try:
+        return Note(**json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise NodeError(f"{NOTE} is damaged; delete it and rotate again.") from error
+
+
+def _new_pair(work: Work, note: Note) -> Note:
     files = work.files
-    present = (files.read(work.paths.node_pub) or b"").decode().strip()
-    if present != old_public:
-        return
     private, public = keys.new_key_pair()
+    try:
+        # Only the old key can say that the next one is wanted by who holds it.
+        proof = keys.prove(files.read(work.paths.node_key) or b"", public.decode())
+    except ValueError as error:
+        raise _unusable(work, error) from error
+    note = replace(note, proof=proof)
+    files.store(NOTE, f"{json.dumps(asdict(note), indent=1)}\n".encode())
     if not work.request.check:
         # Without its public half, which can be derived, a pair is never taken for one when half of it is new.
         files.paths.at(work.paths.node_pub).unlink()
     files.write(work.paths.node_key, private, 0o600, "flower:flower", secret=True)
     files.write(work.paths.node_pub, public, 0o644, "flower:flower")
+    return note
 
 
-def _admitted(work: Work, gate: OneGate, old_id: str) -> None:
+def _admitted(work: Work, gate: OneGate, note: Note) -> None:
     """Publish the public half and wait until the registrar has registered it in place of the old one."""
     public = (work.files.read(work.paths.node_pub) or b"").decode().strip()
-    end, reason = work.clock() + ADMISSION_LIMIT, ""
+    end, pause = work.clock() + ADMISSION_LIMIT, 0.5
     while True:
         own = _own(gate)
-        if own.get("FL_NODE_PUBKEY") != public:
+        if (own.get("FL_NODE_PUBKEY"), own.get(PROOF)) != (public, note.proof):
             try:
-                gate.put({"FL_NODE_PUBKEY": public})
+                gate.put({PROOF: note.proof, "FL_NODE_PUBKEY": public, "FL_NODE_ID": known.NONE})
             except OneGateError as error:
                 raise NodeError(f"{error}.", "onegate_failed") from error
-        elif own.get("FL_NODE_ID", "") not in ("", old_id):
+        elif own.get("FL_NODE_ID", "") not in ("", known.NONE, note.node_id):
             return
-        reason = own.get("FL_ADMISSION_ERROR", "NONE")
+        reason = own.get("FL_ADMISSION_ERROR", known.NONE)
         if work.clock() >= end:
             raise NodeError(
                 f"The registrar on the SuperLink did not admit the new key within {ADMISSION_LIMIT:.0f} s"
-                + (f": {reason}" if reason != "NONE" else "; look at flower-registrar.service there."),
+                + (f": {reason}" if reason != known.NONE else "; look at flower-registrar.service there."),
                 "not_admitted",
             )
-        work.sleep(1.0)
+        work.sleep(pause)
+        pause = min(pause * 1.5, 4.0)
 
 
 def _own(gate: OneGate) -> dict[str, str]:

@@ -10,6 +10,7 @@ and OneGate in line. So whatever is cut off is completed by the next run of eith
 from __future__ import annotations
 
 import datetime
+import json
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -23,7 +24,6 @@ from flower_ops.node.errors import NodeError
 from flower_ops.node.files import Files
 from flower_ops.node.flwr_cli import FlwrCli, FlwrCliError
 from flower_ops.node.given import alone, recall
-from flower_ops.node.membership import Membership
 from flower_ops.node.onegate import OneGate
 from flower_ops.node.paths import Paths
 from flower_ops.node.systemd import ServiceManager
@@ -234,8 +234,8 @@ def _ca_begin(work: Work) -> None:
 
 
 def _tell_foreign(work: Work, own: authority.Authority) -> None:
-    members = Membership(work.paths, FlwrCli(work.paths.at(f"{work.paths.venv}/bin/flwr"))).members()
-    names = [f"{member.site}/{member.name}" for member in members if not member.vm_id]
+    members = json.loads(work.files.read(work.paths.members) or b"{}").get("members", [])
+    names = [f"{member['site']}/{member['name']}" for member in members if not member.get("vm_id")]
     if names:
         work.warnings.append(
             f"{' and '.join(names)} get no certificates through OneGate; give them the contents of {authority.CA_FILE} "
@@ -292,7 +292,7 @@ def _trust(work: Work) -> None:
 
 
 def _node_key(work: Work) -> None:
-    key_rotation.replace(work)
+    key_rotation.new_key(work)
 
 
 _DO: dict[str, Callable[[Work], None]] = {

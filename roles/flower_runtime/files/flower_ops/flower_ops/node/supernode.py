@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flower_ops import rules
-from flower_ops.node import discovery, firewall, health, keeper_unit, keys, known, trust
+from flower_ops.node import discovery, firewall, health, keeper_unit, key_rotation, keys, known, trust
 from flower_ops.node.errors import NodeError
 from flower_ops.node.node import Node, arguments, env_file
 
@@ -91,6 +91,10 @@ def introduce(node: Node) -> None:
             # The id belongs to the former key; the new one has to be admitted before the service starts.
             wanted["FL_NODE_ID"] = known.NONE
         wanted["FL_NODE_PUBKEY"] = node.facts["node_pubkey"]
+        proof = key_rotation.proof(node.files)
+        if proof:
+            # A replacement of the key was cut off; the registrar takes the new one if the former has signed for it.
+            wanted[key_rotation.PROOF] = proof
     node.facts["version"] = node.profile.version
     if node.systemd.available:
         node.publish(wanted)
