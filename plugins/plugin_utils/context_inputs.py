@@ -33,9 +33,8 @@ def inputs(
         of_role = level in ROLES and row.level == "role" and row.role in ("both", level)
         if level in ("all", row.level) or of_role:
             default = values.get(name, "").strip() or row.default
-            kind, options, wrong = _form(row, list(choices.get(name, ())), default)
+            found[name], wrong = definition(row, list(choices.get(name, ())), default)
             faults += [f"{name}={part('context').shown(default)}: {reason}" for reason in wrong]
-            found[name] = f"O|{kind}|{row.text}|{options}|{default}"
     if faults:
         raise AnsibleFilterError(f"There are no user inputs for these values: {'; '.join(faults)}.")
     return found
@@ -47,8 +46,8 @@ def _is_asked(row: Any, secrets: bool = False) -> bool:
     return row.capability is not None and row.level != "infrastructure"
 
 
-def _form(row: Any, narrower: list[str], default: str) -> tuple[str, str, list[str]]:
-    """Type, options and faults of an input."""
+def definition(row: Any, narrower: list[str], default: str) -> tuple[str, list[str]]:
+    """`O|type|text|options|default` of a row, and what is wrong with it. `narrower` are choices, if not the row's."""
     kind, options, faults = row.type, row.options if row.type == "list" else [], []
     if row.rule == "version":
         # Any other version would be refused at boot, after the machine was made.
@@ -61,9 +60,8 @@ def _form(row: Any, narrower: list[str], default: str) -> tuple[str, str, list[s
         faults.append(f"expected one of {', '.join(options)}")
     if "|" in default:
         faults.append("| parts the fields of a user input, so it cannot be in a default")
-    if kind.startswith("range"):
-        return kind, "..".join(part("rules").span(row.rule) or ()), faults
-    return kind, ",".join(options), faults
+    written = "..".join(part("rules").span(row.rule)) if kind.startswith("range") else ",".join(options)
+    return f"O|{kind}|{row.text}|{written}|{default}", faults
 
 
 def context(values: Mapping[str, str], role: str, references: bool) -> dict[str, str]:

@@ -21,11 +21,10 @@ _FOLDER = Path(__file__).resolve().parents[2] / "roles/flower_runtime/files/flow
 def part(name: str) -> Any:
     """A module of the node package, which lies in a role: nodes get it from there, and it is on no import path here."""
     if _PACKAGE not in sys.modules:
-        spec = importlib.util.spec_from_file_location(
-            _PACKAGE, _FOLDER / "__init__.py", submodule_search_locations=[str(_FOLDER)]
-        )
-        if spec is None or spec.loader is None:
-            raise AnsibleFilterError(f"{_FOLDER} cannot be read; install the collection again.")
+        place = _FOLDER / "__init__.py"
+        spec = importlib.util.spec_from_file_location(_PACKAGE, place, submodule_search_locations=[str(_FOLDER)])
+        if spec is None or spec.loader is None or not place.is_file():
+            raise AnsibleFilterError(f"{place} cannot be read; install the collection again.")
         package = importlib.util.module_from_spec(spec)
         sys.modules[_PACKAGE] = package
         spec.loader.exec_module(package)

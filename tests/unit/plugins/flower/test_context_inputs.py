@@ -12,6 +12,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.opennebula.flower.plugins.filter.context_template import FilterModule as TemplateFilters
 from ansible_collections.opennebula.flower.plugins.filter.context_user_inputs import FilterModule as InputFilters
+from ansible_collections.opennebula.flower.plugins.plugin_utils import context_inputs
 from flower_ops import context, profiles, rules
 from one_sandbox.flow.service import Service
 
@@ -53,6 +54,11 @@ def test_a_slider_spans_what_the_rule_allows() -> None:
     sliders = [row for row in TABLE.values() if row.type.startswith("range")]
     assert sliders and all(rules.span(row.rule) for row in sliders)
     assert rules.span("float >=0 <=1") == ("0", "1") and rules.span("float >0 <=1") is None
+
+
+def test_a_slider_gives_its_ends_as_options() -> None:
+    row = next(row for row in TABLE.values() if row.type.startswith("range"))
+    assert context_inputs.definition(row, [], row.default) == (f"O|{row.type}|{row.text}|0..1|{row.default}", [])
 
 
 def test_values_become_defaults_and_choices_narrow_a_list() -> None:
