@@ -70,7 +70,7 @@ def test_nothing_is_kept_of_an_admission_that_failed(tmp_path: Path, flower: Fak
     flower.down = True
     with pytest.raises(FlwrCliError):
         members.admit("a", "x", KEYS[0])
-    assert members.members() == [] and not (tmp_path / "opt/flower/cli/new-member.pub").exists()
+    assert members.members() == [] and not (tmp_path / "run/flower-registrar/new-member.pub").exists()
 
 
 def test_a_registration_that_was_not_noted_is_found_again(tmp_path: Path, flower: FakeFlower) -> None:

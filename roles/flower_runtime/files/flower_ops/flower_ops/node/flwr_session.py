@@ -32,8 +32,10 @@ class FlwrSession(FlwrCli):
             return
         self.close()
         command = [str(self.binary.parent / "python"), "-m", "flower_ops.node.flwr_commands"]
+        # Not in the folder of the service account: who starts it may be barred from there.
+        process = {**self._process(), "cwd": "/"}
         self._child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **self._process()
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **process
         )
 
     def expect(self, commands: bool) -> None:

@@ -22,6 +22,7 @@ from flower_ops.node.flwr_cli import FlwrCliError
 from flower_ops.node.members import KeyHeldError, KeyRetiredError, Member, MembershipError, Vm, free_partition, is_away
 from flower_ops.node.paths import Paths
 
+_NEW_KEY = "/run/flower-registrar/new-member.pub"
 _GONE = ("unregistered", "deleted")
 
 
@@ -186,9 +187,10 @@ class Membership:
         return {node["node-id"] for node in self._registry.supernodes() if node.get("status") not in _GONE}
 
     def _register(self, public_key: str, members: list[Member]) -> str:
-        # flwr runs as the service account, which must be able to read the key.
-        path = f"{self._paths.cli}/new-member.pub"
-        self._files.write(path, f"{public_key}\n".encode(), 0o600, "flower:flower")
+        # flwr runs as the service account, which must be able to read the key; it is no secret.
+        path = _NEW_KEY
+        self._files.folder(os.path.dirname(path), 0o755, "root:root")
+        self._files.write(path, f"{public_key}\n".encode(), 0o644, "root:root")
         try:
             return self._registry.register(self._paths.at(path))
         except FlwrCliError as error:
