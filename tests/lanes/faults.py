@@ -1,7 +1,7 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Faults of Flower on demand: in a process whose environment names one, the code that has the fault is made to show it."""
+"""Faults of Flower on demand: a process whose environment names one shows it once, in the code that has it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,92 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""New certificates for SuperLinks and SuperNodes that run: who trusts what, judged by runs that train."""
+
+from __future__ import annotations
+
+import pytest
+from flower_ops.node import authority, certificates, tls
+from flower_ops.node.authority import Authority
+from flower_ops.node.files import Files
+from flower_ops.node.paths import Paths
+
+from .conftest import Make
+from .federation import Federation
+from .processes import Service, wait_until
+
+
+class Rotating:
+    """A federation whose certificates are replaced as the agent does it."""
+
+    def __init__(self, lane: Federation) -> None:
+        self.lane = lane
+        self.files = Files(Paths(lane.hub.root))
+        own = authority.load(self.files)
+        assert own is not None
+        self.own: Authority = own
+
+    def serve(self, own: Authority) -> None:
+        """The SuperLink starts anew with a server certificate of this authority; the nodes are left alone."""
+        authority.save(self.files, own)
+        names = certificates.names_in(self.lane.hub.file("certs/server.pem").read_bytes())
+        key, cert = tls.new_server_cert(own.key, own.cert, "superlink", names)
+        certificates.store_server(self.files, own, cert, key)
+        for service in (self.lane.gate, self.lane.superlink):
+            if service is not None:
+                service.stop()
+        self.lane.start_superlink()
+
+    def trust(self, *nodes: int, roots: list[bytes]) -> None:
+        """Nodes start anew with these authorities."""
+        for number in nodes:
+            self.lane.nodes[number].stop()
+            self.lane.machines[number].file("certs/ca.crt").write_bytes(b"".join(roots))
+            self.lane.nodes[number].start()
+
+    def trains(self) -> None:
+        """All nodes take part in a run."""
+        run = self.lane.train(num_server_rounds=1)
+        said = "\n".join(service.said()[-1000:] for service in self.lane.services)
+        assert run["succeeded"] and [one["results"] for one in run["rounds"]] == [2], f"{run}\n{said}"
+
+
+def refused(service: Service) -> bool:
+    """Whether a SuperNode says that it does not trust the certificate it is shown."""
+    words = service.said()
+    return any(word in words for word in ("CERTIFICATE_VERIFY_FAILED", "certificate verify failed", "andshake"))
+
+
+@pytest.mark.parametrize("version", ["1.34.0", "1.41.0"])
+def test_an_authority_is_replaced_under_nodes_that_run(federation: Make, version: str) -> None:
+    lane = federation(version)
+    lane.start()
+    rotating = Rotating(lane)
+    old = rotating.own
+    # A new certificate of the same authority: the nodes come back by themselves.
+    rotating.serve(old)
+    rotating.trains()
+    # In the overlap one node knows both, the other has heard of nothing yet.
+    both = old.begin()
+    authority.save(rotating.files, both)
+    rotating.trust(0, roots=both.roots)
+    rotating.trains()
+    # The new one signs: the node that slept is carried over by the cross certificate in the handshake.
+    new = both.finish()
+    rotating.serve(new)
+    rotating.trains()
+    rotating.trust(0, 1, roots=new.roots)
+    rotating.trains()
+    assert not any(refused(node) for node in lane.nodes)
+
+
+def test_nodes_refuse_a_foreign_certificate_and_come_back_to_their_own(federation: Make) -> None:
+    lane = federation("1.34.0")
+    lane.start()
+    rotating = Rotating(lane)
+    foreign = authority.new()
+    lane.superlink.stop()
+    rotating.serve(foreign)
+    wait_until(lambda: all(refused(node) for node in lane.nodes), 60, "nodes do not complain of a foreign certificate")
+    rotating.serve(rotating.own)
+    rotating.trains()
