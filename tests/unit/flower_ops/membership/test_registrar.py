@@ -174,7 +174,8 @@ def test_a_revoked_key_is_named_to_its_node_which_comes_back_with_another_one(
     watch.ask("5", KEYS[2])
     watch.poll()
     assert watch.partitions() == before and gate.of("5")["FL_NODE_ID"] == flower.id_of(KEYS[2])
-    assert gate.of("5")["FL_ADMISSION_ERROR"] == "NONE"
+    # The node's run that makes the new pair would end at an error.
+    assert "FL_ADMISSION_ERROR" not in gate.of("5")
 
 
 def test_a_member_that_an_operator_removed_comes_back_with_a_new_key_and_its_partition(

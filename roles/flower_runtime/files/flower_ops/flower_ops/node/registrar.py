@@ -119,8 +119,10 @@ class Registrar:
             self._refuse(peer, f"Its FL_NODE_PUBKEY is {error}.")
             return
         except KeyRetiredError as error:
-            # The node makes a new pair when it reads this; until then it is not tried again.
-            self._refuse(peer, str(error), {"FL_RETIRED_KEY": key})
+            # The node makes a new pair when it reads this; until then it is not tried again. An error beside it would
+            # stop the very run that does.
+            self._once(peer, str(error))
+            self._tell(peer, {"FL_RETIRED_KEY": key})
             return
         except KeyHeldError as error:
             self._held[peer.vm_id, peer.attributes["FL_NODE_PUBKEY"]] = self._clock() + HELD
@@ -142,10 +144,13 @@ class Registrar:
             answer["FL_ADMISSION_ERROR"] = UNSET
         self._tell(peer, answer)
 
-    def _refuse(self, peer: Peer, reason: str, more: dict[str, str] | None = None) -> None:
+    def _once(self, peer: Peer, reason: str) -> None:
         if self._told.get(peer.vm_id) != reason:
             self._told[peer.vm_id] = reason
             self._say(f"vm-{peer.vm_id} not admitted: {reason}")
+
+    def _refuse(self, peer: Peer, reason: str, more: dict[str, str] | None = None) -> None:
+        self._once(peer, reason)
         self._tell(peer, {"FL_ADMISSION_ERROR": plain(reason), **(more or {})})
 
     def _tell(self, peer: Peer, values: dict[str, str]) -> None:

@@ -64,17 +64,27 @@ def identity(node: Node) -> None:
             public = keys.public_of(private)
         except ValueError:
             private = None
+    former = None
     if public is not None and _retired(node, public.decode()):
-        private = None
+        former, private = private, None
     if private is None:
         if node.check:
             node.files.record(node.paths.node_key, "", "new key pair\n")
             return
         private, public = keys.new_key_pair()
+        node.key_proof = _proof(former, public.decode())
     assert public is not None
     node.files.write(node.paths.node_key, private, 0o600, "flower:flower", secret=True)
     node.files.write(node.paths.node_pub, public, 0o644, "flower:flower")
     node.facts["node_pubkey"] = public.decode().strip()
+
+
+def _proof(former: bytes | None, public: str) -> str:
+    """What shows the registrar that the owner of the former key wants the new one; empty without such a key."""
+    try:
+        return keys.prove(former, public) if former is not None else ""
+    except ValueError:
+        return ""
 
 
 def _retired(node: Node, public: str) -> bool:
@@ -90,6 +100,8 @@ def introduce(node: Node) -> None:
         if node.own_attributes().get("FL_NODE_PUBKEY", node.facts["node_pubkey"]) != node.facts["node_pubkey"]:
             # The id belongs to the former key; the new one has to be admitted before the service starts.
             wanted["FL_NODE_ID"] = known.NONE
+        if node.key_proof:
+            wanted["FL_NODE_KEY_PROOF"] = node.key_proof
         wanted["FL_NODE_PUBKEY"] = node.facts["node_pubkey"]
         proof = key_rotation.proof(node.files)
         if proof:
