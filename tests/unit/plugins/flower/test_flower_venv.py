@@ -1,112 +1,115 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Installing a wheelhouse without an index: once with the real pip and uv, else with stand-ins that only unpack."""
+"""Environments and the links to them. Installing is played by a function here; molecule does it for real."""
 
 from __future__ import annotations
 
-import subprocess
+import os
+import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ansible_collections.opennebula.flower.plugins.modules import flower_venv
 from module_runner import ModuleResult, run_module
-from wheels import pack, packed_again, stand_ins, toy
+
+INSTALL = flower_venv.install
 
 
-class Node:
-    """A machine in a folder."""
+class Machine:
+    """/opt/flower below a folder; `installed` are the digests in the order in which they were installed."""
 
-    def __init__(self, root: Path, tools: list[Path]) -> None:
-        self.root, self.tools = root, tools
-        self.link = root / "opt/flower/venv"
-        self.environments = root / "opt/flower/venvs"
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.home = root / "opt/flower"
+        self.installed: list[str] = []
+        monkeypatch.setattr(flower_venv, "install", self._install)
 
-    def archive(self, version: str) -> Path:
-        """A wheelhouse with this version of the toy."""
-        path = self.root / f"{version}.tar"
-        return path if path.exists() else pack(path, [*self.tools, toy(self.root, version)])
+    def _install(self, archive: Path, environment: Path) -> None:
+        environment.mkdir(parents=True)
+        if archive.name == "broken.tar":
+            raise flower_venv.InstallError("Installing the wheels failed: no space left")
+        self.installed.append(environment.name)
 
-    def install(self, version: str, check: bool = False, **more: object) -> ModuleResult:
-        """Run the module; the digest is the version."""
-        given = {"archive": str(self.archive(version)), "digest": version, "path": str(self.link)}
-        return run_module("flower_venv", {**given, "environments": str(self.environments), **more}, check)
+    def venv(self, digest: str, path: str, *links: str, check: bool = False, archive: str = "a.tar") -> ModuleResult:
+        given: dict[str, Any] = {
+            "archive": str(self.home / archive),
+            "digest": digest,
+            "path": str(self.home / path),
+            "links": [str(self.home / link) for link in links],
+            "environments": str(self.home / "venvs"),
+        }
+        return run_module("flower_venv", given, check)
 
-    def says(self, link: str = "opt/flower/venv") -> str:
-        """What the toy of the environment in use prints."""
-        return subprocess.run([self.root / link / "bin/toy"], capture_output=True, text=True, check=True).stdout.strip()
+    def names(self, link: str) -> str:
+        return Path(os.readlink(self.home / link)).name
 
     @property
-    def present(self) -> list[str]:
-        return sorted(path.name for path in self.environments.iterdir())
+    def environments(self) -> list[str]:
+        return sorted(path.name for path in (self.home / "venvs").iterdir())
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Node:
-    """A machine whose wheelhouses hold stand-ins for pip and uv."""
-    return Node(tmp_path, stand_ins(tmp_path))
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(tmp_path, monkeypatch)
 
 
-def test_with_the_real_pip_and_uv(tmp_path: Path) -> None:
-    node = Node(tmp_path, [packed_again(tmp_path, "pip"), packed_again(tmp_path, "uv")])
-    assert node.install("1.0")["changed"] and node.says() == "1.0"
-    (compiled,) = node.environments.glob("1.0/lib/python*/site-packages/__pycache__/toy.*.pyc")
-    assert not node.install("1.0")["changed"] and compiled.exists()
+def test_one_environment_under_two_names(machine: Machine) -> None:
+    planned = machine.venv("a1", "venv", "frameworks/sklearn", check=True)
+    assert planned["changed"] and not machine.home.exists()
+    done = machine.venv("a1", "venv", "frameworks/sklearn")
+    assert done["changed"] and done["diff"]["before"] == "" and "frameworks/sklearn -> " in done["diff"]["after"]
+    assert machine.names("venv") == machine.names("frameworks/sklearn") == "a1"
+    assert not machine.venv("a1", "venv", "frameworks/sklearn")["changed"]
+    assert machine.installed == ["a1"]
 
 
-def test_installs_once_and_keeps_the_former_for_a_way_back(node: Node) -> None:
-    foreseen = node.install("1.0", check=True)
-    assert foreseen.ok and foreseen["changed"] and not node.environments.exists()
-    done = node.install("1.0")
-    assert done["changed"] and node.says() == "1.0" and done["environment"] == str(node.environments / "1.0")
-    (node.root / "1.0.tar").unlink()
-    (node.root / "1.0.tar").touch()
-    again = node.install("1.0")
-    assert again.ok and not again["changed"]
-
-    changed = node.install("2.0")
-    assert node.says() == "2.0" and node.present == ["1.0", "2.0"]
-    assert changed["diff"]["before"].endswith("/1.0\n") and changed["diff"]["after"].endswith("/2.0\n")
-    # Back again takes what is there: the archive holds nothing any more.
-    assert node.install("1.0")["changed"] and node.says() == "1.0"
-    node.install("3.0")
-    assert node.present == ["1.0", "3.0"]
+def test_a_second_framework_leaves_the_first_alone(machine: Machine) -> None:
+    machine.venv("a1", "venv", "frameworks/sklearn")
+    machine.venv("b1", "frameworks/pytorch")
+    assert machine.environments == ["a1", "b1"]
+    assert (machine.names("venv"), machine.names("frameworks/pytorch")) == ("a1", "b1")
 
 
-def test_environments_that_other_links_use_stay(node: Node) -> None:
-    framework = node.root / "opt/flower/frameworks/torch"
-    node.install("1.0", links=[str(framework)])
-    assert node.says() == node.says("opt/flower/frameworks/torch") == "1.0"
-    for version in ("2.0", "3.0"):
-        node.install(version)
-    assert node.says("opt/flower/frameworks/torch") == "1.0" and node.present == ["1.0", "2.0", "3.0"]
+def test_the_former_environment_stays_and_older_ones_go(machine: Machine) -> None:
+    machine.venv("b1", "frameworks/pytorch")
+    for digest in ("a1", "a2", "a3"):
+        machine.venv(digest, "venv", "frameworks/sklearn")
+    assert machine.environments == ["a2", "a3", "b1"]
+    back = machine.venv("a2", "venv", "frameworks/sklearn")
+    assert back["changed"] and machine.names("venv") == "a2"
+    assert machine.installed.count("a2") == 1
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ("nothing", "there is no pip in it; build it again"),
-        ("torn", "is not a whole archive; bring it"),
-        ("no uv", "Installing uv failed"),
-        ("broken", "Installing the wheels failed"),
-    ],
-)
-def test_a_broken_wheelhouse_leaves_the_working_runtime(node: Node, content: str, said: str) -> None:
-    node.install("1.0")
-    path = node.root / "2.0.tar"
-    broken = node.root / "toy-2.0-py3-none-any.whl"
-    if content == "torn":
-        path.write_bytes(node.archive("1.0").read_bytes()[:700])
-    elif content == "broken":
-        broken.write_bytes(b"no wheel")
-        pack(path, [*node.tools, broken])
-    else:
-        pack(path, [] if content == "nothing" else node.tools[:1])
-    failed = node.install("2.0")
-    assert not failed.ok and said in failed["msg"] and "\n" not in failed["msg"]
-    assert node.says() == "1.0" and node.present == ["1.0"]
+def test_a_lost_link_comes_back_without_an_installation(machine: Machine) -> None:
+    machine.venv("a1", "venv", "frameworks/sklearn")
+    (machine.home / "frameworks/sklearn").unlink()
+    assert machine.venv("a1", "venv", "frameworks/sklearn")["changed"]
+    assert machine.names("frameworks/sklearn") == "a1" and machine.installed == ["a1"]
 
 
-def test_a_link_that_cannot_be_made_is_told(node: Node) -> None:
-    (node.root / "taken/inside").mkdir(parents=True)
-    failed = node.install("1.0", path=str(node.root / "taken"))
-    assert not failed.ok and failed["msg"].startswith("A link to ") and (node.root / "taken/inside").is_dir()
+def test_a_broken_installation_changes_no_link(machine: Machine) -> None:
+    machine.venv("a1", "venv")
+    failed = machine.venv("a2", "venv", archive="broken.tar")
+    assert failed["failed"] and not failed["changed"] and "no space left" in failed["msg"]
+    assert machine.names("venv") == "a1" and machine.environments == ["a1"]
+
+
+def test_half_an_environment_is_made_again(machine: Machine) -> None:
+    machine.venv("a1", "venv")
+    (machine.home / "venvs/a1/wheelhouse-a1").unlink()
+    machine.installed.clear()
+    for path in (machine.home / "venvs/a1").iterdir():
+        path.unlink()
+    (machine.home / "venvs/a1").rmdir()
+    assert machine.venv("a1", "venv")["changed"] and machine.installed == ["a1"]
+
+
+def test_an_archive_that_is_no_wheelhouse(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flower_venv, "install", INSTALL)
+    machine.home.mkdir(parents=True)
+    with tarfile.open(machine.home / "a.tar", "w") as tar:
+        tar.add(__file__, "other.whl")
+    failed = machine.venv("a1", "venv")
+    assert failed["failed"] and "is not a wheelhouse" in failed["msg"]
+    assert machine.environments == []
