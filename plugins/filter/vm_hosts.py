@@ -48,7 +48,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.opennebula.flower.plugins.module_utils.one.data.compare import masked
 from ansible_collections.opennebula.flower.plugins.module_utils.one.data.marks import mark_of
 from ansible_collections.opennebula.flower.plugins.module_utils.one.inventory.cloud_hosts import ROLE_ATTRIBUTE

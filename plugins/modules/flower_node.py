@@ -37,12 +37,11 @@ options:
     description:
       - Context variables by their full name, such as C(ONEAPP_FL_LOG_LEVEL).
       - Values are text, numbers or booleans; booleans become C(YES) and C(NO).
+      - Without this and O(secrets), those of the last run that had any count.
     type: dict
-    default: {}
   secrets:
     description: Context variables that must never be shown, such as C(ONEAPP_FL_SSL_KEYFILE).
     type: dict
-    default: {}
   identity_only:
     description:
       - Only make folders, keys and certificates, and start nothing.
@@ -149,8 +148,8 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "role": {"type": "str", "required": True, "choices": ["superlink", "supernode"]},
-            "variables": {"type": "dict", "default": {}},
-            "secrets": {"type": "dict", "default": {}, "no_log": True},
+            "variables": {"type": "dict"},
+            "secrets": {"type": "dict", "no_log": True},
             "identity_only": {"type": "bool", "default": False},
             "timeout": {"type": "int", "default": 120},
             "binary": {"type": "path", "default": BINARY},
@@ -158,7 +157,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     parameters = module.params
-    misplaced = [name for name in SECRET if parameters["variables"].get(name)]
+    variables, secrets = parameters["variables"], parameters["secrets"]
+    misplaced = [name for name in SECRET if (variables or {}).get(name)]
     if misplaced:
         module.fail_json(msg=f"Give {', '.join(misplaced)} in secrets, not in variables, so that it is never shown.")
     if module.check_mode and not os.path.exists(parameters["binary"]):
@@ -172,7 +172,8 @@ def main() -> None:
         arguments.append("--check")
     if parameters["identity_only"]:
         arguments.append("--identity-only")
-    data = json.dumps({"variables": {**parameters["variables"], **parameters["secrets"]}})
+    given = variables is not None or secrets is not None
+    data = json.dumps({"variables": {**(variables or {}), **(secrets or {})}}) if given else ""
     code, answer = call(module, parameters["binary"], arguments, data)
     finish(module, code, answer, node=answer.get("facts", {}))
 

@@ -199,8 +199,8 @@ class FederationCloud:
 
     def names(self, pool: str, federation: str) -> list[str]:
         """Names of the objects of a pool (image, template, document) that begin with the federation's name."""
-        records = self.sandbox.oned.pools[pool].values()
-        return sorted(item.name for item in records if item.name == federation or item.name.startswith(f"{federation}-"))
+        names = [item.name for item in self.sandbox.oned.pools[pool].values()]
+        return sorted(name for name in names if name == federation or name.startswith(f"{federation}-"))
 
     def gate(self, vm_id: int) -> OneGate:
         """OneGate as that VM uses it."""

@@ -1,7 +1,7 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a person in Sunstone gets of the service template, and how changed values and images reach what is made later."""
+"""What a person in Sunstone gets of the service template; how changed values and images reach what is made later."""
 
 from __future__ import annotations
 
