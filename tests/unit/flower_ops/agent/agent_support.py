@@ -16,10 +16,18 @@ from typing import Any
 
 from fake_onegate import FakeOneGate
 from flower_ops.node import agent, boot
+from flower_ops.node.keeper import Keeper
+from flower_ops.node.keeper_look import Action
+from flower_ops.node.keeper_sight import LinkSight, NodeSight
+from flower_ops.node.paths import Paths
 from flower_ops.node.systemd import UnitState
 
 # A process with one child, as a SuperNode is after the SuperLink has accepted it.
 PARENT = "import subprocess,sys; subprocess.Popen(['sleep','60']); print('up',flush=True); sys.stdin.read()"
+
+
+# No process has this id: it is beyond the greatest that Linux gives.
+NOBODY = 2**22 + 7
 
 
 def free_port() -> int:
@@ -112,6 +120,22 @@ class FakeSystemd:
         return not self.cut_off
 
 
+class FakeLog:
+    """Lines of a journal that a test writes."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+
+    def read(self) -> list[str]:
+        """See flower_ops.node.journal."""
+        lines = self._lines[:]
+        self._lines.clear()
+        return lines
+
+    def close(self) -> None:
+        """See flower_ops.node.journal."""
+
+
 class FakeNode:
     """One VM in a folder. `configure()` runs the agent on it and returns (exit code, answer)."""
 
@@ -123,6 +147,9 @@ class FakeNode:
         self.ports = {name: free_port() for name in ("fleet", "control", "health")}
         self.slept: list[float] = []
         self.now = 0.0
+        #: Lines that Flower's service writes, and what the keeper says.
+        self.log: list[str] = []
+        self.said: list[str] = []
         #: What happens elsewhere while this node waits: time -> action.
         self.events: dict[float, Callable[[], None]] = {}
         self._opened: list[Any] = []
@@ -178,14 +205,39 @@ class FakeNode:
         self.systemd.active.clear()
         self.path("/run/flower-ops/booted").unlink(missing_ok=True)
 
+    def keeper(self) -> Keeper:
+        """What flower-keeper.service runs, with the agent in this process and the log in `self.log`."""
+        kind = LinkSight if self.role == "superlink" else NodeSight
+        sight = kind(Paths(self.root), self.systemd, FakeLog(self.log), self.now)
+
+        def configure(role: str) -> tuple[int, dict[str, Any]]:
+            request = agent.Request(role, None, root=self.root, timeout=5.0)
+            return agent.configure(request, self.systemd, self.sleep, self.clock)
+
+        return Keeper(sight, configure, self.clock, self.said.append, lambda: 1_800_000_000.0)
+
+    def keep(self, keeper: Keeper, seconds: float) -> list[Action]:
+        """Let a keeper look every 10 s; returns what it did."""
+        done = []
+        end = self.now + seconds
+        while self.now < end:
+            action = keeper.tick()
+            if action is not None:
+                done.append(action)
+            self._pass(10.0)
+        return done
+
     def sleep(self, seconds: float) -> None:
         """Time passes, nearly without waiting."""
         self.slept.append(seconds)
+        self._pass(seconds)
+        threading.Event().wait(min(seconds, 0.02))
+
+    def _pass(self, seconds: float) -> None:
         self.now += seconds
         for when in sorted(self.events):
             if when <= self.now:
                 self.events.pop(when)()
-        threading.Event().wait(min(seconds, 0.02))
 
     def clock(self) -> float:
         """Seconds since the node exists."""
@@ -202,7 +254,7 @@ class FakeNode:
             self.close()
             self._opened = [Listener(self.ports["health"]), _Process()]
             return self._opened[1].pid
-        return 1
+        return NOBODY
 
     def close(self) -> None:
         """End what the services started."""

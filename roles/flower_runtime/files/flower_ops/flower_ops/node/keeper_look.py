@@ -45,6 +45,7 @@ class Look:
 
     `connected` None: nobody looked. `lines` are what Flower's service has logged since the last look. `app` is whether
     a process of a training app lives. `boot` is whether the boot unit is still at work; then everything is left to it.
+    `key_in_use` False: the key pair on the disk is another one than the service was started with.
     """
 
     now: float
@@ -57,6 +58,7 @@ class Look:
     view: View | None = None
     boot: bool = False
     rebooted: bool = False
+    key_in_use: bool = True
     registrar: bool = True
     addresses: tuple[str, ...] = ()
     firewall: bool = True

@@ -17,6 +17,8 @@ UNIT = "flower-supernode.service"
 DOWN = 30.0
 #: Seconds that a message may lie with nobody working on it.
 MUTE = 60.0
+#: Seconds for which a refused node waits for a word of the registrar before it makes a new key on its own.
+REFUSED = 60.0
 #: Restarts in a row, seen from look to look, that make a unit one that keeps ending.
 FLAPS = 2
 #: Seconds between two questions to OneGate: usually, and in trouble.
@@ -24,7 +26,7 @@ ASK, ASK_IN_TROUBLE = 60.0, 10.0
 
 _REFUSED = re.compile(
     r"could not be activated|Failed to activate|Node ID -?\d+ not found|No SuperNode found with the given public key"
-    r"|All SuperNodes must be registered|generator didn't yield|UNAUTHENTICATED",
+    r"|All SuperNodes must be registered|generator didn't yield",
     re.IGNORECASE,
 )
 _TLS = re.compile(r"handshake (failed|error)|CERTIFICATE_VERIFY_FAILED|certificate verify failed", re.IGNORECASE)
@@ -56,15 +58,19 @@ class NodeKeeper:
         self._pid = 0
         self._flaps = 0
         self._refused = self._tls = self._open_message = False
-        self._configured_for_refusal = False
         self._view: View | None = None
 
     # -- what the next look should contain -----------------------------------------------------------------------
 
     @property
+    def online(self) -> bool:
+        """Whether the SuperLink can reach this node, as far as this node can tell."""
+        return self.connected and not (self._refused or self._tls)
+
+    @property
     def troubled(self) -> bool:
         """Whether anything is not as it should be."""
-        return not self.connected or self._refused or self._tls or self._flaps > 0
+        return not self.online or self._flaps > 0
 
     def wants_view(self, now: float) -> bool:
         """Whether it is time to ask OneGate, which a node with a given address never does."""
@@ -73,7 +79,7 @@ class NodeKeeper:
 
     def wants_connection(self, now: float) -> bool:
         """Whether it is time to look at the connection; always while it is lost."""
-        return not self.connected or now - self._looked >= self.settings.every
+        return not self.online or now - self._looked >= self.settings.every
 
     # -- decision ------------------------------------------------------------------------------------------------
 
@@ -108,7 +114,7 @@ class NodeKeeper:
     def _take_in(self, look: Look) -> None:
         for line in look.lines:
             if _ACCEPTED.search(line):
-                self._refused = self._tls = self._configured_for_refusal = False
+                self._refused = self._tls = False
             self._refused = self._refused or bool(_REFUSED.search(line))
             self._tls = self._tls or bool(_TLS.search(line))
             if _RECEIVED.search(line):
@@ -155,7 +161,7 @@ class NodeKeeper:
         mute = note("mute", self._open_message and not look.app, now)
         lost = note("lost", look.active and not self.connected, now)
         if refused >= grace:
-            return self._about_refusal()
+            return self._about_refusal(look, refused)
         if untrusted >= grace:
             return Action(Kind.CONFIGURE, "The certificate of the SuperLink was not accepted.")
         if down >= DOWN:
@@ -179,12 +185,12 @@ class NodeKeeper:
     def _endpoint(self) -> str:
         return self.known.endpoint if self.known is not None else "an unknown address"
 
-    def _about_refusal(self) -> Action:
+    def _about_refusal(self, look: Look, seconds: float) -> Action | None:
         by_onegate = self.known is not None and bool(self.known.superlink_vm)
         if not by_onegate or not self.settings.auth:
             return Action(Kind.TELL, "The SuperLink refuses this node; its operator has to register its key again.")
-        if not self._configured_for_refusal:
-            # The registrar may only just have taken a new key that the service was not started with yet.
-            self._configured_for_refusal = True
-            return Action(Kind.CONFIGURE, "The SuperLink refuses this node.")
-        return Action(Kind.NEW_KEY, "The SuperLink refuses the key of this node.")
+        if not look.key_in_use:
+            # A new pair that the registrar has taken already; only the service does not have it yet.
+            return Action(Kind.CONFIGURE, "The SuperLink refuses the former key of this node.")
+        # The registrar looks into it as soon as this node says that it is not connected, and usually is faster.
+        return Action(Kind.NEW_KEY, "The SuperLink refuses the key of this node.") if seconds >= REFUSED else None

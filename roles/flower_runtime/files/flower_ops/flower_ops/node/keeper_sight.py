@@ -101,7 +101,8 @@ class Sight(ABC):
         return pending, fresh and not boot.loaded
 
     def _firewall_in_force(self, now: float) -> bool:
-        if now - self._firewall < FIREWALL:
+        # The rules of a tree of files are in no kernel.
+        if now - self._firewall < FIREWALL or self.paths.root != Path("/"):
             return True
         self._firewall = now
         return firewall.in_force(self.paths)
@@ -134,6 +135,7 @@ class NodeSight(Sight):
             view=self._view() if self.brain.wants_view(now) else None,
             boot=boot,
             rebooted=rebooted,
+            key_in_use=self._key_in_use(),
             firewall=self._firewall_in_force(now),
         )
         self.activity.take_in(look.lines, look.app, now)
@@ -147,7 +149,7 @@ class NodeSight(Sight):
 
     def metrics(self, now: float) -> dict[str, str]:
         """See Sight."""
-        return self.activity.of_node(self.brain.connected, now)
+        return self.activity.of_node(self.brain.online, now)
 
     def _inputs(self) -> tuple[str, ...]:
         return (*super()._inputs(), self.paths.known)
@@ -162,6 +164,10 @@ class NodeSight(Sight):
             is_zombie_line=profile.is_zombie_line,
             auth=value["ONEAPP_FL_SUPERNODE_AUTH"] == value["ONEAPP_FL_TLS_ENABLED"] == "YES",
         )
+
+    def _key_in_use(self) -> bool:
+        used = self.brain.known.public_key if self.brain.known is not None else ""
+        return not used or (self.files.read(self.paths.node_pub) or b"").decode().strip() == used
 
     def _connected(self, state: UnitState) -> bool:
         endpoint = self.brain.known.endpoint if self.brain.known is not None else ""

@@ -52,6 +52,8 @@ class Node:
     runtime: str = Paths.venv
     #: What this run learnt of the SuperLink, on a SuperNode.
     known: Known = Known()
+    #: Signature by the former key of a SuperNode over the one that replaces it in this run.
+    key_proof: str = ""
     _own: dict[str, str] | None = None
 
     @property

@@ -1,0 +1,315 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Faults of a running federation, and the keeper that mends them: real agent and files, fake systemd and OneGate."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from agent_support import FakeNode
+from fake_onegate import FakeOneGate
+from flower_ops.cli import main
+from flower_ops.node import journal, keeper, keys, processes, tls
+from flower_ops.node.keeper_look import Kind
+from flower_ops.node.paths import Paths
+from test_agent_supernode import CA, Registrar, environment, superlink_is_up, with_registrar
+
+UNIT = "flower-supernode.service"
+LINK = "flower-superlink.service"
+EVENT = "2027-01-15T08:00:00Z "
+
+
+@pytest.fixture
+def running(supernode: FakeNode, gate: FakeOneGate) -> FakeNode:
+    """A SuperNode that was configured and works."""
+    superlink_is_up(gate)
+    with_registrar(gate)
+    assert supernode.configure(MAX_RETRIES="7")[0] == 0
+    supernode.systemd.calls.clear()
+    gate.requests.clear()
+    return supernode
+
+
+def test_a_healthy_node_costs_one_question_a_minute(running: FakeNode, gate: FakeOneGate) -> None:
+    watcher = running.keeper()
+    assert running.keep(watcher, 600) == [] and running.systemd.calls == []
+    assert len(gate.requests) <= 12 and gate.of("5")["FL_CLIENT_STATUS"] == "1"
+    # Numbers are written once, not at every look.
+    assert len(gate.writes()) == 1
+
+
+def test_superlink_reborn_with_a_new_address_is_followed(running: FakeNode, gate: FakeOneGate) -> None:
+    watcher = running.keeper()
+    running.keep(watcher, 60)
+    attributes = gate.of("4")
+    del gate.vms["4"]
+    running.systemd.cut_off = True
+    assert running.keep(watcher, 300) == []
+    running.systemd.cut_off = False
+    other = tls.new_ca()[1]
+    authority = base64.b64encode(other).decode()
+    gate.add("9", "superlink", **{**attributes, "FL_ENDPOINT": "10.0.0.9:9092", "FL_CA_CERT": authority})
+    running.events[running.now + 15] = lambda: gate.of("5").update(FL_NODE_ID="321")
+    (action,) = running.keep(watcher, 120)
+    assert action.kind is Kind.CONFIGURE and "another VM now: 9 at 10.0.0.9:9092" in action.why
+    assert "--superlink 10.0.0.9:9092" in environment(running) and "--max-retries 7" in environment(running)
+    assert running.path("/opt/flower/certs/ca.crt").read_bytes() == other
+    assert "partition-id=0 num-partitions=2" in environment(running)
+    event = gate.of("5")["FL_EVENT"]
+    assert (
+        event == f"{EVENT}The SuperLink is another VM now: 9 at 10.0.0.9:9092. The agent has configured this VM anew."
+    )
+    assert gate.of("5")["READY"] == "YES" and running.keep(watcher, 600) == []
+
+
+def test_superlink_that_only_moved_is_followed(running: FakeNode, gate: FakeOneGate) -> None:
+    watcher = running.keeper()
+    gate.of("4")["FL_ENDPOINT"] = "10.0.0.7:9092"
+    (action,) = running.keep(watcher, 120)
+    assert "moved from 10.0.0.4:9092 to 10.0.0.7:9092" in action.why
+    assert "--superlink 10.0.0.7:9092" in environment(running)
+
+
+def test_certificate_swapped_by_its_owner_is_followed(running: FakeNode, gate: FakeOneGate) -> None:
+    from flower_ops.node.authority import Authority
+
+    key, cert = tls.new_ca()
+    gate.of("4")["FL_CA_CERT"] = base64.b64encode(cert).decode()
+    running.path("/etc/flower-ops/pinned.json").unlink()
+    running.configure()
+    running.systemd.calls.clear()
+    watcher = running.keeper()
+    during = Authority(key, cert).begin()
+    bundle = b"".join([*during.roots, *during.evidence])
+    gate.of("4")["FL_CA_CERT"] = base64.b64encode(bundle).decode()
+    (action,) = running.keep(watcher, 120)
+    assert "other certificates to trust" in action.why
+    trusted = running.path("/opt/flower/certs/ca.crt").read_bytes()
+    assert cert in trusted and during.roots[1] in trusted
+    assert running.systemd.calls == [f"restart {UNIT}"]
+
+
+def test_certificate_swapped_by_a_stranger_is_refused_and_told(running: FakeNode, gate: FakeOneGate) -> None:
+    watcher = running.keeper()
+    gate.of("4")["FL_CA_CERT"] = base64.b64encode(tls.new_ca()[1]).decode()
+    actions = running.keep(watcher, 1200)
+    assert 2 <= len(actions) <= 8
+    assert running.path("/opt/flower/certs/ca.crt").read_bytes() == CA and running.systemd.calls == []
+    assert gate.of("5")["FL_ERROR"] == "ca_changed" and "not mended yet" in gate.of("5")["FL_EVENT"]
+    assert gate.of("5")["FL_NODE_READY"] == "NO"
+    # It is over as soon as the right one is back.
+    gate.of("4")["FL_CA_CERT"] = base64.b64encode(CA).decode()
+    running.keep(watcher, 900)
+    assert running.configure()[0] == 0 and "FL_ERROR" not in gate.of("5")
+
+
+def test_handshake_failed_makes_the_agent_look_again(running: FakeNode, gate: FakeOneGate) -> None:
+    watcher = running.keeper()
+    running.keep(watcher, 60)
+    running.log.append("ERROR :     SSL/TLS handshake error detected.")
+    running.systemd.cut_off = True
+    running.events[running.now + 35] = lambda: setattr(running.systemd, "cut_off", False)
+    (action,) = running.keep(watcher, 60)
+    assert action.kind is Kind.CONFIGURE and "certificate of the SuperLink was not accepted" in action.why
+
+
+def test_node_key_revoked_ends_in_a_new_key_that_is_admitted(running: FakeNode, gate: FakeOneGate) -> None:
+    registrar = gate.of("5")
+    assert isinstance(registrar, Registrar)
+    old = registrar["FL_NODE_PUBKEY"]
+    watcher = running.keeper()
+
+    def refused() -> None:
+        if registrar["FL_NODE_PUBKEY"] == old:
+            running.log.append("RuntimeError: generator didn't yield")
+            running.events[running.now + 10] = refused
+
+    refused()
+    watcher.tick()
+    # By this the registrar learns that it has to look.
+    assert registrar["FL_CLIENT_STATUS"] == "3"
+    (action,) = running.keep(watcher, 300)
+    assert action.kind is Kind.NEW_KEY
+    assert registrar["FL_NODE_PUBKEY"] != old and registrar["FL_NODE_ID"] == "102" and len(registrar.keys) == 2
+    assert keys.proven(old, registrar["FL_NODE_PUBKEY"], registrar["FL_NODE_KEY_PROOF"])
+    assert "refuses the key of this node. The agent has configured this VM anew." in registrar["FL_EVENT"]
+    assert running.keep(watcher, 600) == []
+
+
+def test_node_key_retired_by_the_registrar_is_replaced(running: FakeNode, gate: FakeOneGate) -> None:
+    old = gate.of("5")["FL_NODE_PUBKEY"]
+    watcher = running.keeper()
+    gate.of("5")["FL_RETIRED_KEY"] = old
+    (action,) = running.keep(watcher, 120)
+    assert "key of this node is not valid any more" in action.why
+    assert gate.of("5")["FL_NODE_PUBKEY"] != old and gate.of("5")["READY"] == "YES"
+
+
+def test_rebooted_node_in_push_delivery_is_whole_again(running: FakeNode, gate: FakeOneGate) -> None:
+    seen: list[str] = []
+    serve = running.systemd.on_start
+    running.reboot()
+    running.systemd.on_start = lambda unit: (seen.append(gate.of("5")["READY"]), serve(unit))[1]
+    watcher = running.keeper()
+    (action,) = running.keep(watcher, 120)
+    assert "started anew" in action.why and set(seen) == {"NO"}
+    assert gate.of("5")["READY"] == "YES" and "--max-retries 7" in environment(running)
+    assert "The VM was started anew. The agent has configured this VM anew." in gate.of("5")["FL_EVENT"]
+
+
+def test_rebooted_appliance_is_left_to_its_boot_unit(running: FakeNode, gate: FakeOneGate) -> None:
+    running.path("/etc/systemd/system/flower-boot.service").write_text("[Service]\n")
+    running.reboot()
+    watcher = running.keeper()
+    assert running.keep(watcher, 300) == []
+    running.systemd.active["flower-boot.service"] = 1
+    assert running.boot()[0] == 0 and running.keep(watcher, 300) == []
+
+
+def test_every_vm_rebooted_at_once(superlink: FakeNode, supernode: FakeNode, gate: FakeOneGate) -> None:
+    superlink.context(**superlink.given())
+    assert superlink.boot()[0] == 0
+    with_registrar(gate)
+    assert supernode.boot()[0] == 0
+    for vm in (superlink, supernode):
+        vm.reboot()
+    # The node is faster. What the SuperLink said before its reboot lasts until its agent runs.
+    supernode.events[supernode.now + 1.0] = lambda: (superlink.boot(), None)[1]
+    gate.of("4")["FL_READY"] = "NO"
+    code, told = supernode.boot()
+    assert code == 0, told
+    assert gate.of("4")["READY"] == gate.of("5")["READY"] == "YES"
+    assert "started anew" in gate.of("4")["FL_EVENT"] and "started anew" in gate.of("5")["FL_EVENT"]
+
+
+def test_a_superlink_without_a_run_is_brought_in_line_every_hour(superlink: FakeNode, gate: FakeOneGate) -> None:
+    assert superlink.configure()[0] == 0
+    watcher = superlink.keeper()
+    superlink.systemd.calls.clear()
+    (action,) = superlink.keep(watcher, 3700)
+    assert action.why == "" and superlink.systemd.calls == [] and "FL_EVENT" not in gate.of("4")
+    # A certificate near its end: made here by taking it away.
+    superlink.path("/opt/flower/certs/server.pem").unlink()
+    superlink.keep(watcher, 3700)
+    assert f"restart {LINK}" in superlink.systemd.calls
+    assert "Renewed or brought in line: /opt/flower/certs/server.pem" in gate.of("4")["FL_EVENT"]
+    assert gate.of("4")["READY"] == "YES" and gate.of("4")["FL_TRAINING_ACTIVE"] == "0"
+
+
+def test_a_superlink_whose_address_changed_says_so(superlink: FakeNode, gate: FakeOneGate) -> None:
+    assert superlink.configure()[0] == 0
+    watcher = superlink.keeper()
+    superlink.keep(watcher, 30)
+    env = superlink.path("/run/one-context/one_env")
+    env.write_text(env.read_text().replace("10.0.0.20", "10.0.0.21"))
+    os.utime(env, (1, 1))
+    (action,) = superlink.keep(watcher, 60)
+    assert "from 10.0.0.20 to 10.0.0.21" in action.why and "10.0.0.20" in gate.of("4")["FL_EVENT"]
+
+
+def test_onegate_down_is_told_once_and_numbers_come_later(running: FakeNode, gate: FakeOneGate) -> None:
+    gate.down = True
+    watcher = running.keeper()
+    assert running.keep(watcher, 300) == []
+    assert len(running.said) == 1 and "refused PUT /vm with 502" in running.said[0]
+    running.log.extend(["[RUN 1, ROUND 3]", "Receiving: train message (ID: a)"])
+    running.keep(watcher, 10)
+    gate.down = False
+    running.keep(watcher, 10)
+    assert (gate.of("5")["FL_ROUND_NUMBER"], gate.of("5")["FL_CLIENT_STATUS"]) == ("3", "2")
+
+
+def test_the_agent_of_the_keeper_is_a_process_with_the_stored_variables(tmp_path: Path) -> None:
+    # Without a VM below it the agent has nothing to configure; what counts is that it is reached and heard.
+    code, answer = keeper.run_agent("nobody")
+    assert code != 0 and "did not answer" in answer["message"]
+
+
+def test_the_service_needs_a_configured_vm_and_ends_when_told(
+    running: FakeNode, gate: FakeOneGate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["keep", "--root", str(tmp_path)]) == 1
+    assert "never configured" in capsys.readouterr().out
+    stop = threading.Event()
+    stop.set()
+    assert keeper.serve(running.root, running.systemd, journal.Journal("x", ("true",)), stop) == 0
+    assert "watching this supernode" in capsys.readouterr().out
+
+
+def test_log_lines_arrive_without_colours_and_without_waiting() -> None:
+    lines = journal.Journal(
+        "x", (sys.executable, "-uc", "print('\\x1b[92mINFO\\x1b[0m : one\\ntwo\\npart', end=''); input()")
+    )
+    found: list[str] = []
+    end = time.monotonic() + 10
+    while len(found) < 2 and time.monotonic() < end:
+        found += lines.read()
+        time.sleep(0.02)
+    lines.close()
+    assert found == ["INFO : one", "two"]
+
+
+def test_a_journal_that_ended_is_opened_again() -> None:
+    lines = journal.Journal("x", ("echo", "again"))
+    found: list[str] = []
+    end = time.monotonic() + 10
+    while len(found) < 3 and time.monotonic() < end:
+        found += lines.read()
+        time.sleep(0.02)
+    lines.close()
+    assert found[:3] == ["again"] * 3
+    assert journal.Journal("x", ("/nowhere/journalctl",)).read() == []
+
+
+def test_connections_and_processes_are_read_from_the_kernel() -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        endpoint = f"127.0.0.1:{server.getsockname()[1]}"
+        assert not processes.connected(endpoint)
+        with socket.create_connection(server.getsockname()):
+            assert processes.connected(endpoint)
+            assert not processes.connected(endpoint.replace("127.0.0.1", "127.0.0.2"))
+        assert not processes.connected(endpoint)
+    with subprocess.Popen(["sh", "-c", "sleep 30 & wait"]) as parent:
+        end = time.monotonic() + 10
+        while not (below := processes.descendants(parent.pid)) and time.monotonic() < end:
+            time.sleep(0.02)
+        assert any("sleep" in words for words in below.values())
+        for pid in below:
+            os.kill(pid, 15)
+    assert processes.descendants(parent.pid) == {} and processes.command(parent.pid) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "endpoint"),
+    [
+        ("tcp", "0100000A:1000 0400000A:2384 01 00000000:00000000 00:00000000 00000000", "10.0.0.4:9092"),
+        ("tcp6", f"{'0' * 32}:1000 {'0000000000000000FFFF00000400000A'}:2384 01 0:0 0:0 00000000", "10.0.0.4:9092"),
+        (
+            "tcp6",
+            f"{'0' * 32}:1000 {'000000FD000000000000000000000004'}:2384 01 0:0 0:0 00000000",
+            "[fd00::400:0]:9092",
+        ),
+    ],
+)
+def test_a_connection_that_gets_no_answers_is_none(tmp_path: Path, name: str, row: str, endpoint: str) -> None:
+    (tmp_path / "net").mkdir()
+    table = tmp_path / "net" / name
+    table.write_text(f"header\n   0: {row} 0 0 1\n")
+    assert processes.connected(endpoint, tmp_path)
+    table.write_text(f"header\n   0: {row[:-1]}5 0 0 1\n")
+    assert not processes.connected(endpoint, tmp_path)
+
+
+def test_paths_of_the_keeper_lie_below_the_root(running: FakeNode) -> None:
+    running.keeper().sight.refuse_own_key()
+    assert running.path(Paths.refused).read_text() == running.path(Paths.node_pub).read_text()

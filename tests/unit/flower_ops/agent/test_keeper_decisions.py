@@ -1,0 +1,278 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the keeper decides, fed with made-up looks: no clock, no machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from flower_ops import profiles
+from flower_ops.node import keeper_link, keeper_node
+from flower_ops.node.keeper_link import LinkKeeper
+from flower_ops.node.keeper_look import Action, Kind, Look, View
+from flower_ops.node.keeper_node import NodeKeeper, Settings
+from flower_ops.node.known import Known
+from flower_ops.node.metrics import Activity
+
+KNOWN = Known("10.0.0.4:9092", "4", "ca-1", "1/3", "key-1")
+VIEW = View("4", "10.0.0.4:9092", "ca-1", "1.34.0", "1/3", "")
+STEP = 10.0
+
+
+def node(known: Known | None = KNOWN, **settings: Any) -> NodeKeeper:
+    return NodeKeeper(Settings("1.34.0", **settings), known)
+
+
+def first_action(brain: NodeKeeper | LinkKeeper, limit: float, **look: Any) -> tuple[float, Action | None]:
+    """Feed the same look every 10 s; returns (seconds until the first action, the action)."""
+    lines, start = look.pop("lines", []), look.pop("start", 0.0)
+    now = start
+    while now <= start + limit:
+        action = brain.decide(Look(now, lines=lines, **look))
+        if action is not None:
+            return now - start, action
+        lines = []
+        now += STEP
+    return now - start, None
+
+
+def test_a_healthy_node_is_left_alone() -> None:
+    brain = node()
+    assert first_action(brain, 7200, connected=True, view=VIEW) == (7210, None)
+    assert not brain.troubled
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"superlink_vm": "9", "endpoint": "10.0.0.9:9092"}, "another VM now: 9 at 10.0.0.9:9092"),
+        ({"endpoint": "10.0.0.7:9092"}, "moved from 10.0.0.4:9092 to 10.0.0.7:9092"),
+        ({"ca": "ca-2"}, "other certificates"),
+        ({"version": "1.41.0"}, "runs Flower 1.41.0 now"),
+        ({"partition": "2/3"}, "partition of this node is 2/3"),
+        ({"retired_key": "key-1"}, "key of this node is not valid"),
+    ],
+)
+def test_what_onegate_says_is_followed_at_once(change: dict[str, str], why: str) -> None:
+    waited, action = first_action(node(), 60, connected=True, view=replace(VIEW, **change))
+    assert waited == 0 and action is not None and action.kind is Kind.CONFIGURE and why in action.why
+
+
+def test_a_superlink_that_is_not_ready_changes_nothing() -> None:
+    assert first_action(node(), 600, connected=True, view=View())[1] is None
+
+
+def test_onegate_is_asked_every_minute_and_more_often_in_trouble() -> None:
+    brain = node()
+    assert brain.wants_view(0)
+    brain.decide(Look(0, connected=True, view=VIEW))
+    assert not brain.wants_view(50) and brain.wants_view(60)
+    brain.decide(Look(60, connected=False, view=VIEW))
+    assert not brain.wants_view(65) and brain.wants_view(70)
+    assert not node(replace(KNOWN, superlink_vm="")).wants_view(0)
+
+
+def test_the_connection_is_looked_at_as_often_as_the_variable_says() -> None:
+    brain = node(every=45.0)
+    brain.decide(Look(0, connected=True))
+    assert not brain.wants_connection(40) and brain.wants_connection(45)
+    brain.decide(Look(45, connected=False))
+    assert brain.wants_connection(46)
+
+
+@pytest.mark.parametrize("grace", [10.0, 20.0, 60.0])
+def test_a_lost_connection_leads_to_a_restart_after_the_grace(grace: float) -> None:
+    waited, action = first_action(node(grace=grace), 600, connected=False, view=VIEW)
+    assert waited == grace and action is not None and action.kind is Kind.RESTART
+    assert action.unit == keeper_node.UNIT and "10.0.0.4:9092" in action.why
+
+
+def test_a_connection_that_comes_back_in_time_is_no_trouble() -> None:
+    brain = node(grace=20.0)
+    for now, connected in ((0, False), (10, False), (15, True), (20, False), (30, False)):
+        assert brain.decide(Look(now, connected=connected, view=VIEW)) is None
+
+
+def test_without_a_superlink_nothing_is_restarted_in_vain() -> None:
+    assert first_action(node(), 3600, connected=False, view=View())[1] is None
+
+
+def test_pauses_grow_while_nothing_helps() -> None:
+    brain, moments, now = node(), [], 0.0
+    while now < 1800:
+        if brain.decide(Look(now, connected=False, view=VIEW)) is not None:
+            moments.append(now)
+            brain.acted(now, KNOWN)
+        now += STEP
+    gaps = [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)]
+    assert gaps[0] <= 60 and gaps == sorted(gaps) and gaps[-1] == 300
+
+
+def test_a_unit_that_is_down_is_configured_again() -> None:
+    waited, action = first_action(node(), 60, active=False, pid=0)
+    assert waited == keeper_node.DOWN and action == Action(Kind.CONFIGURE, "The SuperNode does not run.")
+
+
+def test_a_unit_that_keeps_ending_is_noticed_though_it_runs_at_each_look() -> None:
+    brain = node()
+    actions = [brain.decide(Look(STEP * step, pid=100 + step, connected=True)) for step in range(4)]
+    assert actions[:2] == [None, None]
+    assert actions[2] is not None and actions[2].why == "The SuperNode keeps ending."
+
+
+def test_one_restart_is_no_trouble() -> None:
+    brain = node()
+    for step in range(60):
+        assert brain.decide(Look(STEP * step, pid=7 if step < 5 else 8, connected=True)) is None
+    assert not brain.troubled
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ERROR : SSL/TLS handshake error detected.",
+        "Ssl handshake failed: SSL_ERROR_SSL: certificate verify failed: self signed certificate",
+        "[SSL: CERTIFICATE_VERIFY_FAILED]",
+    ],
+)
+def test_certificate_swapped_is_read_from_the_log(line: str) -> None:
+    waited, action = first_action(node(), 60, lines=[line], connected=False, view=VIEW)
+    assert waited == 20 and action is not None and action.kind is Kind.CONFIGURE and "certificate" in action.why
+
+
+REFUSALS = [
+    "Exit Code: 305 [code: 2004] Failed to activate SuperNode.",
+    "RuntimeError: generator didn't yield",
+    "ERROR : Node ID 77 not found",
+    "SuperNode could not be activated",
+]
+
+
+@pytest.mark.parametrize("line", REFUSALS)
+def test_key_revoked_waits_for_the_registrar_then_makes_a_new_key(line: str) -> None:
+    brain = node()
+    brain.decide(Look(0, lines=[line], connected=True, view=VIEW))
+    assert not brain.online and brain.wants_view(10)
+    waited, action = first_action(brain, 120, connected=True, view=VIEW, start=10)
+    assert 10 + waited == keeper_node.REFUSED and action is not None and action.kind is Kind.NEW_KEY
+    told = node()
+    told.decide(Look(0, lines=[line], connected=True, view=VIEW))
+    waited, action = first_action(told, 60, view=replace(VIEW, retired_key="key-1"), start=10)
+    assert waited == 0 and action is not None and action.kind is Kind.CONFIGURE
+
+
+def test_a_key_that_is_being_rotated_is_not_replaced_once_more() -> None:
+    waited, action = first_action(node(), 120, lines=[REFUSALS[0]], connected=True, view=VIEW, key_in_use=False)
+    assert waited == 20 and action is not None and action.kind is Kind.CONFIGURE and "former key" in action.why
+
+
+def test_an_accepted_node_is_not_refused_any_more() -> None:
+    brain = node()
+    brain.decide(Look(0, lines=[REFUSALS[0]], connected=True))
+    brain.decide(Look(10, lines=["INFO : SuperNode ID: 1234"], connected=True))
+    assert first_action(brain, 600, connected=True, start=20)[1] is None
+
+
+def test_a_node_that_was_admitted_by_hand_keeps_its_key() -> None:
+    brain = node(replace(KNOWN, superlink_vm=""))
+    _waited, action = first_action(brain, 60, lines=[REFUSALS[0]], connected=False)
+    assert action is not None and action.kind is Kind.TELL and "register its key again" in action.why
+
+
+def test_zombie_of_a_profile_is_restarted_at_the_next_look() -> None:
+    profile = profiles.profile("1.32.1")
+    brain = NodeKeeper(Settings("1.32.1", is_zombie_line=profile.is_zombie_line), KNOWN)
+    line = "ERROR : Failed to receive message 1234: gone"
+    waited, action = first_action(brain, 60, lines=[line], connected=True)
+    assert waited == 0 and action is not None and action.kind is Kind.RESTART and "Failed to receive" in action.why
+    # The default version goes on by itself after such a line.
+    current = NodeKeeper(Settings("1.34.0", is_zombie_line=profiles.profile("1.34.0").is_zombie_line), KNOWN)
+    assert first_action(current, 600, lines=[line], connected=True)[1] is None
+
+
+def test_online_without_an_executor_is_restarted() -> None:
+    waited, action = first_action(node(), 60, connected=True, executor=False)
+    assert waited == 30 and action is not None and action.kind is Kind.RESTART and "has ended" in action.why
+
+
+def test_a_message_that_nobody_works_on_is_noticed() -> None:
+    received = ["INFO : [RUN 5, ROUND 2]", "INFO : Receiving: train message (ID: abc)", "INFO : Received successfully"]
+    waited, action = first_action(node(), 120, lines=received, connected=True)
+    assert waited == keeper_node.MUTE and action is not None and action.kind is Kind.RESTART
+    # Training takes as long as it takes: a process that works on it is enough.
+    assert first_action(node(), 3600, lines=received, connected=True, app=True)[1] is None
+    brain = node()
+    brain.decide(Look(0, lines=received, connected=True))
+    brain.decide(Look(10, lines=["INFO : Sending: train message (ID: def)"], connected=True))
+    assert first_action(brain, 600, connected=True, start=20)[1] is None
+
+
+def test_the_boot_unit_is_not_disturbed_and_a_reboot_without_one_is_mended() -> None:
+    assert first_action(node(), 600, boot=True, active=False, pid=0)[1] is None
+    waited, action = first_action(node(), 60, rebooted=True, active=True)
+    assert waited == 0 and action is not None and "started anew" in action.why
+
+
+def link() -> LinkKeeper:
+    return LinkKeeper(has_registrar=True, now=0.0)
+
+
+def test_a_superlink_whose_address_changed_is_configured() -> None:
+    brain = link()
+    assert brain.decide(Look(0, addresses=("10.0.0.4",))) is None
+    action = brain.decide(Look(10, addresses=("10.0.0.9",)))
+    assert action is not None and "from 10.0.0.4 to 10.0.0.9" in action.why
+    brain.acted(10, ("10.0.0.9",))
+    assert first_action(brain, 600, addresses=("10.0.0.9",), start=20)[1] is None
+
+
+def test_renewal_waits_for_the_end_of_a_run_but_not_for_ever() -> None:
+    brain = link()
+    waited, action = first_action(brain, 7200)
+    assert waited == keeper_link.RENEWAL and action == Action(Kind.CONFIGURE, "")
+    brain.acted(waited, (), trouble=False)
+    waited, action = first_action(brain, keeper_link.POSTPONED_AT_MOST + 7200, app=True, start=waited)
+    assert waited == keeper_link.RENEWAL + keeper_link.POSTPONED_AT_MOST and action is not None
+
+
+@pytest.mark.parametrize(
+    ("look", "kind", "why"),
+    [
+        ({"active": False, "pid": 0}, Kind.CONFIGURE, "does not run"),
+        ({"registrar": False}, Kind.RESTART, "watched the members"),
+        ({"firewall": False}, Kind.CONFIGURE, "firewall"),
+        ({"rebooted": True}, Kind.CONFIGURE, "started anew"),
+    ],
+)
+def test_a_superlink_is_mended(look: dict[str, Any], kind: Kind, why: str) -> None:
+    waited, action = first_action(link(), 120, **look)
+    assert waited <= 30 and action is not None and action.kind is kind and why in action.why
+
+
+def test_a_superlink_without_onegate_has_no_registrar_to_miss() -> None:
+    assert first_action(LinkKeeper(False, 0.0), 600, registrar=False)[1] is None
+
+
+def test_numbers_about_training() -> None:
+    activity = Activity()
+    assert activity.of_node(True, 0) == {"FL_CLIENT_STATUS": "1", "FL_TRAINING_ACTIVE": "0", "FL_ROUND_NUMBER": "0"}
+    activity.take_in(["INFO : [RUN 5, ROUND 2]", "INFO : Receiving: train message (ID: a)"], False, 10)
+    assert activity.of_node(True, 10) == {"FL_CLIENT_STATUS": "2", "FL_TRAINING_ACTIVE": "1", "FL_ROUND_NUMBER": "2"}
+    # Between two messages of a run it counts as training, after it no longer.
+    assert activity.training(35) and not activity.training(50)
+    activity.take_in([], True, 60)
+    assert activity.training(61)
+    assert activity.of_node(False, 61)["FL_CLIENT_STATUS"] == "3"
+
+
+def test_rounds_are_counted_where_an_app_names_none() -> None:
+    activity = Activity()
+    for moment in range(3):
+        activity.take_in(["[RUN 5]", "Receiving: train message (ID: a)", "[RUN 5]", "Sending: train"], False, moment)
+        activity.take_in(["[RUN 5]", "Receiving: evaluate message (ID: b)"], False, moment)
+    assert activity.of_node(True, 3)["FL_ROUND_NUMBER"] == "3"
+    activity.take_in(["[RUN 6]", "Receiving: train message (ID: a)"], False, 4)
+    assert activity.of_node(True, 4)["FL_ROUND_NUMBER"] == "1"
