@@ -25,7 +25,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 HOME = Path("/var/lib/one-sandbox-test")
 NETWORK = "one-sandbox-test"
-SUBNET = "172.30.98.0/24"
+SUBNET = "172.30.95.0/24"
 PLAIN_IMAGE = "/var/cache/one-sandbox/debian-12.tar"
 PORTS = {"xmlrpc": 12633, "oneflow": 12474, "onegate": 15030}
 
