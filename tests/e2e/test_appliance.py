@@ -166,6 +166,19 @@ def test_a_node_that_was_rebooted_keeps_its_identity(walk: Walk) -> None:
     assert whole(walk, 3) == before
 
 
+def test_certificates_and_keys_are_replaced_while_the_federation_stays_up(walk: Walk) -> None:
+    before = walk.attributes()
+    result = walk.playbook("rotate", rotate_what=["server", "ca", "node_keys"], federation_supernodes=3)
+    assert result.code == 0
+    assert "PRIVATE KEY" not in result.output
+    after = walk.attributes()
+    nodes = [vm for vm, values in before.items() if "FL_NODE_PUBKEY" in values]
+    assert not [vm for vm in nodes if after[vm]["FL_NODE_PUBKEY"] == before[vm]["FL_NODE_PUBKEY"]]
+    superlink = vm_of(walk, "superlink")
+    assert after[superlink]["FL_CA_CERT"] != before[superlink]["FL_CA_CERT"]
+    whole(walk, 3)
+
+
 @pytest.mark.full
 def test_the_whole_federation_is_back_after_a_reboot_of_every_vm(walk: Walk) -> None:
     before = {node["name"]: node["partition_id"] for node in walk.members()}
