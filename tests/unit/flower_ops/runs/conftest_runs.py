@@ -42,6 +42,10 @@ runs = read("runs.json", {{}})
 if words[0] == "run":
     if "-c" in words:
         (state / "submitted.toml").write_text(pathlib.Path(words[words.index("-c") + 1]).read_text())
+    app = pathlib.Path(words[1])
+    if (app / "pyproject.toml").exists():
+        (state / "project.toml").write_text((app / "pyproject.toml").read_text())
+        (state / "files.json").write_text(json.dumps(sorted(str(p.relative_to(app)) for p in app.rglob("*"))))
     if read("refuse_run.json", 0):
         refuse("[code: 15] Invalid run configuration.")
     print("\\x1b[93mNote: \\x1b[0m something {{unimportant}}")
@@ -97,6 +101,10 @@ class FakeFlwr:
         self.binary.chmod(0o755)
         self.home = folder / "cli"
         self.home.mkdir()
+
+    def install(self, version: str) -> None:
+        """Let the executable look like that of another Flower version."""
+        (self.binary.parents[1] / f"lib/python3.11/site-packages/flwr-{version}.dist-info").mkdir(parents=True)
 
     def set(self, name: str, value: Any) -> None:
         """Steer the executable."""

@@ -45,12 +45,14 @@ def ready_to_submit(places: Places, app: App, connection: str) -> Iterator[Path]
         _copy(app.path, folder)
         project = folder / "pyproject.toml"
         text = without_connections(project.read_text(encoding="utf-8"))
-        project.write_text(f"{text}\n{connection}" if connection else text, encoding="utf-8")
-        if without_connections(text) != text or (not connection and load_app(folder).has_connections):
+        project.write_text(text, encoding="utf-8")
+        if _has_connections(folder):
             raise RunError(
                 f"The app {app.path} defines [tool.flwr.federations] in a way that cannot be left out; remove it from "
                 "its pyproject.toml, connections belong to the machine that submits."
             )
+        if connection:
+            project.write_text(f"{text}\n{connection}", encoding="utf-8")
         for place, names, files in os.walk(folder):
             for name in (".", *names, *files):
                 give_to(Path(place) / name, places.user)
@@ -70,6 +72,14 @@ def without_connections(text: str) -> str:
         if not inside:
             kept.append(line)
     return "".join(kept)
+
+
+def _has_connections(folder: Path) -> bool:
+    """Whether the copy still names SuperLinks, or is no app any more because of what was cut out."""
+    try:
+        return load_app(folder).has_connections
+    except RunError:
+        return True
 
 
 def _copy(source: Path, target: Path) -> None:
