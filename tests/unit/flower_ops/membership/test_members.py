@@ -16,7 +16,7 @@ from flower_ops.node.member_command import command
 from flower_ops.node.members import KeyRetiredError, MembershipError
 from flower_ops.node.membership import Membership
 from flower_ops.node.paths import Paths
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from membership_support import KEYS, FakeFlower, federation
 
@@ -113,6 +113,7 @@ def test_one_revoked_key_does_not_keep_the_others_from_being_restored(tmp_path: 
     assert members.admit("a", "x", KEYS[2])[0].partition_id == 0
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), max_size=30))
 def test_partitions_are_never_shared_or_out_of_range(
     tmp_path_factory: pytest.TempPathFactory, steps: list[Any]
