@@ -15,6 +15,9 @@ from .conftest import Make
 from .federation import Federation
 from .processes import Service, wait_until
 
+#: What a SuperNode says when a retry has reached the SuperLink.
+BACK = "Connection successful"
+
 
 class Rotating:
     """A federation whose certificates are replaced as the agent does it."""
@@ -25,6 +28,7 @@ class Rotating:
         own = authority.load(self.files)
         assert own is not None
         self.own: Authority = own
+        self._heard = [0 for _node in lane.nodes]
 
     def serve(self, own: Authority) -> None:
         """The SuperLink starts anew with a server certificate of this authority; the nodes are left alone."""
@@ -35,7 +39,17 @@ class Rotating:
         for service in (self.lane.gate, self.lane.superlink):
             if service is not None:
                 service.stop()
+        self._heard = [len(node.said()) for node in self.lane.nodes]
         self.lane.start_superlink()
+
+    def back(self) -> None:
+        """Wait until nodes that were left alone have reached the SuperLink again."""
+        for node, heard in zip(self.lane.nodes, self._heard, strict=True):
+            wait_until(
+                lambda node=node, heard=heard: BACK in node.said()[heard:],
+                120,
+                f"a node stays away: {node.said()[-800:]}",
+            )
 
     def trust(self, *nodes: int, roots: list[bytes]) -> None:
         """Nodes start anew with these authorities."""
@@ -65,15 +79,17 @@ def test_an_authority_is_replaced_under_nodes_that_run(federation: Make, version
     old = rotating.own
     # A new certificate of the same authority: the nodes come back by themselves.
     rotating.serve(old)
+    rotating.back()
     rotating.trains()
     # In the overlap one node knows both, the other has heard of nothing yet.
     both = old.begin()
     authority.save(rotating.files, both)
     rotating.trust(0, roots=both.roots)
-    rotating.trains()
+    lane.wait_online()
     # The new one signs: the node that slept is carried over by the cross certificate in the handshake.
     new = both.finish()
     rotating.serve(new)
+    rotating.back()
     rotating.trains()
     rotating.trust(0, 1, roots=new.roots)
     rotating.trains()
@@ -89,4 +105,5 @@ def test_nodes_refuse_a_foreign_certificate_and_come_back_to_their_own(federatio
     rotating.serve(foreign)
     wait_until(lambda: all(refused(node) for node in lane.nodes), 60, "nodes do not complain of a foreign certificate")
     rotating.serve(rotating.own)
+    rotating.back()
     rotating.trains()

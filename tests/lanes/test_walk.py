@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from flower_ops import profiles
 
 from .conftest import Make
+from .environments import environment
 from .federation import APP
 
 
@@ -26,9 +28,22 @@ def test_walk(federation: Make, version: str) -> None:
     (vector,) = [Path(file["path"]) for file in run["files"] if file["name"] == "vector.txt"]
     assert vector.read_text().split() == ["3.0", "3.0", "1000"]
     assert [one["status"] for one in lane.cli.list_runs()] == ["finished:completed"]
+    assert lane.superlink.stop() in lane.profile.superlink_exit
     # The folder that was submitted is as it was, and so is what the agent wrote.
     assert {path: path.read_bytes() for path in before} == before
     assert sorted(path.name for path in APP.iterdir() if not path.name.startswith("__")) == [
         "lane_app",
         "pyproject.toml",
     ]
+
+
+@pytest.mark.parametrize("version", profiles.known())
+def test_profile_says_what_the_package_asks_for(version: str) -> None:
+    profile = profiles.profile(version)
+    (packages,) = environment(version).glob("lib/python3*/site-packages")
+    told = (packages / f"flwr-{version}.dist-info/METADATA").read_text()
+    assert re.search(rf"^Requires-Python: {re.escape(profile.python)}", told, re.MULTILINE)
+    (pin,) = re.findall(r"^Requires-Dist: cryptography ?\(?([^()\n]*)", told, re.MULTILINE)
+    assert {re.sub(r"(\.0)+$", "", part) for part in pin.split(",")} == {
+        re.sub(r"(\.0)+$", "", part) for part in profile.cryptography.split(",")
+    }

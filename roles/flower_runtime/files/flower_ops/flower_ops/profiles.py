@@ -57,7 +57,6 @@ class Profile:
     connections_in_app: the command line reads its connections from the pyproject.toml of an app folder, which every
     command names; else from config.toml below FLWR_HOME. fleet_routes: paths that SuperNodes POST to, where one port
     serves all of the SuperLink over HTTP (else empty, and Fleet is a gRPC service on a port of its own).
-    accepted_pattern: regular expression; a SuperNode logs such a line when the SuperLink has accepted it, not before.
     zombie_patterns: regular expressions; after such a line in its log a SuperNode stays online and answers no more.
     workaround: folder in flower_ops/workarounds that goes onto the import path of the SuperLink.
     superlink_exit: exit statuses of a SuperLink that was asked to end (negative: the signal that ended it).
@@ -70,7 +69,6 @@ class Profile:
     cryptography: str = ""
     connections_in_app: bool = False
     fleet_routes: tuple[str, ...] = ()
-    accepted_pattern: str = r"\bSuperNode ID: [0-9]+"
     zombie_patterns: tuple[str, ...] = ()
     workaround: str = ""
     superlink_exit: tuple[int, ...] = (0,)
