@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from fake_onegate import FakeOneGate
+from flower_ops import context as variables
 from flower_ops.node import agent, boot
 from flower_ops.node.keeper import Keeper
 from flower_ops.node.keeper_look import Action
 from flower_ops.node.keeper_sight import LinkSight, NodeSight
+from flower_ops.node.onegate import OneGate
 from flower_ops.node.paths import Paths
 from flower_ops.node.systemd import UnitState
 
@@ -176,6 +178,16 @@ class FakeNode:
         """Add to what contextualisation left behind."""
         with (self.root / "run/one-context/one_env").open("a") as stream:
             stream.writelines(f'export {key}="{value}"\n' for key, value in values.items())
+
+    def onegate(self) -> OneGate:
+        """OneGate as this VM reaches it."""
+        gate = OneGate.from_context(variables.parse_one_env(self.path("/run/one-context/one_env").read_text()))
+        assert gate is not None
+        return gate
+
+    def own(self) -> dict[str, str]:
+        """User template of this VM, asked from OneGate."""
+        return self.onegate().own()
 
     def path(self, name: str) -> Path:
         """A file of the node."""
