@@ -265,6 +265,7 @@ cat >/dev/null
 case "$1 $2" in
   "configure --json") echo '{"changed": true, "facts": {"role": "superlink", "ready": true, "vm_id": "0"}}' ;;
   "member list") echo '{"supernodes": [{"status": "online"}, {"status": "online"}], "num_partitions": 2}' ;;
+  rotate*) echo '{"changed": true, "replaced": []}' ;;
   member*) echo '{"changed": true, "member": {"name": "node-1"}, "num_partitions": 2}' ;;
 esac
 """

@@ -280,6 +280,8 @@ def _all_confirmed(work: Work, cert: bytes) -> None:
 
 
 def _trust(work: Work) -> None:
+    if recall(work.files).role != "supernode":
+        raise NodeError("This VM is not a configured SuperNode; configure it before its trust is renewed.")
     before = trust.read(work.files)
     work.configure("supernode")
     after = trust.read(work.files)
