@@ -202,3 +202,9 @@ def test_the_command_ends_with_the_code_that_the_unit_reads(tmp_path: Path, caps
     (tmp_path / "run/one-context/one_env").write_text('export ONEAPP_FL_ROLE="superlink"\n')
     assert main(["boot", "--root", str(tmp_path)]) == 1
     assert "Flower is not installed" in capsys.readouterr().out
+    (tmp_path / "opt/flower/venv/lib/python3.11/site-packages/flwr-1.34.0.dist-info").mkdir(parents=True)
+    with (tmp_path / "run/one-context/one_env").open("a") as stream:
+        stream.write('export ETH0_IP="10.0.0.8"\n')
+    # A tree of files is no VM that could be ready.
+    assert main(["boot", "--root", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.endswith("nothing was started.\n")

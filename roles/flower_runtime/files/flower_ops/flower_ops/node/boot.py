@@ -33,7 +33,9 @@ def boot(
     code, answer = agent.configure(agent.Request("auto", None, root=root, timeout=timeout), systemd, sleep, clock, say)
     for warning in answer["warnings"]:
         say(f"warning: {warning}")
-    if code == agent.OK:
+    if code == agent.OK and not answer["facts"]["ready"]:
+        say("Settings are in place; nothing was started.")
+    elif code == agent.OK:
         say(f"Flower is ready: this {answer['facts']['role']} took {clock() - started:.1f} s.")
     elif code == agent.INVALID:
         say(f"Flower was not started: {answer['message']} Correct them in the VM's CONTEXT and start the VM again.")

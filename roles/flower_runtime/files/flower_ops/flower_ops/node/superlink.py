@@ -120,7 +120,7 @@ def serving(node: Node) -> None:
         raise NodeError(f"{error} Its last words: {last}", error.code) from error
 
 
-def open_ports(node: Node) -> None:
+def host_firewall(node: Node) -> None:
     """Close the VM but for what its role needs, before anything listens."""
     firewall.apply(node)
 
@@ -168,7 +168,7 @@ STEPS = (
     service_settings,
     gate_settings,
     federation_settings,
-    open_ports,
+    host_firewall,
     service,
     gate_service,
     serving,

@@ -208,7 +208,7 @@ def service_settings(node: Node) -> None:
     node.files.write(_ENV, env_file(settings), 0o640, "root:flower")
 
 
-def open_ports(node: Node) -> None:
+def host_firewall(node: Node) -> None:
     """Close the VM; Flower needs no way in to a node."""
     firewall.apply(node)
 
@@ -270,7 +270,7 @@ STEPS = (
     superlink,
     admission,
     service_settings,
-    open_ports,
+    host_firewall,
     service,
     keeper_unit.keeper,
     announce,
