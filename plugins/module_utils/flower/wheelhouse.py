@@ -19,10 +19,11 @@ import shutil
 import tarfile
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 Run = Callable[..., "tuple[int, str, str]"]
 
@@ -135,8 +136,11 @@ class Wheelhouse:
                 (copy / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(project / name, copy / name)
             self._call([*pip, "wheel", "--no-deps", "--wheel-dir", str(built), str(copy)], f"build {project.name}")
-        own = ["==".join(wheel.name.split("-")[:2]) for wheel in sorted(built.glob("*.whl"))]
+        projects = sorted(built.glob("*.whl"))
+        own = ["==".join(wheel.name.split("-")[:2]) for wheel in projects]
         wheels = work / "wheels"
+        if self._take_over(target, projects, wheels):
+            return sorted(wheels.glob("*.whl"))
         self._call(
             [*pip, "download", "--only-binary=:all:", "--implementation", "cp"]
             + ["--python-version", target.python_version, *platform_options(target.architecture)]
@@ -144,6 +148,32 @@ class Wheelhouse:
             "download the wheels",
         )
         return sorted(wheels.glob("*.whl"))
+
+    def _take_over(self, target: Target, projects: list[Path], wheels: Path) -> bool:
+        """Fill `wheels` from an archive of the same requirements whose projects were others but needed the same."""
+        for path in sorted(self._siblings(target) if projects else [], key=os.path.getmtime, reverse=True):
+            with contextlib.suppress(OSError, tarfile.TarError, zipfile.BadZipFile, KeyError, StopIteration):
+                with tarfile.open(path) as archive:
+                    for wheel in projects:
+                        former = archive.extractfile(wheel.name)
+                        if former is None or needs(former) != needs(wheel.open("rb")):
+                            raise KeyError(wheel.name)
+                    shutil.rmtree(wheels, ignore_errors=True)
+                    wheels.mkdir()
+                    for entry in archive:
+                        content = archive.extractfile(entry)
+                        if content is not None:
+                            with (wheels / Path(entry.name).name).open("wb") as stream:
+                                shutil.copyfileobj(content, stream)
+                for wheel in projects:
+                    shutil.copyfile(wheel, wheels / wheel.name)
+                return True
+        return False
+
+    def _siblings(self, target: Target) -> list[Path]:
+        """Finished archives of the same target and requirements, with other sources of the projects."""
+        stem = target.name.rsplit("-", 1)[0]
+        return [path for path in self.cache.glob(f"{stem}-*.tar") if path.name != target.name and _about(path).exists()]
 
     def _pip(self, version: str, work: Path) -> list[str]:
         """A pip, best of the target's Python version: pip judges conditions on the version by the one it runs on."""
@@ -184,9 +214,8 @@ class Wheelhouse:
 
     def _prune(self, target: Target) -> None:
         """Remove archives of the same requirements with older project sources that nobody has asked for in a day."""
-        stem = target.name.rsplit("-", 1)[0]
-        for path in self.cache.glob(f"{stem}-*.tar"):
-            if path.name != target.name and time.time() - path.stat().st_mtime > UNUSED_S:
+        for path in self._siblings(target):
+            if time.time() - path.stat().st_mtime > UNUSED_S:
                 for old in (path, _about(path)):
                     old.unlink(missing_ok=True)
 
@@ -195,6 +224,13 @@ class Wheelhouse:
         with (self.cache / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def needs(wheel: IO[bytes]) -> list[bytes]:
+    """What a wheel requires, sorted lines of its metadata. Raises BadZipFile, StopIteration."""
+    with wheel, zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return sorted(line for line in archive.read(name).splitlines() if line.startswith(b"Requires-"))
 
 
 def platform_options(architecture: str) -> list[str]:

@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import shutil
 import tarfile
 import threading
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -218,3 +221,59 @@ def test_platforms_are_ordered_from_new_to_old() -> None:
     tags = platform_options("x86_64")[1::2]
     assert tags[0] == "manylinux_2_36_x86_64" and "manylinux2014_x86_64" in tags and tags[-1] == "manylinux1_x86_64"
     assert "manylinux1_aarch64" not in platform_options("aarch64")
+
+
+class PipOfProjects(Pip):
+    """Builds project wheels that say what they need, as real ones do."""
+
+    needs = "cryptography"
+
+    def __call__(self, words: list[str], **more: object) -> tuple[int, str, str]:
+        answer = super().__call__(words, **more)
+        name = "pkg-1.0-py3-none-any.whl"
+        if "wheel" in words:
+            with zipfile.ZipFile(Path(words[words.index("--wheel-dir") + 1]) / name, "w") as wheel:
+                wheel.writestr("pkg/__init__.py", (Path(words[-1]) / "pkg/__init__.py").read_bytes())
+                wheel.writestr("pkg-1.0.dist-info/METADATA", f"Name: pkg\nRequires-Dist: {self.needs}\n")
+        elif "download" in words and "pkg==1.0" in words:
+            built, wheels = (Path(words[words.index(option) + 1]) for option in ("--find-links", "--dest"))
+            shutil.copyfile(built / name, wheels / name)
+        return answer
+
+
+def downloads(pip: Pip) -> int:
+    return sum("download" in words for words in pip.commands)
+
+
+def test_a_changed_project_takes_the_other_wheels_over(project: Path, tmp_path: Path) -> None:
+    pip = PipOfProjects()
+    house = Wheelhouse(tmp_path / "cache", pip, ["python3"])
+    first, _made = house.build(target(project))
+    (project / "pkg/__init__.py").write_text("x = 2\n")
+    second, made = house.build(target(project))
+    assert made and downloads(pip) == 1 and second["digest"] != first["digest"]
+    assert second["wheels"] == first["wheels"] == ["flwr-1.34.0-py3-none-any.whl", "pkg-1.0-py3-none-any.whl"]
+    with tarfile.open(second["path"]) as archive:
+        own = archive.extractfile("pkg-1.0-py3-none-any.whl")
+        assert own is not None
+        with zipfile.ZipFile(io.BytesIO(own.read())) as wheel:
+            assert wheel.read("pkg/__init__.py") == b"x = 2\n"
+
+
+def test_a_project_that_needs_something_else_is_resolved_again(project: Path, tmp_path: Path) -> None:
+    pip = PipOfProjects()
+    house = Wheelhouse(tmp_path / "cache", pip, ["python3"])
+    house.build(target(project))
+    (project / "pkg/__init__.py").write_text("x = 2\n")
+    pip.needs = "cryptography>=44"
+    house.build(target(project))
+    assert downloads(pip) == 2
+
+
+def test_other_requirements_are_downloaded(project: Path, tmp_path: Path) -> None:
+    pip = PipOfProjects()
+    house = Wheelhouse(tmp_path / "cache", pip, ["python3"])
+    house.build(target(project))
+    house.build(target(project, "flwr==1.25.0"))
+    house.build(Target("3.11", "x86_64", ("flwr==1.34.0",), ()))
+    assert downloads(pip) == 3
