@@ -95,7 +95,9 @@ class Bare:
     def _start(self) -> None:
         wanted = DataLoader().load_from_file(str(ROOT / "roles/federation/defaults/main.yml"))
         version = str(wanted["federation_flower_version"])
-        self._venv = make_venv(self.folder / "venv", [f"flwr=={version}", *wanted["federation_packages"]])
+        runtime = DataLoader().load_from_file(str(ROOT / "roles/flower_runtime/defaults/main.yml"))
+        packages = runtime["flower_runtime_framework_packages"][wanted["federation_framework"]]
+        self._venv = make_venv(self.folder / "venv", [f"flwr=={version}", *packages])
         fleet, control, *free = free_ports(4 + 2 * len(self.shards))
         profile = profiles.profile(version)
         ports = replace(profile.ports, fleet=fleet, control=control, serverappio=free[0], superlink_health=free[1])
