@@ -107,8 +107,31 @@ def test_certificate_swapped_by_a_stranger_is_refused_and_told(running: FakeNode
     assert gate.of("5")["FL_NODE_READY"] == "NO"
     # It is over as soon as the right one is back.
     gate.of("4")["FL_CA_CERT"] = base64.b64encode(CA).decode()
-    running.keep(watcher, 900)
-    assert running.configure()[0] == 0 and "FL_ERROR" not in gate.of("5")
+    actions = running.keep(watcher, 900)
+    assert "What failed before may work now." in actions[-1].why and len(actions) == 1
+    assert not {"FL_ERROR", "FL_ERROR_TEXT"} & set(gate.of("5"))
+    assert gate.of("5")["READY"] == gate.of("5")["FL_NODE_READY"] == "YES"
+
+
+def test_a_failure_of_before_is_taken_back_when_all_is_well(
+    running: FakeNode, superlink: FakeNode, gate: FakeOneGate
+) -> None:
+    gate.of("5").update(FL_ERROR="health_check_timeout", FL_NODE_READY="NO", READY="NO")
+    (action,) = running.keep(running.keeper(), 300)
+    assert action.kind is Kind.CONFIGURE and gate.of("5")["READY"] == "YES" and "FL_ERROR" not in gate.of("5")
+
+    assert superlink.configure()[0] == 0
+    watcher = superlink.keeper()
+    serve = superlink.systemd.on_start
+    superlink.systemd.on_start = lambda unit: 0
+    superlink.systemd.active.clear()
+    superlink.close()
+    assert [action.kind for action in superlink.keep(watcher, 60)] == [Kind.CONFIGURE]
+    assert gate.of("4")["FL_ERROR"] == "health_check_timeout" and gate.of("4")["READY"] == "NO"
+    superlink.systemd.on_start = serve
+    serve(LINK)
+    assert [action.why for action in superlink.keep(watcher, 120)] == ["What failed before may work now."]
+    assert gate.of("4")["READY"] == "YES" and "FL_ERROR" not in gate.of("4")
 
 
 def test_handshake_failed_makes_the_agent_look_again(running: FakeNode, gate: FakeOneGate) -> None:
@@ -117,8 +140,10 @@ def test_handshake_failed_makes_the_agent_look_again(running: FakeNode, gate: Fa
     running.log.append("ERROR :     SSL/TLS handshake error detected.")
     running.systemd.cut_off = True
     running.events[running.now + 35] = lambda: setattr(running.systemd, "cut_off", False)
-    (action,) = running.keep(watcher, 60)
+    (action, again) = running.keep(watcher, 120)
     assert action.kind is Kind.CONFIGURE and "certificate of the SuperLink was not accepted" in action.why
+    # That was too early; later it is found well, and said so.
+    assert again.why == "What failed before may work now." and gate.of("5")["READY"] == "YES"
 
 
 def test_node_key_revoked_ends_in_a_new_key_that_is_admitted(running: FakeNode, gate: FakeOneGate) -> None:

@@ -77,33 +77,35 @@ class Keeper:
     def _act(self, action: Action) -> None:
         if action.why:
             self._say(action.why)
-        changed, outcome = self._do(action)
-        self.sight.acted(self._clock(), action)
+        changed, failed, outcome = self._do(action)
+        self.sight.acted(self._clock(), action, failed)
         # A renewal that found nothing to renew is no event.
         if action.why or changed:
             sentence = f"{action.why} {outcome}".strip()
-            self._say(outcome)
+            if outcome:
+                self._say(outcome)
             self._publish({"FL_EVENT": notice.event(sentence, self._wall)})
 
-    def _do(self, action: Action) -> tuple[bool, str]:
-        """Carry it out; returns whether anything changed, and how it went in a sentence."""
+    def _do(self, action: Action) -> tuple[bool, bool | None, str]:
+        """Carry it out; returns whether anything changed, whether the agent failed, and how it went in a sentence."""
         if action.kind is Kind.TELL:
-            return False, ""
+            return False, None, ""
         if action.kind is Kind.RESTART:
             try:
                 self.sight.systemd.restart(action.unit)
             except NodeError as error:
-                return False, f"It could not be restarted: {error}"
-            return True, f"{action.unit} was restarted."
+                return False, None, f"It could not be restarted: {error}"
+            return True, None, f"{action.unit} was restarted."
         if action.kind is Kind.NEW_KEY:
             self.sight.refuse_own_key()
         code, answer = self._configure(self.sight.role)
         if code:
-            return True, f"That is not mended yet: {answer.get('message') or 'the agent gave no reason'}"
+            return True, True, f"That is not mended yet: {answer.get('message') or 'the agent gave no reason'}"
         changes = [change["after_header"] for change in answer.get("diff", [])]
         if not action.why:
-            return bool(changes), f"Renewed or brought in line: {', '.join(changes)}."
-        return bool(changes), "The agent has configured this VM anew." if changes else "The agent found all in order."
+            return bool(changes), False, f"Renewed or brought in line: {', '.join(changes)}."
+        done = "The agent has configured this VM anew." if changes else "The agent found all in order."
+        return bool(changes), False, done
 
     def _publish(self, values: dict[str, str]) -> None:
         gate = self.sight.gate

@@ -25,6 +25,8 @@ class LinkKeeper:
         self._pauses = Pauses()
         self._addresses: tuple[str, ...] = ()
         self._renewed = now
+        #: The last run of the agent failed, and what it said of this VM still stands in OneGate.
+        self.unfinished = False
 
     def decide(self, look: Look) -> Action | None:
         """The one thing to do now, if any."""
@@ -56,6 +58,8 @@ class LinkKeeper:
             return Action(Kind.CONFIGURE, "The firewall was not in force.")
         if self._has_registrar and unwatched >= DOWN:
             return Action(Kind.RESTART, "Nobody watched the members of the federation.", REGISTRAR)
+        if self.unfinished and look.active:
+            return Action(Kind.CONFIGURE, "What failed before may work now.")
         due = look.now - self._renewed - RENEWAL
         if due >= 0 and (not look.app or due >= POSTPONED_AT_MOST):
             return Action(Kind.CONFIGURE, "")

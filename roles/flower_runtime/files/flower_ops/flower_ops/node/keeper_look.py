@@ -29,7 +29,7 @@ class Action:
 
 @dataclass(frozen=True)
 class View:
-    """What OneGate says: `superlink_vm` and the rest are empty while no SuperLink says that it is ready."""
+    """What OneGate says of the SuperLink (empty while none says that it is ready) and, from `partition` on, of us."""
 
     superlink_vm: str = ""
     endpoint: str = ""
@@ -37,6 +37,7 @@ class View:
     version: str = ""
     partition: str = ""
     retired_key: str = ""
+    error: str = ""
 
 
 @dataclass(frozen=True)

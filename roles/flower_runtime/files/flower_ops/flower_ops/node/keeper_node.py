@@ -59,6 +59,8 @@ class NodeKeeper:
         self._flaps = 0
         self._refused = self._tls = self._open_message = False
         self._view: View | None = None
+        #: The last run of the agent failed, and what it said of this VM still stands in OneGate.
+        self.unfinished = False
 
     # -- what the next look should contain -----------------------------------------------------------------------
 
@@ -176,7 +178,13 @@ class NodeKeeper:
             return Action(Kind.RESTART, "The SuperNode took a message, and nobody works on it.", UNIT)
         if lost >= grace and not self._superlink_is_away():
             return Action(Kind.RESTART, f"There is no connection to the SuperLink at {self._endpoint()}.", UNIT)
+        if (self.unfinished or self._complained()) and self.online and not self._superlink_is_away():
+            return Action(Kind.CONFIGURE, "What failed before may work now.")
         return None
+
+    def _complained(self) -> bool:
+        """Whether OneGate still shows a failure of this node."""
+        return self._view is not None and bool(self._view.error)
 
     def _superlink_is_away(self) -> bool:
         """Whether there is nobody to connect to, so that a restart would help nothing."""

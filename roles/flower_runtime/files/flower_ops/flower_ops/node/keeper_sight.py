@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from flower_ops import context as variables
@@ -54,8 +55,8 @@ class Sight(ABC):
         """Look, and say what to do."""
 
     @abstractmethod
-    def acted(self, now: float, action: Action) -> None:
-        """An action has been carried out."""
+    def acted(self, now: float, action: Action, failed: bool | None) -> None:
+        """An action has been carried out; `failed` tells how the agent ended, None where it was not asked."""
 
     @abstractmethod
     def metrics(self, now: float) -> dict[str, str]:
@@ -141,10 +142,11 @@ class NodeSight(Sight):
         self.activity.take_in(look.lines, look.app, now)
         return self.brain.decide(look)
 
-    def acted(self, now: float, action: Action) -> None:
+    def acted(self, now: float, action: Action, failed: bool | None) -> None:
         """See Sight."""
         self.read_again()
         self._units.clear()
+        self.brain.unfinished = self.brain.unfinished if failed is None else failed
         self.brain.acted(now, known.load(self.files))
 
     def metrics(self, now: float) -> dict[str, str]:
@@ -181,7 +183,11 @@ class NodeSight(Sight):
         except OneGateError:
             return None
         own = next((peer.attributes for peer in peers if peer.vm_id == self.gate.vm_id), {})
-        mine = View(partition=known.partition(own), retired_key=own.get("FL_RETIRED_KEY", ""))
+        mine = View(
+            partition=known.partition(own),
+            retired_key=own.get("FL_RETIRED_KEY", ""),
+            error=own.get("FL_ERROR", ""),
+        )
         superlink = discovery.superlink_of(peers)
         if superlink is None:
             return mine
@@ -190,7 +196,7 @@ class NodeSight(Sight):
         except NodeError:
             return mine
         ca, version = superlink.attributes.get("FL_CA_CERT", ""), superlink.attributes.get("FL_VERSION", "")
-        return View(superlink.vm_id, endpoint, known.digest(ca), version, mine.partition, mine.retired_key)
+        return replace(mine, superlink_vm=superlink.vm_id, endpoint=endpoint, ca=known.digest(ca), version=version)
 
 
 class LinkSight(Sight):
@@ -224,10 +230,11 @@ class LinkSight(Sight):
         self.activity.take_in([], look.app, now)
         return self.brain.decide(look)
 
-    def acted(self, now: float, action: Action) -> None:
+    def acted(self, now: float, action: Action, failed: bool | None) -> None:
         """See Sight."""
         self.read_again()
         self._units.clear()
+        self.brain.unfinished = self.brain.unfinished if failed is None else failed
         self.brain.acted(now, tuple(addresses.own(self.context)), trouble=bool(action.why))
 
     def metrics(self, now: float) -> dict[str, str]:

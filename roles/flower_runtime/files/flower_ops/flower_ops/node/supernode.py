@@ -246,13 +246,19 @@ def service(node: Node) -> None:
         raise NodeError(f"{error} Its last words: {last}" if last else str(error), error.code) from error
 
 
+def _has_gpu(node: Node) -> bool:
+    """Whether the kernel drives an NVIDIA GPU; asking the driver's own tool would take seconds."""
+    return all(node.paths.at(path).exists() for path in ("/proc/driver/nvidia/version", "/dev/nvidia0"))
+
+
 def announce(node: Node) -> None:
     """Tell the operator that this node works, then READY."""
     if not node.systemd.available or "endpoint" not in node.facts:
         return
     trusted = trust.confirmation(node.files)
     confirmation = {trust.CONFIRMATION: trusted} if trusted else {}
-    node.publish({"FL_FRAMEWORK": node.value("FRAMEWORK"), **confirmation, "FL_NODE_READY": "YES"})
+    about = {"FL_FRAMEWORK": node.value("FRAMEWORK"), "FL_GPU_AVAILABLE": "YES" if _has_gpu(node) else "NO"}
+    node.publish({**about, **confirmation, "FL_NODE_READY": "YES"})
     node.publish_ready()
     if not node.check:
         own = {} if node.value("NODE_CONFIG") else node.own_attributes()
