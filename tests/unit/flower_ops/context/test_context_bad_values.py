@@ -139,6 +139,8 @@ def test_values_from_context_are_judged_like_those_given(tmp_path: Path) -> None
             {"GRPC_KEEPALIVE_TIME": "10"},
             {"GRPC_KEEPALIVE_TIMEOUT": "expected less than ONEAPP_FL_GRPC_KEEPALIVE_TIME, which is 10"},
         ),
+        ("superlink", {"ROLE": "supernode"}, {"ROLE": "this VM is being made a superlink"}),
+        ("supernode", {"ROLE": "supernode"}, {}),
         # What is wrong by itself is not compared with anything.
         ("supernode", {"GRPC_KEEPALIVE_TIME": "soon"}, {"GRPC_KEEPALIVE_TIME": "expected a whole number"}),
         ("superlink", {"MIN_AVAILABLE_CLIENTS": "0"}, {"MIN_AVAILABLE_CLIENTS": "expected a whole number"}),

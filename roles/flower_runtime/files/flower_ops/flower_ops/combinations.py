@@ -28,6 +28,8 @@ def faults(role: str, values: Mapping[str, str], bad: Collection[str] = ()) -> d
         short = name.removeprefix("ONEAPP_FL_")
         given[short] = "" if name in bad and short not in _PRESENCE else value
     found = {**_tls(role, given), **(_superlink(given) if role == "superlink" else _supernode(given))}
+    if given["ROLE"] not in ("", role):
+        found["ROLE"] = f"but this VM is being made a {role}; leave it empty, or say the same in both places"
     return {name: reason for short, reason in found.items() if (name := f"ONEAPP_FL_{short}") not in bad}
 
 
