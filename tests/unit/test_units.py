@@ -1,0 +1,88 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The systemd units that roles put on a VM: closed as far as their work allows, by the judgement of systemd itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+UNITS = sorted(ROOT.glob("roles/*/files/flower*.service"))
+#: Tenths, as systemd-analyze counts: 2.5 of 10.
+THRESHOLD = 25
+#: Units whose processes run as root, and what root may still do there.
+ROOT_MAY = {
+    "flower-boot.service": "CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_NET_ADMIN",
+    "flower-keeper.service": "CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_NET_ADMIN",
+    "flower-firewall.service": "CAP_NET_ADMIN",
+    "flower-registrar.service": "CAP_KILL CAP_NET_ADMIN CAP_SETGID CAP_SETUID",
+}
+
+
+def settings(unit: Path) -> dict[str, list[str]]:
+    """Values of every setting of a unit."""
+    found: dict[str, list[str]] = {}
+    for line in unit.read_text().splitlines():
+        key, separator, value = line.partition("=")
+        if separator and not line.startswith("#"):
+            found.setdefault(key, []).append(value)
+    return found
+
+
+def test_all_units_are_looked_at() -> None:
+    assert {*ROOT_MAY, "flower-superlink.service", "flower-supernode.service", "flower-run@.service"} <= {
+        unit.name for unit in UNITS
+    }
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=[unit.name for unit in UNITS])
+def test_a_unit_is_exposed_to_2_5_at_most(unit: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    assert analyze, "systemd-analyze is missing on this machine: install the package systemd (250 or newer)"
+    done = subprocess.run(
+        [analyze, "security", "--offline=yes", "--no-pager", f"--threshold={THRESHOLD}", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "SYSTEMD_COLORS": "0", "LC_ALL": "C.UTF-8"},
+    )
+    faults = "\n".join(line for line in done.stdout.splitlines() if line.startswith(("✗", "→")))
+    assert "Overall exposure level" in faults, done.stderr
+    assert done.returncode == 0, faults
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=[unit.name for unit in UNITS])
+def test_a_unit_runs_as_the_service_user_or_with_few_capabilities(unit: Path) -> None:
+    found = settings(unit)
+    assert (
+        found["NoNewPrivileges"] == ["yes"]
+        and found["ProtectSystem"] == ["strict"]
+        and found["UMask"][0]
+        in (
+            "0077",
+            "0027",
+        )
+    )
+    if unit.name in ROOT_MAY:
+        assert "User" not in found and sorted(found["CapabilityBoundingSet"][0].split()) == ROOT_MAY[unit.name].split()
+    else:
+        assert found["User"] == ["flower"] and found["CapabilityBoundingSet"] == [""]
+
+
+def test_the_firewall_is_closed_before_there_is_a_network() -> None:
+    found = settings(ROOT / "roles/flower_runtime/files/flower-firewall.service")
+    assert "network-pre.target" in found["Before"][0] and found["DefaultDependencies"] == ["no"]
+    assert "nftables.service" in found["After"][0] and found["WantedBy"] == ["sysinit.target"]
+
+
+@pytest.mark.parametrize("name", ["flower-superlink.service", "flower-supernode.service"])
+def test_frameworks_may_compile_at_run_time(name: str) -> None:
+    (unit,) = [unit for unit in UNITS if unit.name == name]
+    # PyTorch and TensorFlow write code into memory and run it.
+    assert "MemoryDenyWriteExecute" not in settings(unit)
