@@ -68,11 +68,11 @@ class K:
 
 
 def test_no_module_imports_another_plugin() -> None:
-    assert not plugin_breaches("modules", ".modules", ".action", ".inventory", ".filter", ".lookup")
+    assert not plugin_breaches("modules", ".modules", ".action", ".inventory", ".filter", ".lookup", ".plugin_utils")
 
 
 def test_module_utils_know_no_plugin() -> None:
-    assert not plugin_breaches("module_utils", ".modules", ".action", ".inventory", ".filter", ".lookup")
+    assert not plugin_breaches("module_utils", ".modules", ".action", ".inventory", ".filter", ".lookup", ".plugin_utils")
 
 
 def test_the_opennebula_layer_knows_nothing_of_flower() -> None:
