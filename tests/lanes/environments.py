@@ -15,6 +15,7 @@ from flower_ops import profiles
 from .faults import INSTALLED
 
 ROOT = Path(__file__).resolve().parents[2]
+FLOWER_OPS = ROOT / "roles/flower_runtime/files/flower_ops"
 CACHE = ROOT / ".cache/lanes"
 PACKAGES = ("scikit-learn==1.9.1",)
 
@@ -33,9 +34,9 @@ def environment(version: str) -> Path:
             packages = [f"flwr=={version}", *PACKAGES]
             subprocess.run([uv, "pip", "install", "--quiet", "--python", place / "bin/python", *packages], check=True)
             mark.write_text(wanted)
-        # Faults are built in for good and sleep until a test names one.
         (packages_folder,) = place.glob("lib/python3*/site-packages")
-        for name, text in INSTALLED.items():
+        # The node package as it is now. Faults are built in for good and sleep until a test names one.
+        for name, text in {**INSTALLED, "flower_ops.pth": f"{FLOWER_OPS}\n"}.items():
             (packages_folder / name).write_text(text)
     assert profiles.installed(place) == version
     return place

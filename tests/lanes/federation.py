@@ -18,6 +18,7 @@ import pytest
 from flower_ops import profiles
 from flower_ops.node import agent
 from flower_ops.node.flwr_cli import FlwrCli, FlwrCliError
+from flower_ops.node.flwr_session import FlwrSession
 from flower_ops.runs import record as records
 from flower_ops.runs import status as run_status
 from flower_ops.runs import submit as run_submit
@@ -98,8 +99,7 @@ class Federation:
         self.gate: Service | None = None
         if self.profile.fleet_port_is_shared:
             arguments = shlex.split(self.hub.settings("gate")["GATE_ARGS"])
-            package = str(Path(profiles.__file__).parents[1])
-            self.gate = self.hub.service("python", ["-m", "flower_ops.gate", *arguments], {"PYTHONPATH": package})
+            self.gate = self.hub.service("python", ["-m", "flower_ops.gate", *arguments], {})
             self.services.append(self.gate)
         self.machines = [self._node(number, nodes) for number in range(nodes)]
         self.nodes: list[Service] = []
@@ -123,7 +123,12 @@ class Federation:
     def start(self, **superlink_environment: str) -> None:
         """SuperLink, gate, registration of all keys, SuperNodes; returns when all are online."""
         self.start_superlink(**superlink_environment)
-        self.node_ids = [self.cli.register(machine.file("certs/supernode.pub")) for machine in self.machines]
+        # As the registrar does it: one process of flwr for all keys.
+        session = FlwrSession(self.cli.binary, self.cli.home, user=None)
+        try:
+            self.node_ids = [session.register(machine.file("certs/supernode.pub")) for machine in self.machines]
+        finally:
+            session.close()
         for node in self.nodes:
             node.start()
         self.wait_online()

@@ -26,7 +26,6 @@ from .processes import Service, free_port, wait_until
 
 VERSION = "1.41.0"
 PULL, PUSH = "/v1/fleet/pull-object", "/v1/fleet/push-object"
-PACKAGE = str(Path(profiles.__file__).parents[1])
 MIB = 1 << 20
 
 
@@ -82,7 +81,7 @@ class Door:
         words = ["--version", VERSION, "--listen", f"127.0.0.1:{self.port}"]
         words += ["--superlink", f"127.0.0.1:{self.upstream_port}", *(["--certs", str(certs)] if certs else [])]
         python = str(environment(VERSION) / "bin/python")
-        surroundings = {"PATH": os.defpath, "PYTHONPATH": PACKAGE, "PYTHONUNBUFFERED": "1"}
+        surroundings = {"PATH": os.defpath, "PYTHONUNBUFFERED": "1"}
         self.service = Service([python, "-m", "flower_ops.gate", *words], surroundings, folder, folder / "gate.log")
         self.service.start()
         wait_until(lambda: "fleet routes of Flower" in self.service.said(), 30, "the gate does not start")
@@ -350,7 +349,7 @@ def test_the_superlink_must_show_a_certificate_of_our_authority(tmp_path: Path) 
 def test_no_gate_where_fleet_has_a_port_of_its_own(tmp_path: Path, version: str) -> None:
     words = ["-m", "flower_ops.gate", "--version", version, "--listen", "127.0.0.1:1", "--superlink", "127.0.0.1:2"]
     python = str(environment(VERSION) / "bin/python")
-    service = Service([python, *words], {"PYTHONPATH": PACKAGE}, tmp_path, tmp_path / "gate.log")
+    service = Service([python, *words], {}, tmp_path, tmp_path / "gate.log")
     service.start()
     wait_until(lambda: not service.running, 30, "it serves")
     assert "needs no gate" in service.said() and service.stop() == 2

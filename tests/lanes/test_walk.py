@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from flower_ops import profiles
+from flower_ops.node.flwr_cli import FlwrCliError
 
 from .conftest import Make
 from .environments import environment
@@ -21,6 +22,7 @@ def test_walk(federation: Make, version: str) -> None:
     before = {path: path.read_bytes() for path in APP.rglob("*") if path.is_file() and path.suffix != ".pyc"}
     lane = federation(version)
     lane.start()
+    assert sorted(lane.node_ids) == sorted(node["node-id"] for node in lane.cli.supernodes())
     run = lane.train(num_server_rounds=2)
     assert run["status"] == "finished:completed" and run["succeeded"] and not run["degraded"], run
     assert [(one["nodes"], one["results"], one["failures"]) for one in run["rounds"]] == [(2, 2, 0)] * 2
@@ -28,6 +30,11 @@ def test_walk(federation: Make, version: str) -> None:
     (vector,) = [Path(file["path"]) for file in run["files"] if file["name"] == "vector.txt"]
     assert vector.read_text().split() == ["3.0", "3.0", "1000"]
     assert [one["status"] for one in lane.cli.list_runs()] == ["finished:completed"]
+    for node_id in lane.node_ids:
+        lane.cli.unregister(node_id)
+    assert "online" not in [node["status"] for node in lane.cli.supernodes()]
+    with pytest.raises(FlwrCliError, match="Cannot stop run"):
+        lane.cli.stop(run["run_id"])
     assert lane.superlink.stop() in lane.profile.superlink_exit
     # The folder that was submitted is as it was, and so is what the agent wrote.
     assert {path: path.read_bytes() for path in before} == before

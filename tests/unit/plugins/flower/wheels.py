@@ -66,9 +66,6 @@ def packed_again(folder: Path, name: str) -> Path:
     files = {str(file): Path(str(file.locate())) for file in found.files or ()}
     info = next(path.split("/")[0] for path in files if path.endswith(".dist-info/WHEEL"))
     inside = {path: place for path, place in files.items() if not path.startswith("..") and "__pycache__" not in path}
-    # Only uv has programs of its own; those of others are made by whoever installs them.
-    if name == "uv":
-        inside |= {f"uv-{found.version}.data/scripts/uv": p for path, p in files.items() if path.endswith("/bin/uv")}
     wheel = folder / f"{name}-{found.version}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w", strict_timestamps=False) as archive:
         for path, place in inside.items():

@@ -1,0 +1,118 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module flower_run on a machine whose flower-ops is a script that answers what a test wants."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.opennebula.flower.plugins.module_utils.flower.app_archive import pack
+from module_runner import ModuleResult, run_module
+
+DEMO = Path(__file__).parents[4] / "demos/sklearn"
+SCRIPT = """#!{python}
+import json, pathlib, sys
+words = sys.argv[1:]
+told = {{"words": words, "input": "" if sys.stdin.isatty() else sys.stdin.read()}}
+if "--app" in words:
+    app = pathlib.Path(words[words.index("--app") + 1])
+    told["files"] = sorted(str(path.relative_to(app)) for path in app.rglob("*") if path.is_file())
+with open({calls!r}, "a") as calls:
+    calls.write(json.dumps(told) + "\\n")
+print("a warning of Python")
+print(pathlib.Path({answer!r}).read_text())
+"""
+
+
+class SuperLink:
+    """A machine in a folder."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        (home / "apps").mkdir(parents=True)
+        program = home / "venv/bin/flower-ops"
+        program.parent.mkdir(parents=True)
+        self._calls, self._answer = home / "calls", home / "answer"
+        program.write_text(SCRIPT.format(python=sys.executable, calls=str(self._calls), answer=str(self._answer)))
+        program.chmod(0o755)
+        self.answers({})
+
+    def answers(self, value: Any) -> None:
+        """What flower-ops prints from now on."""
+        self._answer.write_text(json.dumps(value))
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        """Calls of flower-ops so far."""
+        return [json.loads(line) for line in self._calls.read_text().splitlines()] if self._calls.exists() else []
+
+    def run(self, step: dict[str, Any], check: bool = False, **more: Any) -> ModuleResult:
+        """One step of the action plugin."""
+        given = {"app": str(DEMO), "flower_home": str(self.home), "step": step}
+        return run_module("flower_run", {**given, **more}, check)
+
+
+@pytest.fixture
+def superlink(tmp_path: Path) -> SuperLink:
+    return SuperLink(tmp_path / "flower")
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> str:
+    path = tmp_path / "app.tar.gz"
+    path.write_bytes(pack(DEMO).archive)
+    return str(path)
+
+
+def test_submit_hands_over_the_app_and_hides_its_configuration(superlink: SuperLink, archive: str) -> None:
+    superlink.answers({"run_id": "18446744073709551615", "status": "pending"})
+    done = superlink.run({"operation": "submit", "archive": archive}, run_config={"token": "s3cret"})
+    assert done.ok and done["changed"] and done["run"]["run_id"] == "18446744073709551615"
+    (call,) = superlink.calls
+    assert call["words"][:2] == ["run", "submit"] and "s3cret" not in " ".join(call["words"])
+    assert json.loads(call["input"]) == {"token": "s3cret"} and "digits_app/server_app.py" in call["files"]
+    assert list((superlink.home / "apps").iterdir()) == []
+
+
+def test_looking_changes_nothing_and_stopping_does(superlink: SuperLink) -> None:
+    superlink.answers({"status": "running", "progress": "running 1"})
+    looked = superlink.run({"operation": "status", "run_id": "5", "wait": 3, "seen": "running 0"})
+    assert looked.ok and not looked["changed"] and looked["run"]["progress"] == "running 1"
+    stopped = superlink.run({"operation": "stop", "run_id": "5"})
+    assert stopped.ok and stopped["changed"]
+    assert [call["words"] for call in superlink.calls] == [
+        ["run", "status", "--run-id", "5", "--wait", "3.0", "--seen", "running 0", "--json"],
+        ["run", "stop", "--run-id", "5", "--json"],
+    ]
+
+
+@pytest.mark.parametrize("step", [{"operation": "submit", "archive": "/nowhere"}, {"operation": "stop", "run_id": "5"}])
+def test_check_mode_starts_and_stops_nothing(superlink: SuperLink, step: dict[str, Any]) -> None:
+    foreseen = superlink.run(step, check=True)
+    assert foreseen.ok and foreseen["changed"] and foreseen["run"] == {} and superlink.calls == []
+
+
+def test_what_flower_ops_refuses_fails_the_task(superlink: SuperLink, archive: str) -> None:
+    superlink.answers({"error": "Run configuration for the app digits is wrong: unknown key x."})
+    failed = superlink.run({"operation": "submit", "archive": archive})
+    assert not failed.ok and failed["msg"] == "Run configuration for the app digits is wrong: unknown key x."
+    assert list((superlink.home / "apps").iterdir()) == []
+
+
+def test_a_machine_that_is_no_superlink(superlink: SuperLink, archive: str) -> None:
+    (superlink.home / "apps").rmdir()
+    failed = superlink.run({"operation": "submit", "archive": archive})
+    assert "apply the role superlink first" in failed["msg"]
+    (superlink.home / "venv/bin/flower-ops").unlink()
+    failed = superlink.run({"operation": "status", "run_id": "5"})
+    assert "is no SuperLink of this collection" in failed["msg"]
+
+
+def test_without_its_action_plugin(superlink: SuperLink) -> None:
+    failed = superlink.run({})
+    assert "works through its action plugin" in failed["msg"] and superlink.calls == []
