@@ -210,7 +210,7 @@ class FederationCloud:
         """OneGate as that VM uses it."""
         return OneGate(self.sandbox.endpoints.onegate, str(vm_id), self.sandbox.oned.tokens.issue(vm_id))
 
-    def wait(self, holds: Callable[[], Any], what: str, seconds: float = 30) -> Any:
+    def wait(self, holds: Callable[[], Any], what: str, seconds: float = 60) -> Any:
         """Until something holds."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
