@@ -133,6 +133,31 @@ def test_stream_that_never_ends_does_not_hide_the_end_of_the_run(places: Places,
     assert found["reason"] == "No heartbeat received from the run."
 
 
+def test_a_round_that_waits_for_a_lost_reply_is_told(places: Places, flwr: FakeFlwr) -> None:
+    """As after a message that Flower 1.25 lost: the log stands still, and the state stays what it was."""
+    flwr.run_states("running")
+    log = recorded("completed")
+    flwr.logs(log[: log.index("aggregate_train", log.index("[ROUND 2/3]"))])
+    flwr.set("log_hangs", 60)
+    path = new_record(places)
+    told: list[str] = []
+    cli = flwr.cli()
+    ask = cli.list_runs
+
+    def list_runs(run_id: str | None = None) -> list[dict[str, Any]]:
+        waiting = json.loads(path.read_text())["waiting"]
+        if waiting and waiting not in told:
+            told.append(waiting)
+        if len(told) == 2:
+            flwr.run_states("finished:stopped")
+        return ask(run_id)
+
+    cli.list_runs = list_runs  # type: ignore[method-assign]
+    found = Watcher(path, cli, silence=0.5, sleep=lambda seconds: None).watch()
+    assert [text.rpartition(" for ")[0] for text in told] == ["round 2 has brought nothing new"] * 2
+    assert found["reason"] == f"stopped on request while {told[-1]}"
+
+
 def test_diverged_model_leaves_a_readable_record(places: Places, flwr: FakeFlwr) -> None:
     flwr.run_states("finished:completed")
     flwr.logs(recorded("completed").replace("0.17490463400013284", "nan"))

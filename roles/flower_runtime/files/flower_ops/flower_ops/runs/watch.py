@@ -27,6 +27,9 @@ SILENCE_S = 60.0
 RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 GIVE_UP_S = 900.0
 SAVE_EVERY_S = 2.0
+# After how many silences a round that waits is told, so that a person hears of it neither too late nor every minute.
+TELL_SILENCE = (1, 2, 5, 10, 20)
+TELL_EVERY = 30
 
 
 class Watcher:
@@ -79,12 +82,17 @@ class Watcher:
     def _follow(self) -> bool:
         """Read the log until it ends (False), or until a silence in which the run turns out to have finished (True)."""
         process = self.cli.log_stream(self.run_id)
+        silences = 0
         try:
             for line in lines_of(process, self.silence):
                 if line is not None:
+                    silences = 0
                     self._take(line)
                 elif self._ask():
                     return True
+                else:
+                    silences += 1
+                    self._tell(silences)
         finally:
             close(process)
         return False
@@ -99,6 +107,19 @@ class Watcher:
             return
         add_log(self.record, self.log, self.earlier)
         if news or time.monotonic() - self._saved > SAVE_EVERY_S:
+            self._save()
+
+    def _tell(self, silences: int) -> None:
+        """Put into the record that a round has long been waiting: for training that takes its time, or for a lost node.
+
+        Flower itself waits for a reply until the app's own timeout, without a word.
+        """
+        if not self.log.rounds or self.log.rounds[-1]["done"] or self.log.waiting:
+            return
+        if silences in TELL_SILENCE or silences % TELL_EVERY == 0:
+            passed = silences * self.silence
+            text = f"{passed / 60:.0f} min" if passed >= 60 else f"{passed:.0f} s"
+            self.record["waiting"] = f"round {self.log.rounds[-1]['round']} has brought nothing new for {text}"
             self._save()
 
     def _ask(self) -> bool:
