@@ -17,7 +17,7 @@ import pytest
 from agent_support import FakeNode
 from fake_onegate import FakeOneGate
 from flower_ops.cli import main
-from flower_ops.node import journal, keeper, keys, processes, tls
+from flower_ops.node import given, journal, keeper, keys, processes, tls
 from flower_ops.node.keeper_look import Kind
 from flower_ops.node.paths import Paths
 from test_agent_supernode import CA, Registrar, environment, superlink_is_up, with_registrar
@@ -197,6 +197,14 @@ def test_rebooted_appliance_is_left_to_its_boot_unit(running: FakeNode, gate: Fa
     assert running.keep(watcher, 300) == []
     running.systemd.active["flower-boot.service"] = 1
     assert running.boot()[0] == 0 and running.keep(watcher, 300) == []
+
+
+def test_another_run_of_the_agent_is_not_disturbed(running: FakeNode, gate: FakeOneGate) -> None:
+    watcher = running.keeper()
+    gate.of("4")["FL_ENDPOINT"] = "10.0.0.7:9092"
+    with given.alone(Paths(running.root)):
+        assert running.keep(watcher, 120) == []
+    assert len(running.keep(watcher, 60)) == 1
 
 
 def test_every_vm_rebooted_at_once(superlink: FakeNode, supernode: FakeNode, gate: FakeOneGate) -> None:

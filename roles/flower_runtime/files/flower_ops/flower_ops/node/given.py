@@ -40,6 +40,21 @@ def remember(files: Files, given: Given) -> None:
         files.store(files.paths.overrides, f"{text}\n".encode())
 
 
+def busy(paths: Paths) -> bool:
+    """Whether a run is under way now."""
+    try:
+        handle = os.open(paths.at(paths.lock), os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
 @contextmanager
 def alone(paths: Paths) -> Iterator[None]:
     """Boot, keeper and operator may all configure: one after the other."""

@@ -45,7 +45,8 @@ class Look:
     """One look at the VM. `now` in seconds; `view` None: OneGate was not asked or did not answer.
 
     `connected` None: nobody looked. `lines` are what Flower's service has logged since the last look. `app` is whether
-    a process of a training app lives. `boot` is whether the boot unit is still at work; then everything is left to it.
+    a process of a training app lives. `boot` is whether the boot unit or another run of the agent is at work; then all
+    is left to it.
     `key_in_use` False: the key pair on the disk is another one than the service was started with.
     """
 

@@ -15,6 +15,8 @@ from flower_ops.node.known import Known
 UNIT = "flower-supernode.service"
 #: Seconds for which a unit may be down, or without its executor, before that counts: systemd restarts it by itself.
 DOWN = 30.0
+#: Seconds that a SuperNode may take from its start to its first connection.
+STARTING = 120.0
 #: Seconds that a message may lie with nobody working on it.
 MUTE = 60.0
 #: Seconds for which a refused node waits for a word of the registrar before it makes a new key on its own.
@@ -59,6 +61,9 @@ class NodeKeeper:
         self._flaps = 0
         self._refused = self._tls = self._open_message = False
         self._view: View | None = None
+        self._zombie = ""
+        #: Whether the process that runs now has been connected.
+        self._met = False
         #: The last run of the agent failed, and what it said of this VM still stands in OneGate.
         self.unfinished = False
 
@@ -92,10 +97,9 @@ class NodeKeeper:
             return None
         if look.rebooted:
             return self._once(look, Action(Kind.CONFIGURE, "The VM was started anew."))
-        zombie = next((line for line in look.lines if self.settings.is_zombie_line(line)), "")
-        if zombie:
+        if self._zombie:
             # Later it would be too late: the round that goes on waits for this node.
-            return Action(Kind.RESTART, f"The SuperNode answers no more; its log says: {zombie}", UNIT)
+            return Action(Kind.RESTART, f"The SuperNode answers no more; its log says: {self._zombie}", UNIT)
         reason = self._changed()
         action = Action(Kind.CONFIGURE, reason) if reason else self._trouble(look)
         return self._once(look, action)
@@ -107,14 +111,18 @@ class NodeKeeper:
         self._clocks.clear()
         self._refused = self._tls = self._open_message = False
         self._flaps = self._pid = 0
-        self._view = None
+        self._view, self._zombie, self._met = None, "", False
         self._asked = now
 
     def _once(self, look: Look, action: Action | None) -> Action | None:
         return action if action is not None and self._pauses.open(look.now) else None
 
     def _take_in(self, look: Look) -> None:
+        if look.pid != self._pid:
+            self._met, self._zombie = False, ""
         for line in look.lines:
+            if self.settings.is_zombie_line(line):
+                self._zombie = line
             if _ACCEPTED.search(line):
                 self._refused = self._tls = False
             self._refused = self._refused or bool(_REFUSED.search(line))
@@ -127,6 +135,7 @@ class NodeKeeper:
             self._view, self._asked = look.view, look.now
         if look.connected is not None:
             self.connected, self._looked = look.connected, look.now
+            self._met = self._met or look.connected
         if look.pid and self._pid and look.pid != self._pid:
             self._flaps += 1
         elif self._clocks.note("steady", look.active and look.pid == self._pid, look.now) >= DOWN:
@@ -159,7 +168,7 @@ class NodeKeeper:
         down = note("down", not look.active, now)
         refused = note("refused", self._refused, now)
         untrusted = note("tls", self._tls, now)
-        headless = note("executor", look.active and self.connected and not look.executor, now)
+        headless = note("executor", look.active and self._met and self.connected and not look.executor, now)
         mute = note("mute", self._open_message and not look.app, now)
         lost = note("lost", look.active and not self.connected, now)
         if refused >= grace:
@@ -176,7 +185,8 @@ class NodeKeeper:
             return Action(Kind.RESTART, "The SuperNode is connected, but what starts its apps has ended.", UNIT)
         if mute >= MUTE:
             return Action(Kind.RESTART, "The SuperNode took a message, and nobody works on it.", UNIT)
-        if lost >= grace and not self._superlink_is_away():
+        # A process that has only just begun may take its time on a busy machine.
+        if lost >= (grace if self._met else max(grace, STARTING)) and not self._superlink_is_away():
             return Action(Kind.RESTART, f"There is no connection to the SuperLink at {self._endpoint()}.", UNIT)
         if (self.unfinished or self._complained()) and self.online and not self._superlink_is_away():
             return Action(Kind.CONFIGURE, "What failed before may work now.")

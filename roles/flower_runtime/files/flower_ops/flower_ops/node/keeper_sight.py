@@ -15,7 +15,7 @@ from flower_ops import profiles
 from flower_ops.node import addresses, discovery, firewall, known, processes
 from flower_ops.node.errors import NodeError, OneGateError
 from flower_ops.node.files import Files
-from flower_ops.node.given import recall
+from flower_ops.node.given import busy, recall
 from flower_ops.node.journal import Lines
 from flower_ops.node.keeper_link import REGISTRAR, LinkKeeper
 from flower_ops.node.keeper_link import UNIT as LINK_UNIT
@@ -92,7 +92,9 @@ class Sight(ABC):
         return state
 
     def _boot(self) -> tuple[bool, bool]:
-        """(The boot unit is at work, this VM was started anew and has none)."""
+        """(The boot unit or another run of the agent is at work, this VM was started anew and has no such unit)."""
+        if busy(self.paths):
+            return True, False
         fresh = self.files.read(self.paths.booted) is None
         if self._boot_is_over:
             return False, False
