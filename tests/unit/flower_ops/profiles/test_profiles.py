@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from flower_ops import profiles
 
 PACKAGE = Path(profiles.__file__).parent
+ROOT = Path(__file__).resolve().parents[4]
 FAILED_PULL = (
     "\x1b[91mERROR \x1b[0m:     Failed to receive message 3cd0b674b5f5a169767b0e1f78e9829deffafda4f3da63a7ce0e75dc:"
     " <_InactiveRpcError of RPC that terminated with:"
@@ -34,6 +37,13 @@ def test_versions_are_known_from_oldest_to_newest() -> None:
     rows = table if isinstance(table, list) else table["variables"]
     (row,) = [row for row in rows if row["name"] == "ONEAPP_FLOWER_VERSION"]
     assert row["default"] == profiles.DEFAULT
+
+
+def test_the_inventorys_documentation_names_the_versions() -> None:
+    spec = yaml.safe_load((ROOT / "roles/federation/meta/argument_specs.yml").read_text())
+    told = spec["argument_specs"]["main"]["options"]["federation_flower_version"]
+    assert re.findall(r"\d+\.\d+\.\d+", told["description"]) == profiles.known()
+    assert told["default"] == profiles.DEFAULT
 
 
 @every_version
