@@ -27,7 +27,9 @@ def gate() -> Iterator[FakeOneGate]:
     """A OneGate with a service of one SuperLink and two SuperNodes."""
     fake = FakeOneGate()
     for vm_id, role in (("4", "superlink"), ("5", "supernode"), ("6", "supernode")):
-        fake.add(vm_id, role)
+        fake.add(vm_id, role, FL_ROLE=role)
+    # A VM that is there for something else.
+    fake.add("7", "monitoring")
     yield fake
     fake.stop()
 

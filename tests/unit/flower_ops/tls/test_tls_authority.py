@@ -182,16 +182,22 @@ def test_a_successor_of_another_authority_or_in_pieces_is_ignored(files: Files) 
         assert loaded(files) == own
 
 
-def test_days_left_and_the_need_of_a_renewal_follow_the_clock(files: Files, in_days: Callable[[float], None]) -> None:
+def test_days_left_follow_the_clock(files: Files, in_days: Callable[[float], None]) -> None:
     assert certificates.days_left(files) == pytest.approx(tls.SERVER_DAYS, abs=0.1)
-    assert not certificates.needs_renewal(files)
-    in_days(tls.SERVER_DAYS - tls.RENEW_DAYS - 1)
-    assert not certificates.needs_renewal(files)
-    in_days(tls.SERVER_DAYS - tls.RENEW_DAYS + 1)
-    assert certificates.needs_renewal(files)
     in_days(tls.SERVER_DAYS + 1)
     left = certificates.days_left(files)
     assert left is not None and left < 0
-    in_days(0)
+    files.paths.at(certificates.CERT_FILE).write_bytes(b"junk")
+    assert certificates.days_left(files) is None
     os.unlink(files.paths.at(certificates.CERT_FILE))
-    assert certificates.days_left(files) is None and not certificates.needs_renewal(files)
+    assert certificates.days_left(files) is None
+
+
+def test_evidence_does_not_grow_for_ever(files: Files, tmp_path: Path) -> None:
+    own = loaded(files)
+    for _year in range(authority.GENERATIONS + 2):
+        own = own.begin().finish()
+    authority.save(files, own)
+    assert len(loaded(files).crosses) == authority.GENERATIONS
+    serve(files, own)
+    assert met_by(files, tmp_path, own.cert) == ""

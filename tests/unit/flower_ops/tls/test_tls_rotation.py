@@ -282,6 +282,15 @@ def test_a_lost_key_of_the_authority_is_told(running: FakeNode) -> None:
     assert code == 1 and "is lost" in answer["message"]
 
 
+def test_a_new_authority_in_place_of_a_lost_one_is_a_warning(running: FakeNode, gate: FakeOneGate) -> None:
+    [old] = told(gate)
+    running.path("/etc/flower-ops/ca.key").unlink()
+    code, answer = running.configure()
+    assert code == 0 and "ONEAPP_FL_SSL_CA_CERTFILE" in answer["warnings"][0]
+    assert len(told(gate)) == 1 and old not in told(gate)
+    assert running.configure()[1]["warnings"] == []
+
+
 def test_nodes_that_were_added_by_hand_are_named(running: FakeNode) -> None:
     member = {"site": "hospital-b", "name": "node-1", "partition_id": 0, "vm_id": ""}
     running.path("/etc/flower-ops/members.json").write_text(json.dumps({"members": [member]}))

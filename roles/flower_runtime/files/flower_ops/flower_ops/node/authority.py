@@ -30,6 +30,8 @@ SUCCESSOR_FILE = f"{Paths.private}/successor.json"
 CROSS_FILE = f"{Paths.private}/cross.pem"
 #: Days before its end in which an authority is replaced by itself.
 OVERLAP_DAYS = 90
+#: How many rotations a node may sleep through and still come back by itself.
+GENERATIONS = 5
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Authority:
         """The successor as the authority; unchanged when there is none."""
         if self.successor is None:
             return self
-        return Authority(self.successor.key, self.successor.cert, tuple(self.evidence))
+        return Authority(self.successor.key, self.successor.cert, tuple(self.evidence[:GENERATIONS]))
 
     def cross_for(self, cert: bytes) -> bytes:
         """A cross certificate for another authority's certificate."""

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
 
 from flower_ops import rules
 from flower_ops.node import authority, operator_pki, tls, trust
@@ -43,39 +42,12 @@ def published(files: Files) -> bytes:
 
 
 def days_left(files: Files) -> float | None:
-    """Days until the server certificate ends, None without one. It is renewed from tls.RENEW_DAYS on."""
+    """Days until the server certificate ends, None without one that can be read; renewed from tls.RENEW_DAYS on."""
     pem = files.read(CERT_FILE)
     try:
         return None if pem is None else tls.days_left(tls.load_cert(pem, CERT_FILE))
     except tls.TlsError:
         return None
-
-
-def needs_renewal(files: Files) -> bool:
-    """Whether the agent has something to renew: the server certificate, or an authority of our own near its end."""
-    left = days_left(files)
-    if left is None:
-        return False
-    own = authority.load(files)
-    # The operator's certificate cannot be renewed here, and trying would restart nothing but noise.
-    if own is None:
-        return False
-    return left <= tls.RENEW_DAYS or (own.successor is None and own.days_left <= authority.OVERLAP_DAYS)
-
-
-def summary(files: Files) -> dict[str, Any]:
-    """What stands now, for people: {server: {fingerprint, valid_until}, ca: [{…}, …]}; empty without TLS."""
-    found: dict[str, Any] = {}
-    for name, path in (("server", CERT_FILE), ("ca", CA_FILE)):
-        pem = files.read(path)
-        if pem is not None:
-            certs = tls.load_certs(pem, path)
-            rows = [
-                {"fingerprint": tls.fingerprint(cert), "valid_until": f"{cert.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"}
-                for cert in certs
-            ]
-            found[name] = rows[0] if name == "server" else rows
-    return found
 
 
 def subject_names(node: Node) -> list[str]:
@@ -146,6 +118,11 @@ def _own_pki(node: Node) -> None:
     names = subject_names(node)
     own = authority.load(node.files)
     if own is None:
+        if node.files.read(CA_FILE) is not None:
+            node.warnings.append(
+                "the former certificate authority is lost or has ended, and a new one was made; SuperNodes take it "
+                "over only when it is given to them as ONEAPP_FL_SSL_CA_CERTFILE"
+            )
         own = authority.new()
     elif own.days_left <= authority.OVERLAP_DAYS:
         # Soon after its end nothing could vouch for a new one any more.

@@ -152,7 +152,9 @@ def unconfirmed(gate: OneGate | None, ca: bytes) -> list[str]:
     return [
         peer.vm_id
         for peer in peers
-        if peer.role != "superlink" and wanted not in peer.attributes.get(CONFIRMATION, "").split()
+        if peer.role != "superlink"
+        and peer.attributes.get("FL_ROLE") == "supernode"
+        and wanted not in peer.attributes.get(CONFIRMATION, "").split()
     ]
 
 
