@@ -175,9 +175,11 @@ class FakeNode:
             (packages / f"flwr-{version}.dist-info").mkdir(parents=True)
 
     def context(self, **values: str) -> None:
-        """Add to what contextualisation left behind."""
-        with (self.root / "run/one-context/one_env").open("a") as stream:
-            stream.writelines(f'export {key}="{value}"\n' for key, value in values.items())
+        """Change what contextualisation left behind."""
+        place = self.root / "run/one-context/one_env"
+        old = place.read_text() if place.exists() else ""
+        # Of two lines for one name the first counts.
+        place.write_text("".join(f'export {key}="{value}"\n' for key, value in values.items()) + old)
 
     def onegate(self) -> OneGate:
         """OneGate as this VM reaches it."""
