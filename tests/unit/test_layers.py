@@ -139,6 +139,20 @@ def test_the_node_package_needs_only_cryptography() -> None:
     assert not breaches(node, FLOWER_OPS, "", lambda found: is_foreign(found, "flower_ops", "cryptography"))
 
 
+def test_only_the_gate_needs_what_one_generation_of_flower_brings() -> None:
+    """It runs with that generation alone; nothing else may load it."""
+    package = FLOWER_OPS / "flower_ops"
+    known = ("flower_ops", "cryptography", "tomli")
+    found = breaches(package, FLOWER_OPS, "", lambda one: is_foreign(one, *known))
+    assert found
+    assert all("/flower_ops/gate/" in one and one.split()[-1].startswith(("httpx", "uvicorn")) for one in found)
+    assert not [
+        one
+        for one in breaches(package, FLOWER_OPS, "", lambda one: one.within("flower_ops.gate"))
+        if "/flower_ops/gate/" not in one
+    ]
+
+
 def test_no_machine_learning_and_no_ansible_in_flower_ops() -> None:
     banned = ("flwr", "numpy", "torch", "sklearn", COLLECTION, "ansible", "one_sandbox")
     assert not breaches(FLOWER_OPS / "flower_ops", FLOWER_OPS, "", lambda found: found.within(*banned))
