@@ -121,10 +121,14 @@ def test_the_agent_writes_the_rules_of_a_superlink_once(superlink: FakeNode) -> 
     assert (code, answer["changed"]) == (0, False)
 
 
-def test_the_neighbours_may_knock_where_no_service_names_the_members(superlink: FakeNode, gate: FakeOneGate) -> None:
+def test_the_neighbours_may_knock_where_neither_service_nor_operator_names_anybody(
+    superlink: FakeNode, gate: FakeOneGate
+) -> None:
     del gate.of("4")["SERVICE_ID"]
     assert superlink.configure()[0] == 0
     assert "elements = { 10.0.0.0/24 }" in (superlink.root / RULES).read_text()
+    assert superlink.configure(ALLOWED_NETWORKS="198.51.100.0/24")[0] == 0
+    assert "elements = { 198.51.100.0/24 }" in (superlink.root / RULES).read_text()
 
 
 def test_the_firewall_is_taken_away_when_it_is_switched_off(superlink: FakeNode) -> None:

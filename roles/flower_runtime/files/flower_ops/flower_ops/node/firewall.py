@@ -70,9 +70,9 @@ def _wanted(node: Node) -> str:
             "ONEAPP_FL_CONTROL_API_ADDRESS is not on loopback, but the firewall lets nobody reach it; use an SSH tunnel"
         )
     networks = forms.split_networks(node.value("ALLOWED_NETWORKS"))
-    if "SERVICE_ID" not in node.own_attributes():
+    if not networks and "SERVICE_ID" not in node.own_attributes():
         # Nobody tells which VMs are members, so the neighbours may knock; TLS and node keys stand behind this door.
-        networks += subnets.own(node.context, node.paths.root)
+        networks = subnets.own(node.context, node.paths.root)
     return firewall_rules.rules(port, networks)
 
 
