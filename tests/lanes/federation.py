@@ -30,7 +30,8 @@ from .processes import Service, free_port, wait_until
 
 HOME = "/opt/flower"
 APP = Path(__file__).parent / "app"
-START_S = 60.0
+# Upper bounds, for machines with a lot else to do.
+START_S = 240.0
 
 
 class Machine:
@@ -155,7 +156,7 @@ class Federation:
             return False
         return True
 
-    def train(self, timeout: float = 150.0, **run_config: Any) -> dict[str, Any]:
+    def train(self, timeout: float = 600.0, **run_config: Any) -> dict[str, Any]:
         """Submit the app and follow it to its end; the run's status as flower-ops tells it."""
         run_id = self.submit(**run_config)
         return self.finish(run_id, timeout)
@@ -169,7 +170,7 @@ class Federation:
         """A run's status as flower-ops tells it."""
         return run_status.status(self.places, run_id)
 
-    def finish(self, run_id: str, timeout: float = 150.0) -> dict[str, Any]:
+    def finish(self, run_id: str, timeout: float = 600.0) -> dict[str, Any]:
         """Follow a run to its end."""
         try:
             wait_until(lambda: self.status(run_id)["finished"], timeout, f"run {run_id} has not finished")

@@ -11,7 +11,7 @@ import pytest
 from flower_ops import profiles
 
 from .conftest import Make
-from .federation import Federation
+from .federation import START_S, Federation
 from .processes import wait_until
 
 
@@ -59,7 +59,7 @@ def test_a_node_that_could_not_receive_a_message_answers_again_within_two_rounds
     lane.nodes[1].start()
     lane.wait_online()
     run_id = lane.submit(num_server_rounds=3, round_timeout=20.0)
-    wait_until(lambda: "Failed to receive message" in lane.nodes[0].said(), 60, "the fault has not happened")
+    wait_until(lambda: "Failed to receive message" in lane.nodes[0].said(), START_S, "the fault has not happened")
     hangs = bool(lane.profile.zombie_patterns)
     assert bool(zombie_lines(lane, 0)) == hangs
 
@@ -67,7 +67,7 @@ def test_a_node_that_could_not_receive_a_message_answers_again_within_two_rounds
         rounds = lane.status(run_id)["rounds"]
         return bool(rounds) and rounds[0]["done"]
 
-    wait_until(first_round_is_over, 90, "the first round does not end")
+    wait_until(first_round_is_over, START_S, "the first round does not end")
     assert [node["status"] for node in lane.cli.supernodes()] == ["online", "online"]
     if hangs:
         lane.nodes[0].stop()
