@@ -14,7 +14,7 @@ author:
 description:
   - Names a VM by id, name and, unless it is running, state, followed by those of the named attributes that it has.
   - An attribute that is V(NONE) counts as absent, because OneGate cannot empty one. With attribute names, a VM that
-    has not the first of them, or has said C(READY=YES) since, is an empty text.
+    has not the first of them is an empty text.
 positional: _input, _attributes
 options:
   _input:
@@ -30,7 +30,7 @@ options:
 EXAMPLES = r"""
 - name: Who has a problem
   ansible.builtin.debug:
-    msg: "{{ service.vms | map('opennebula.flower.vm_says', 'FL_ERROR', 'FL_EVENT') | select }}"
+    msg: "{{ service.vms | map('opennebula.flower.vm_says', 'FL_ERROR', 'FL_ERROR_TEXT') | select }}"
 """
 
 RETURN = r"""
@@ -45,18 +45,16 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-_ERROR = "FL_ERROR"
-
 
 def vm_says(vm: Any, *attributes: str) -> str:
     """The words; "" where `attributes` are asked for and there is nothing to tell."""
     if not isinstance(vm, Mapping) or "id" not in vm:
         raise AnsibleFilterError("vm_says needs a VM as one_service_info or one_vm_info returns it.")
     values = vm.get("attributes") or {}
-    told = [f"{name}={values[name]}" for name in attributes if values.get(name) not in (None, "", "NONE")]
-    # What went wrong before a VM became healthy is history.
-    history = attributes[:1] == (_ERROR,) and values.get("READY") == "YES"
-    if attributes and (history or not told or not told[0].startswith(f"{attributes[0]}=")):
+    there = [name for name in attributes if values.get(name) not in (None, "", "NONE")]
+    # Whole sentences become parts of another one.
+    told = [f"{name}={str(values[name]).rstrip('.')}" for name in there]
+    if attributes and not (told and told[0].startswith(f"{attributes[0]}=")):
         return ""
     state = str(vm.get("state", ""))
     who = f"VM {vm['id']} ({vm.get('name', '')})" + ("" if state == "RUNNING" else f" is {state}")

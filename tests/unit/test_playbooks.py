@@ -32,3 +32,36 @@ def test_scaling_down_leaves_no_removed_vm_in_the_inventory() -> None:
     assert not words(entry) & set(ADDING)
     known = yaml.safe_load((ROOT / "roles/cluster/tasks/known.yml").read_text(encoding="utf-8"))
     assert words(known) & set(ADDING)
+
+
+def plays(name: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load((ROOT / f"playbooks/{name}.yml").read_text(encoding="utf-8")))
+
+
+def test_no_play_that_configures_vms_is_for_those_that_configure_themselves() -> None:
+    configuring = [play for play in plays("single_site") if "opennebula.flower.flower_runtime" in words(play)]
+    assert len(configuring) == 2
+    assert all(play["hosts"].endswith(":!not_configured_from_here") for play in configuring)
+    # The group exists before, also where nobody is in it: Ansible warns of one that it does not know.
+    present = yaml.safe_load((ROOT / "roles/cluster/tasks/present.yml").read_text(encoding="utf-8"))
+    grouping = next(number for number, task in enumerate(present) if "group_by" in words(list(task)))
+    waiting = next(number for number, task in enumerate(present) if "hosts.yml" in words(task))
+    assert grouping < waiting
+
+
+def test_playbooks_that_find_vms_without_a_service_ask_for_no_oneflow() -> None:
+    for name in ("plain_vms", "train", "verify", "teardown"):
+        [role] = [
+            role
+            for play in plays(name)
+            for role in play.get("roles", [])
+            if role["role"] == "opennebula.flower.federation"
+        ]
+        assert role["vars"] == {"federation_oneflow": False}, name
+
+
+def test_every_play_on_vms_gets_the_variables_of_nodes() -> None:
+    for name in ("single_site", "plain_vms", "train", "verify"):
+        for play in plays(name):
+            if str(play.get("hosts", "")).startswith("this_"):
+                assert play["vars_files"][0] == "vars/node.yml", name

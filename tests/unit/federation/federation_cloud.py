@@ -195,6 +195,12 @@ class FederationCloud:
         """VMs of the service, those of one role if given."""
         return read_vms(self.connection, vm_ids(self.service(name), [role] if role else None))
 
+    def marked(self, federation: str) -> list[dict[str, Any]]:
+        """VMs that carry the federation's mark and are not gone, by name."""
+        records = [self.inside(vm.oid) for vm in list(self.sandbox.oned.pools["vm"].values())]
+        ours = [vm for vm in records if vm["attributes"].get("FLOWER_FEDERATION") == federation]
+        return sorted((vm for vm in ours if vm["state"] != "DONE"), key=lambda vm: str(vm["name"]))
+
     def names(self, pool: str, federation: str) -> list[str]:
         """Names of the objects of a pool (image, template, document) that begin with the federation's name."""
         names = [item.name for item in self.sandbox.oned.pools[pool].values()]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from federation_cloud import FederationCloud, PlayedAgents
 
-BAD = {"READY": "NO", "FL_ERROR": "config_validation_failed", "FL_EVENT": "2026-11-22 08:00 UTC ONEAPP_FL_X is wrong"}
+BAD = {"READY": "NO", "FL_ERROR": "config_validation_failed", "FL_ERROR_TEXT": "ONEAPP_FL_X is wrong."}
 
 
 def test_an_error_that_a_vm_reports_ends_the_wait_is_shown_and_is_repaired_by_the_next_run(
@@ -20,7 +20,7 @@ def test_an_error_that_a_vm_reports_ends_the_wait_is_shown_and_is_repaired_by_th
     messages = [line for line in failed.output.splitlines() if line.startswith("fatal: ")]
     assert len(messages) == 1
     assert "The federation 'trouble' did not come up: VM 1 (supernode_0_(service_1)) says FL_ERROR=" in messages[0]
-    assert "config_validation_failed, FL_EVENT=2026-11-22 08:00 UTC ONEAPP_FL_X is wrong; VM 2 (" in messages[0]
+    assert "config_validation_failed, FL_ERROR_TEXT=ONEAPP_FL_X is wrong; VM 2 (" in messages[0]
     assert "correct that and run the playbook again" in messages[0]
     table = [line.split() for line in failed.output.splitlines() if "supernode " in line and "RUNNING" in line]
     assert [row[1:5] for row in table] == [["supernode", "RUNNING", "NO", "config_validation_failed"]] * 2
