@@ -20,7 +20,7 @@ from typing import Any
 
 from one_sandbox import Sandbox
 
-from .conftest import ROOT, Result, Walk
+from .conftest import PLAIN_IMAGE, ROOT, Result, Walk
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOnTheDummyNothingListens"
 
@@ -75,6 +75,8 @@ class Cloud:
             "federation_api_url": self.sandbox.endpoints.xmlrpc,
             "federation_oneflow_url": self.sandbox.endpoints.oneflow,
             "federation_state_dir": str(self.folder / "state/{{ federation_name }}"),
+            "federation_delivery": "push",
+            "federation_image_path": PLAIN_IMAGE,
             "federation_wait_timeout": 30,
             # There is no machine behind a VM: a login must fail at once instead of waiting for an answer.
             "federation_ssh_args": "-o ProxyCommand=false",
