@@ -193,6 +193,16 @@ def test_days_left_follow_the_clock(files: Files, in_days: Callable[[float], Non
     assert certificates.days_left(files) is None
 
 
+@pytest.mark.parametrize("name", ["fd00::7", "::1", "10.1.2.3", "fed.example.org"])
+def test_a_server_certificate_is_good_for_all_its_names_and_no_other(tmp_path: Path, name: str) -> None:
+    own = authority.new()
+    sans = [*LOOPBACK, "IP:fd00::7", "IP:10.1.2.3", "DNS:fed.example.org"]
+    key, cert = tls.new_server_cert(own.key, own.cert, "x", sans)
+    assert certificates.names_in(cert) == sans
+    assert handshake(tmp_path, own.cert, cert, key, name) == ""
+    assert "not trusted" in handshake(tmp_path, own.cert, cert, key, "fd00::8")
+
+
 def test_evidence_does_not_grow_for_ever(files: Files, tmp_path: Path) -> None:
     own = loaded(files)
     for _year in range(authority.GENERATIONS + 2):

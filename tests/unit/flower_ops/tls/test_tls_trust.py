@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -13,8 +14,9 @@ from pathlib import Path
 
 import pytest
 from agent_support import FakeNode
+from cryptography.hazmat.primitives import serialization
 from fake_onegate import FakeOneGate
-from flower_ops.node import authority, tls
+from flower_ops.node import authority, tls, trust
 from flower_ops.node.trust import PIN_FILE
 from tls_support import Holder, b64, issue
 
@@ -140,6 +142,29 @@ def test_forgeries_are_refused(pinned: FakeNode, gate: FakeOneGate, bundle: byte
     says(gate, bundle)
     sentence = refuses(pinned, gate)
     assert "published another certificate authority" in sentence and "ONEAPP_FL_SSL_CA_CERTFILE" in sentence
+
+
+END = b"-----END CERTIFICATE-----\n"
+
+
+@pytest.mark.parametrize("victim", [0, 1, 2])
+def test_no_changed_byte_of_a_bundle_is_believed_or_breaks_anything(victim: int) -> None:
+    """Old, new, and the cross certificate between them, each with one byte changed."""
+    pinned = tls.load_certs(OLD.cert, "")
+    good = [tls.load_cert(pem, "") for pem in (*BOTH.roots, *BOTH.evidence)]
+    der = good[victim].public_bytes(serialization.Encoding.DER)
+    for place in range(0, len(der), 3):
+        bad = bytearray(der)
+        bad[place] ^= 0x15
+        bundle = [tls.cert_pem(cert) for cert in good]
+        bundle[victim] = b"".join([b"-----BEGIN CERTIFICATE-----\n", base64.encodebytes(bad), END])
+        try:
+            anchors, crosses = trust.split(b"".join(bundle), "x")
+        except tls.TlsError:
+            continue
+        if all(trust.vouched(cert, pinned, crosses) for cert in anchors):
+            # What is left is good without the changed one, which nobody trusts.
+            assert victim == 0 and anchors == [good[1]], place
 
 
 def test_a_leaf_certificate_cannot_vouch_for_an_authority(supernode: FakeNode, gate: FakeOneGate) -> None:

@@ -117,7 +117,11 @@ def decode_pem(text: str) -> bytes:
 def _certificate(text: str) -> None:
     from cryptography import x509
 
-    x509.load_pem_x509_certificates(decode_pem(text))
+    try:
+        x509.load_pem_x509_certificates(decode_pem(text))
+    except x509.InvalidVersion as error:
+        # It is no ValueError, and attributes come from anybody.
+        raise ValueError("no certificate") from error
 
 
 def _private_key(text: str) -> None:

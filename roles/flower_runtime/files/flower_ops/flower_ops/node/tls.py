@@ -62,11 +62,24 @@ def cert_pem(cert: x509.Certificate) -> bytes:
 def load_certs(pem: bytes, what: str) -> list[x509.Certificate]:
     """All certificates of a PEM text, at least one; TlsError naming `what` otherwise."""
     from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
 
     try:
-        return x509.load_pem_x509_certificates(pem)
-    except ValueError as error:
+        found = x509.load_pem_x509_certificates(pem)
+        for cert in found:
+            # Parts are read only when they are asked for; who asks later counts on them.
+            for part in ("extensions", "subject", "issuer", "not_valid_before_utc", "not_valid_after_utc"):
+                getattr(cert, part)
+            cert.public_key()
+    except (
+        ValueError,
+        UnsupportedAlgorithm,
+        x509.InvalidVersion,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ) as error:
         raise TlsError(f"{what} is not a PEM certificate.") from error
+    return found
 
 
 def load_cert(pem: bytes, what: str) -> x509.Certificate:
@@ -128,11 +141,11 @@ def is_authority(cert: x509.Certificate) -> bool:
 
 def signed_by(cert: x509.Certificate, issuer: x509.Certificate) -> bool:
     """Whether name and signature of `cert` are those of an issuer that may sign at all."""
-    from cryptography.exceptions import InvalidSignature
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
     try:
         cert.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return is_authority(issuer)
 

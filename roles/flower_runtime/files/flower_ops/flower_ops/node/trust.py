@@ -180,6 +180,8 @@ def split(pem: bytes, what: str) -> tuple[list[x509.Certificate], list[x509.Cert
             f"{what} holds {wrong.subject.rfc4514_string()!r}, which is no certificate of an authority (CA:TRUE is "
             "missing)."
         )
+    if any(cert.subject == cert.issuer and not tls.signed_by(cert, cert) for cert in anchors):
+        raise tls.TlsError(f"{what} holds a certificate with a broken signature.")
     return anchors, crosses
 
 
