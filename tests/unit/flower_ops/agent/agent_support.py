@@ -81,6 +81,8 @@ class FakeSystemd:
         self.enabled: set[str] = set()
         self.calls: list[str] = []
         self.cut_off = False
+        self.says: bool | None = True
+        self.old = 3600.0
         self.on_start: Callable[[str], int] = lambda unit: 1
 
     def state(self, unit: str) -> UnitState:
@@ -117,9 +119,17 @@ class FakeSystemd:
         """See flower_ops.node.systemd."""
         return "Address already in use"
 
+    def logged(self, unit: str, text: str) -> bool | None:
+        """See flower_ops.node.systemd."""
+        return self.says
+
     def reaches(self, endpoint: str) -> bool:
         """See flower_ops.node.systemd."""
         return not self.cut_off
+
+    def age(self, pid: int) -> float:
+        """See flower_ops.node.systemd."""
+        return self.old
 
 
 class FakeLog:

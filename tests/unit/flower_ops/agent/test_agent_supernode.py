@@ -261,6 +261,43 @@ def test_a_service_without_connection_is_never_ready(supernode: FakeNode, gate: 
     assert "READY" not in gate.of("5")
 
 
+@pytest.mark.parametrize("started_by", ["agent", "systemd"])
+def test_a_node_that_is_connected_but_not_accepted_is_never_ready(
+    supernode: FakeNode, gate: FakeOneGate, started_by: str
+) -> None:
+    superlink_is_up(gate)
+    admitted(gate)
+    if started_by == "systemd":
+        assert supernode.configure()[0] == 0
+        # At a boot systemd starts the unit beside the agent.
+        supernode.systemd.old = 5.0
+        supernode.systemd.calls.clear()
+    supernode.systemd.says = False
+    code, answer = supernode.configure()
+    assert code == 1 and "has not accepted it" in answer["message"] and gate.of("5")["FL_NODE_READY"] == "NO"
+    supernode.systemd.says = True
+    assert supernode.configure()[0] == 0
+
+
+@pytest.mark.parametrize(("level", "says"), [("WARNING", False), ("INFO", None)])
+def test_a_silent_service_has_to_stay_longer(
+    supernode: FakeNode, gate: FakeOneGate, level: str, says: bool | None
+) -> None:
+    superlink_is_up(gate)
+    admitted(gate)
+    supernode.systemd.says = says
+    assert supernode.configure(LOG_LEVEL=level)[0] == 0
+    assert 20.0 in supernode.slept
+
+
+def test_a_service_without_living_connection_is_not_ready(supernode: FakeNode, gate: FakeOneGate) -> None:
+    superlink_is_up(gate)
+    admitted(gate)
+    supernode.systemd.cut_off = True
+    code, answer = supernode.configure()
+    assert code == 1 and "no connection to the SuperLink at 10.0.0.4:9092" in answer["message"]
+
+
 def test_check_mode_changes_nothing_before_and_after(supernode: FakeNode, gate: FakeOneGate) -> None:
     code, answer = supernode.configure(check=True)
     assert code == 0 and answer["changed"] and "cannot be predicted further" in answer["warnings"][0]

@@ -317,9 +317,11 @@ def test_connections_and_processes_are_read_from_the_kernel() -> None:
         while not (below := processes.descendants(parent.pid)) and time.monotonic() < end:
             time.sleep(0.02)
         assert any("sleep" in words for words in below.values())
+        assert 0 <= processes.age(parent.pid) < 60 < processes.age(1)
         for pid in below:
             os.kill(pid, 15)
     assert processes.descendants(parent.pid) == {} and processes.command(parent.pid) == ""
+    assert processes.age(parent.pid) == float("inf")
 
 
 @pytest.mark.parametrize(

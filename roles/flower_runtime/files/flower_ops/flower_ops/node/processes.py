@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from pathlib import Path
 
@@ -35,6 +36,17 @@ def command(pid: int, proc: Path = PROC) -> str:
         return (proc / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
         return ""
+
+
+def age(pid: int, proc: Path = PROC) -> float:
+    """Seconds since a process was started; infinite for one that is gone."""
+    try:
+        # The name of the program may contain blanks and brackets; what follows its last bracket is fixed.
+        fields = (proc / str(pid) / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        up = float((proc / "uptime").read_text(encoding="ascii").split()[0])
+    except OSError:
+        return float("inf")
+    return up - int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def connected(endpoint: str, proc: Path = PROC) -> bool:

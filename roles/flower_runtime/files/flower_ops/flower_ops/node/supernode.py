@@ -16,7 +16,12 @@ UNIT = "flower-supernode.service"
 _ENV = "/opt/flower/config/supernode.env"
 _CA = "/opt/flower/certs/ca.crt"
 ADMISSION_LIMIT = 300.0
-SETTLE = 2.0
+#: What every Flower version logs once the SuperLink has accepted the node.
+ACCEPTED = "SuperNode ID: "
+#: Seconds for which a service has to stay after it was found healthy; longer where its log does not say so.
+SETTLE, SETTLE_SILENT = 2.0, 20.0
+#: Seconds after its start in which a process counts as new.
+STARTING = 120.0
 
 
 def folders(node: Node) -> None:
@@ -220,15 +225,24 @@ def service(node: Node) -> None:
     started = node.start(UNIT, [_ENV, _CA, node.paths.node_key], runtime=node.runtime)
     if not node.settled or not node.systemd.available:
         return
-    port = node.profile.ports.supernode_health
+    port, endpoint = node.profile.ports.supernode_health, node.facts["endpoint"]
+    fresh = started or node.systemd.age(node.systemd.state(UNIT).main_pid) < STARTING
+    silent = node.value("LOG_LEVEL") not in ("DEBUG", "INFO")
 
     def probe() -> str:
+        nonlocal silent
         state = node.systemd.state(UNIT)
         if not state.active:
             return f"{UNIT} is not running"
-        # One with the wrong key or certificate ends; one that finds no SuperLink waits without a connection.
-        if not health.has_child(state.main_pid) or not node.systemd.reaches(node.facts["endpoint"]):
-            return f"it has no connection to the SuperLink at {node.facts['endpoint']}"
+        # One that finds no SuperLink waits without a connection.
+        if not health.has_child(state.main_pid) or not node.systemd.reaches(endpoint):
+            return f"it has no connection to the SuperLink at {endpoint}"
+        # One with the wrong key or certificate lives, and is connected, for some seconds before it ends.
+        if fresh and not silent:
+            accepted = node.systemd.logged(UNIT, ACCEPTED)
+            silent = accepted is None
+            if accepted is False:
+                return f"the SuperLink at {endpoint} has not accepted it"
         return health.listens("127.0.0.1", port)
 
     def wait() -> int:
@@ -237,8 +251,8 @@ def service(node: Node) -> None:
 
     try:
         first = wait()
-        if started:
-            node.sleep(SETTLE)
+        if fresh:
+            node.sleep(SETTLE_SILENT if silent else SETTLE)
             if wait() != first:
                 raise NodeError(f"{UNIT} keeps restarting.", "health_check_timeout")
     except NodeError as error:

@@ -51,8 +51,14 @@ class ServiceManager(Protocol):
     def journal(self, unit: str, lines: int = 3) -> str:
         """Last lines that the unit wrote, joined by " | "."""
 
+    def logged(self, unit: str, text: str) -> bool | None:
+        """Whether the unit has logged this text since its last start; None when the journal does not tell."""
+
     def reaches(self, endpoint: str) -> bool:
         """Whether this machine has a living connection to `host:port`."""
+
+    def age(self, pid: int) -> float:
+        """Seconds since a process was started; infinite for one that is gone."""
 
 
 class Systemd:
@@ -99,9 +105,20 @@ class Systemd:
 
     def journal(self, unit: str, lines: int = 3) -> str:
         """Empty when the journal cannot be read."""
+        text = self._journal("--lines", str(lines), "--unit", unit) or ""
+        return " | ".join(line.strip() for line in text.splitlines() if line.strip())[-600:]
+
+    def logged(self, unit: str, text: str) -> bool | None:
+        """Reads all that the unit has logged since its last start, so this is for units that were started lately."""
+        start = self._call("show", "--property", "InvocationID", "--value", unit).strip()
+        found = self._journal(f"_SYSTEMD_INVOCATION_ID={start}") if start else ""
+        return text in found if found else None
+
+    @staticmethod
+    def _journal(*args: str) -> str | None:
         try:
             done = subprocess.run(
-                ["journalctl", "--no-pager", "--quiet", "--output", "cat", "--lines", str(lines), "--unit", unit],
+                ["journalctl", "--no-pager", "--quiet", "--output", "cat", *args],
                 capture_output=True,
                 text=True,
                 errors="replace",
@@ -109,12 +126,16 @@ class Systemd:
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired):
-            return ""
-        return " | ".join(line.strip() for line in done.stdout.splitlines() if line.strip())[-600:]
+            return None
+        return done.stdout if done.returncode == 0 else None
 
     def reaches(self, endpoint: str) -> bool:
         """Not a question to systemd, but asked together with the others."""
         return processes.connected(endpoint)
+
+    def age(self, pid: int) -> float:
+        """See ServiceManager."""
+        return processes.age(pid)
 
     @staticmethod
     def _call(*args: str, may_fail: bool = False) -> str:
@@ -158,6 +179,13 @@ class NoServices:
         """Nothing was written."""
         return ""
 
+    def logged(self, unit: str, text: str) -> bool | None:
+        """Nothing is known."""
+
     def reaches(self, endpoint: str) -> bool:
         """Nothing is known."""
         return False
+
+    def age(self, pid: int) -> float:
+        """No process is known."""
+        return float("inf")
