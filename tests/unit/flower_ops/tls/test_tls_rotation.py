@@ -15,12 +15,13 @@ import pytest
 from agent_support import FakeNode
 from fake_onegate import FakeOneGate
 from flower_ops import cli
-from flower_ops.node import authority, certificates, rotation, tls
+from flower_ops.node import authority, certificates, health, rotation, tls
 from flower_ops.node.files import Files
 from flower_ops.node.paths import Paths
 from tls_support import LOOPBACK, b64, issue, shown_by
 
 UNIT = "flower-superlink.service"
+CA = "/opt/flower/certs/ca.crt"
 RESTART = f"restart {UNIT}"
 #: How many files each kind writes, the record of the restart included.
 CHANGES = {"server": 3, "ca-begin": 2, "ca-finish": 6}
@@ -121,6 +122,28 @@ def test_a_node_is_waited_for_while_it_takes_the_bundle(running: FakeNode, gate:
     confirm(gate, "5")
     running.events[running.now + 4.0] = lambda: confirm(gate, "6")
     assert done(running, "ca-finish")["changed"]
+
+
+def test_superlink_and_supernode_go_through_it_together(
+    running: FakeNode, supernode: FakeNode, gate: FakeOneGate
+) -> None:
+    """Nobody writes down here what the other one says: it goes through OneGate as it is."""
+    del gate.vms["6"]
+
+    def reaches() -> str:
+        return health.serves_tls("127.0.0.1", running.ports["fleet"], "127.0.0.1", supernode.path(CA))
+
+    assert supernode.configure()[0] == 0 and reaches() == ""
+    old = read(supernode, "ca.crt")
+    done(running, "ca-begin")
+    assert "VM 5 did not" in rotate(running, "ca-finish")[1]["message"]
+    assert done(supernode, "trust")["changed"] and reaches() == ""
+    done(running, "ca-finish")
+    assert reaches() == ""
+    answer = done(supernode, "trust")
+    assert answer["replaced"][0]["after"] == tls.fingerprint(tls.load_cert(read(running, "ca.crt"), ""))
+    assert read(supernode, "ca.crt") == read(running, "ca.crt") != old and reaches() == ""
+    assert done(supernode, "trust")["changed"] is False
 
 
 def test_force_waits_for_nobody(running: FakeNode, gate: FakeOneGate) -> None:
