@@ -57,7 +57,7 @@ def says(sentence: str, *words: str) -> bool:
         (
             "single_site",
             {"federation_flower_version": "9.9.9"},
-            ["Flower 9.9.9 is not supported", "choose one of 1.34.0", "federation_flower_version"],
+            ["Flower 9.9.9 is not supported", "choose one of 1.25.0", "federation_flower_version"],
         ),
         (
             "single_site",
