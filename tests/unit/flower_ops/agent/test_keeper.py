@@ -154,7 +154,7 @@ def test_node_key_revoked_ends_in_a_new_key_that_is_admitted(running: FakeNode, 
 
     def refused() -> None:
         if registrar["FL_NODE_PUBKEY"] == old:
-            running.log.append("RuntimeError: generator didn't yield")
+            running.log.append("[code: 2004] Failed to activate SuperNode.")
             running.events[running.now + 10] = refused
 
     refused()

@@ -19,8 +19,9 @@ DOWN = 30.0
 STARTING = 120.0
 #: Seconds that a message may lie with nobody working on it.
 MUTE = 60.0
-#: Seconds for which a refused node waits for a word of the registrar before it makes a new key on its own.
-REFUSED = 60.0
+#: Seconds for which a refused node waits before it makes a new key on its own. The registrar's word comes sooner, and a
+#: node that was cut off hard is refused for a minute, until the SuperLink takes its former process for dead.
+REFUSED = 150.0
 #: Restarts in a row, seen from look to look, that make a unit one that keeps ending.
 FLAPS = 2
 #: Seconds between two questions to OneGate: usually, and in trouble.
@@ -28,7 +29,7 @@ ASK, ASK_IN_TROUBLE = 60.0, 10.0
 
 _REFUSED = re.compile(
     r"could not be activated|Failed to activate|Node ID -?\d+ not found|No SuperNode found with the given public key"
-    r"|All SuperNodes must be registered|generator didn't yield",
+    r"|All SuperNodes must be registered",
     re.IGNORECASE,
 )
 _TLS = re.compile(r"handshake (failed|error)|CERTIFICATE_VERIFY_FAILED|certificate verify failed", re.IGNORECASE)
@@ -171,10 +172,10 @@ class NodeKeeper:
         headless = note("executor", look.active and self._met and self.connected and not look.executor, now)
         mute = note("mute", self._open_message and not look.app, now)
         lost = note("lost", look.active and not self.connected, now)
-        if refused >= grace:
-            return self._about_refusal(look, refused)
         if untrusted >= grace:
             return Action(Kind.CONFIGURE, "The certificate of the SuperLink was not accepted.")
+        if refused >= grace:
+            return self._about_refusal(look, refused)
         if down >= DOWN:
             return Action(Kind.CONFIGURE, "The SuperNode does not run.")
         if not look.firewall:
