@@ -128,8 +128,8 @@ def save(files: Files, authority: Authority) -> None:
         files.write(CA_FILE, b"".join(authority.roots), 0o644, "flower:flower")
     files.write(Paths.ca_key, authority.key, 0o600, "root:root", secret=True)
     save_crosses(files, authority.crosses)
-    files.write(CA_FILE, b"".join(authority.roots), 0o644, "flower:flower")
     if authority.successor is None:
+        files.write(CA_FILE, authority.cert, 0o644, "flower:flower")
         remove(files, SUCCESSOR_FILE)
 
 
