@@ -138,6 +138,10 @@ class Federation:
         """SuperLink and gate, until the Control API answers."""
         for service in (self.superlink, *([self.gate] if self.gate else [])):
             service.start(**(more if service is self.superlink else {}))
+        self.wait_answers()
+
+    def wait_answers(self) -> None:
+        """Until the Control API answers."""
         wait_until(self._answers, START_S, f"the SuperLink does not answer; see the logs below {self.folder}")
 
     def wait_online(self) -> None:

@@ -35,7 +35,7 @@ def test_a_message_that_is_still_being_uploaded_is_lost_on_1_25_and_not_with_the
     (tmp_path / "late-upload.happened").unlink()
     lane.start_superlink(PYTHONPATH="", **lane.fault("late-upload", tmp_path))
     lane.wait_online()
-    run = lane.train(round_timeout=20.0)
+    run = lane.train(round_timeout=40.0)
     assert run["status"] == "finished:completed" and run["degraded"] and run["rounds"][0]["results"] == 1, run
     (victim,) = [number for number in (0, 1) if zombie_lines(lane, number)]
     assert "cannot be zero" in lane.nodes[victim].said()
@@ -58,7 +58,7 @@ def test_a_node_that_could_not_receive_a_message_answers_again_within_two_rounds
     lane.nodes[0].start(**lane.fault("failed-pull", tmp_path))
     lane.nodes[1].start()
     lane.wait_online()
-    run_id = lane.submit(num_server_rounds=3, round_timeout=20.0)
+    run_id = lane.submit(num_server_rounds=3, round_timeout=40.0)
     wait_until(lambda: "Failed to receive message" in lane.nodes[0].said(), START_S, "the fault has not happened")
     hangs = bool(lane.profile.zombie_patterns)
     assert bool(zombie_lines(lane, 0)) == hangs

@@ -72,6 +72,7 @@ def test_nodes_outlive_a_restart_of_the_gate_and_of_the_superlink(federation: Ma
     for service in (lane.gate, lane.superlink):
         service.stop()
         service.start()
+    lane.wait_answers()
     lane.wait_online()
     assert not lane.train()["degraded"]
     assert all(node.running for node in lane.nodes)

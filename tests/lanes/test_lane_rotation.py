@@ -71,7 +71,7 @@ def refused(service: Service) -> bool:
     return any(word in words for word in ("CERTIFICATE_VERIFY_FAILED", "certificate verify failed", "andshake"))
 
 
-@pytest.mark.parametrize("version", ["1.34.0", "1.41.0"])
+@pytest.mark.parametrize("version", ["1.25.0", "1.34.0", "1.41.0"])
 def test_an_authority_is_replaced_under_nodes_that_run(federation: Make, version: str) -> None:
     lane = federation(version)
     lane.start()
@@ -103,7 +103,14 @@ def test_nodes_refuse_a_foreign_certificate_and_come_back_to_their_own(federatio
     foreign = authority.new()
     lane.superlink.stop()
     rotating.serve(foreign)
-    wait_until(lambda: all(refused(node) for node in lane.nodes), 60, "nodes do not complain of a foreign certificate")
+    # Flower gives up on a handshake that failed; that it comes back is the business of its unit (Restart=always).
+    wait_until(lambda: not any(node.running for node in lane.nodes), 90, "nodes go on with a foreign certificate")
+    assert all(refused(node) for node in lane.nodes)
+    lane.nodes[0].start()
+    wait_until(lambda: not lane.nodes[0].running, 90, "a node that was started again trusts a foreign certificate")
+    assert refused(lane.nodes[0])
     rotating.serve(rotating.own)
-    rotating.back()
+    for node in lane.nodes:
+        node.start()
+    lane.wait_online()
     rotating.trains()
