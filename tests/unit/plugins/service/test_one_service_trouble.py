@@ -88,6 +88,20 @@ def test_the_gate_is_named_when_time_is_up(cloud: Cloud) -> None:
     assert "role supernode: 0 of 2 VMs are up" in text
 
 
+def test_a_vm_that_says_that_it_is_hopeless_ends_the_wait_at_once(cloud: Cloud) -> None:
+    name = cloud.federation(cloud.name(), gate=True)
+    cloud.ok(MODULE, name=name, template=name, wait_for="vms", wait_roles=["superlink"])
+    [superlink] = cloud.service(name)["roles"]["superlink"]["vms"]
+    cloud.update_vm(superlink, STAGE="2", FL_ERROR="broken")
+    for hopeless in ({"FL_ERROR": "other"}, {"STAGE": ["1"], "OTHER": "broken"}):
+        assert "READY=YES" in cloud.fails(MODULE, name=name, wait_hopeless=hopeless, wait_timeout=1)
+    for hopeless in ({"FL_ERROR": "broken"}, {"STAGE": [1, 2]}):
+        start = time.monotonic()
+        text = cloud.fails(MODULE, name=name, wait_hopeless=hopeless, wait_timeout=60)
+        assert time.monotonic() - start < 20
+        assert f"VM {superlink} (superlink_0_" in text and f"has {next(iter(hopeless))}=" in text
+
+
 @pytest.mark.parametrize("kind", ["running", "deploying", "failed", "warning", "undeploying"])
 def test_removal_from_any_state(cloud: Cloud, kind: str) -> None:
     name = cloud.federation(cloud.name(), gate=kind == "deploying")

@@ -178,9 +178,12 @@ def test_the_log_is_told_without_the_states_and_errors_come_first() -> None:
 
 
 def test_inputs_that_no_longer_fit_are_a_warning() -> None:
-    body = {"user_inputs_values": {"A": "1", "B": "YES", "C": "x"}}
+    body: dict[str, Any] = {"user_inputs_values": {"A": "1", "B": "YES", "C": "x"}}
     assert input_drift(body, {"A": 1, "B": True}, "s") == []
     assert "values of A, C;" in input_drift(body, {"A": 2, "C": "y"}, "s")[0]
+    body["roles"] = [{"name": "web", "user_inputs_values": {"D": "1"}}, {"name": "db"}]
+    assert input_drift(body, {}, "s", {"web": {"D": 1, "E": 2}, "db": {"D": 2}, "none": {"D": 2}}) == []
+    assert "values of A, D;" in input_drift(body, {"A": 2}, "s", {"web": {"D": 2}})[0]
 
 
 def test_networks_by_name_inside_oneflows_choices() -> None:
