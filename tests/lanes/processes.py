@@ -80,14 +80,14 @@ class Service:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         try:
-            status = self._process.wait(15)
+            status = self._process.wait(60)
         except subprocess.TimeoutExpired:
             self._process.kill()
             status = self._process.wait()
-        end = time.monotonic() + 5
+        end = time.monotonic() + 30
         while left := self._left():
             for pid in left:
-                _signal(pid, signal.SIGTERM if time.monotonic() < end - 4 else signal.SIGKILL)
+                _signal(pid, signal.SIGTERM if time.monotonic() < end - 25 else signal.SIGKILL)
             time.sleep(0.1)
             assert time.monotonic() < end, f"processes do not end: {left}"
         self._process = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Mapping
 
-from flower_ops import rules
+from flower_ops import profiles, rules
 from flower_ops.profiles import Ports
 
 _PKI = ("SSL_CA_CERTFILE", "SSL_CERTFILE", "SSL_KEYFILE")
@@ -75,7 +75,22 @@ def _ports(given: Mapping[str, str]) -> dict[str, str]:
         (fleet, port), (control, other) = addresses.values()
         if port == other and (fleet == control or _is_any(fleet) or _is_any(control)):
             found.setdefault("CONTROL_API_ADDRESS", f"expected another port: {port} is ONEAPP_FL_FLEET_API_ADDRESS's")
+    version = given.get("ONEAPP_FLOWER_VERSION", "")
+    if "CONTROL_API_ADDRESS" in addresses and version in profiles.known():
+        host, _port = addresses["CONTROL_API_ADDRESS"]
+        if profiles.profile(version).fleet_port_is_shared and not _is_loopback(host):
+            found["CONTROL_API_ADDRESS"] = (
+                f"expected an address on loopback, such as 127.0.0.1:9093: with Flower {version} this port also hands "
+                "out tasks to whoever asks for them"
+            )
     return found
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _is_any(host: str) -> bool:

@@ -5,10 +5,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-
-from flower_ops import rules
-from flower_ops.node.errors import NodeError
 from flower_ops.node.node import Node, arguments, env_file
 
 UNIT = "flower-gate.service"
@@ -26,12 +22,6 @@ def settings(node: Node) -> None:
             node.systemd.stop(UNIT)
         return
     control = node.value("CONTROL_API_ADDRESS")
-    if not _is_loopback(rules.split_address(control)[0]):
-        raise NodeError(
-            f"ONEAPP_FL_CONTROL_API_ADDRESS is {control}, but with Flower {node.profile.version} this port also hands "
-            "out tasks to whoever asks for them; give an address on loopback, such as 127.0.0.1:9093.",
-            "config_validation_failed",
-        )
     args = ["--version", node.profile.version, "--listen", node.value("FLEET_API_ADDRESS"), "--superlink", control]
     if node.is_on("TLS_ENABLED"):
         args += ["--certs", node.paths.certs]
@@ -43,10 +33,3 @@ def service(node: Node) -> None:
     if node.profile.fleet_port_is_shared:
         certificates = [f"{node.paths.certs}/{name}" for name in ("ca.crt", "server.pem", "server.key")]
         node.start(UNIT, [ENV, *certificates])
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
