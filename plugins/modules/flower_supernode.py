@@ -51,9 +51,9 @@ options:
     type: str
   addresses:
     description:
-      - Addresses or networks, such as V(203.0.113.7) or V(2001:db8::/64), from which the SuperNode reaches the SuperLink,
-        as seen by the SuperLink. Its host firewall lets them through to the Fleet API as long as the SuperNode is a
-        member.
+      - Addresses or networks, such as V(203.0.113.7) or V(2001:db8::/64), from which the SuperNode reaches the
+        SuperLink, as seen by the SuperLink. Its host firewall lets them through to the Fleet API as long as the
+        SuperNode is a member.
       - Those that are known stay when this is not given; an empty list takes them away.
       - Not needed for what C(ONEAPP_FL_ALLOWED_NETWORKS) of the SuperLink holds.
     type: list

@@ -44,8 +44,8 @@ supernodes:
   description:
     - One entry per SuperNode with C(site), C(name), C(vm_id), C(partition_id), C(node_id), C(public_key), C(addresses)
       and C(status).
-    - C(vm_id) is empty for one that was admitted by hand, and C(site) and C(name) for one that is no member but known to
-      Flower, as in a federation without authentication.
+    - C(vm_id) is empty for one that was admitted by hand. C(site) and C(name) are empty for one that is no member but
+      known to Flower, as in a federation without authentication.
     - C(status) is Flower's, such as V(online), V(offline) or V(registered); V(unknown) is a member that Flower does not
       know.
   returned: success
