@@ -133,7 +133,7 @@ def test_what_the_cloud_lacks_is_told_before_anything_is_made(
 
 
 def foreign_image(cloud: Cloud) -> tuple[Any, ...]:
-    number = cloud.call("one.image.allocate", 'NAME="taken-image-node"\nTYPE="DATABLOCK"\nSIZE="1"', 1)
+    number = cloud.call("one.image.allocate", 'NAME="taken-image-debian-12"\nTYPE="DATABLOCK"\nSIZE="1"', 1)
     cloud.wait_for(lambda: f"<STATE>{IMAGE_READY}</STATE>" in cloud.call("one.image.info", number))
     return "one.image.info", number
 
@@ -155,7 +155,7 @@ def foreign_service(cloud: Cloud) -> tuple[Any, ...]:
 @pytest.mark.parametrize(
     ("make", "name", "words"),
     [
-        (foreign_image, "taken-image", ["image taken-image-node"]),
+        (foreign_image, "taken-image", ["image taken-image-debian-12"]),
         (foreign_template, "taken-template", ["template taken-template-superlink"]),
         (foreign_service, "taken-service", ["service taken-service"]),
     ],
