@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import pytest
 from federation_cloud import FederationCloud, PlayedAgents
 
 
@@ -20,3 +21,19 @@ def test_vms_that_configure_themselves_are_waited_for_and_a_second_run_writes_no
     for play in ("PLAY [The SuperLink]", "PLAY [The SuperNodes]"):
         assert "TASK" not in first.output.partition(play)[2].partition("PLAY [")[0]
     assert "WARNING" not in first.output
+
+
+@pytest.mark.parametrize(
+    ("playbook", "values"),
+    [
+        ("single_site", {}),
+        ("plain_vms", {"federation_delivery": "push", "federation_image_path": "/nowhere/plain.tar"}),
+    ],
+)
+def test_check_mode_on_an_empty_cloud_goes_to_its_end(
+    cloud: FederationCloud, playbook: str, values: dict[str, str]
+) -> None:
+    played, writes = cloud.writes(lambda: cloud.play(playbook, "planned", "--check", "--diff", **values))
+    assert played.code == 0 and writes == 0
+    assert "planned-supernode" in played.output
+    assert cloud.names("image", "planned") == cloud.names("template", "planned") == []
