@@ -173,7 +173,8 @@ def main() -> None:
     if parameters["identity_only"]:
         arguments.append("--identity-only")
     given = variables is not None or secrets is not None
-    data = json.dumps({"variables": {**(variables or {}), **(secrets or {})}}) if given else ""
+    # Without data the agent would be left with this module's own input, which may never end.
+    data = json.dumps({"variables": {**(variables or {}), **(secrets or {})}}) if given else "\n"
     code, answer = call(module, parameters["binary"], arguments, data)
     finish(module, code, answer, node=answer.get("facts", {}))
 

@@ -12,7 +12,12 @@ from typing import Any
 
 import pytest
 from ansible.module_utils import basic
-from ansible_collections.opennebula.flower.plugins.modules import flower_report, flower_run, flower_wheelhouse
+from ansible_collections.opennebula.flower.plugins.modules import (
+    flower_node,
+    flower_report,
+    flower_run,
+    flower_wheelhouse,
+)
 
 RUN = {"run_id": "5", "status": "finished:completed", "rounds": [], "app": {"name": "digits"}}
 
@@ -80,3 +85,28 @@ def test_flower_run_needs_its_action_plugin(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "action plugin" in call(flower_run, capsys, monkeypatch, app="/x")["msg"]
+
+
+@pytest.mark.parametrize(
+    ("params", "heard"),
+    [
+        # Nothing given: the agent takes what it was given last.
+        ({}, ""),
+        ({"variables": {}}, '{"variables": {}}'),
+        ({"variables": {"ONEAPP_FL_LOG_LEVEL": "DEBUG"}, "secrets": {"ONEAPP_FL_SSL_KEYFILE": "x"}},
+         '{"variables": {"ONEAPP_FL_LOG_LEVEL": "DEBUG", "ONEAPP_FL_SSL_KEYFILE": "x"}}'),
+    ],
+)  # fmt: skip
+def test_a_node_is_told_only_what_is_given(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    params: dict[str, Any],
+    heard: str,
+) -> None:
+    agent = tmp_path / "flower-ops"
+    agent.write_text(f"#!/bin/sh\ncat > {tmp_path}/heard\necho '{{\"facts\": {{\"ready\": true}}}}'\n")
+    agent.chmod(0o755)
+    answer = call(flower_node, capsys, monkeypatch, role="supernode", binary=str(agent), **params)
+    assert answer["node"]["ready"] and not answer["changed"]
+    assert (tmp_path / "heard").read_text().strip() == heard
