@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 import base64
-import os
 import shlex
-import signal
+import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,14 +18,13 @@ from flower_ops import profiles
 from flower_ops.node import agent
 from flower_ops.node.flwr_cli import FlwrCli, FlwrCliError
 from flower_ops.node.flwr_session import FlwrSession
-from flower_ops.runs import record as records
 from flower_ops.runs import status as run_status
 from flower_ops.runs import submit as run_submit
 from flower_ops.runs.record import Places
 
 from .environments import environment
 from .faults import FILE, VARIABLE
-from .processes import Service, free_port, wait_until
+from .processes import MARK, Service, end_all, free_port, wait_until
 
 HOME = "/opt/flower"
 APP = Path(__file__).parent / "app"
@@ -85,6 +83,7 @@ class Federation:
 
     def __init__(self, folder: Path, version: str, nodes: int = 2, listen: str = "127.0.0.1") -> None:
         self.folder, self.version = folder, version
+        self._mark = uuid.uuid4().hex
         self.profile = profiles.profile(version)
         self.fleet = f"127.0.0.1:{free_port()}"
         self.control = f"127.0.0.1:{free_port()}"
@@ -168,7 +167,9 @@ class Federation:
     def submit(self, **run_config: Any) -> str:
         """Submit the app as flower-ops does; the watcher starts with it."""
         given = {name.replace("_", "-"): value for name, value in run_config.items()}
-        return str(run_submit.submit(self.places, APP, given)["run_id"])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(MARK, self._mark)
+            return str(run_submit.submit(self.places, APP, given)["run_id"])
 
     def status(self, run_id: str) -> dict[str, Any]:
         """A run's status as flower-ops tells it."""
@@ -185,11 +186,8 @@ class Federation:
 
     def stop(self) -> None:
         """End everything, whatever state it is in."""
-        for path in self.places.runs.glob("*.json"):
-            run = records.load(path)
-            run["watched"] = run_status.watched(run)
-            if run["watched"] and run["watcher"]:
-                os.kill(int(run["watcher"]), signal.SIGTERM)
+        # Those that follow runs.
+        end_all(self._mark)
         for service in reversed(self.services):
             service.stop()
 

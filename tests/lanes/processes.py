@@ -14,7 +14,8 @@ import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-_MARK = "FLOWER_LANE_MARK"
+#: Environment variable by which processes are found again.
+MARK = "FLOWER_LANE_MARK"
 _given: set[int] = set()
 
 
@@ -44,7 +45,7 @@ class Service:
         self.command, self.log = command, log
         self._folder = folder
         self._mark = uuid.uuid4().hex
-        self._environment = {**environment, _MARK: self._mark}
+        self._environment = {**environment, MARK: self._mark}
         self._process: subprocess.Popen[bytes] | None = None
         self._read_from = 0
 
@@ -84,27 +85,33 @@ class Service:
         except subprocess.TimeoutExpired:
             self._process.kill()
             status = self._process.wait()
-        end = time.monotonic() + 30
-        while left := self._left():
-            for pid in left:
-                _signal(pid, signal.SIGTERM if time.monotonic() < end - 25 else signal.SIGKILL)
-            time.sleep(0.1)
-            assert time.monotonic() < end, f"processes do not end: {left}"
+        end_all(self._mark)
         self._process = None
         return status
 
-    def _left(self) -> list[int]:
-        """Processes that inherited this service's environment, wherever they have gone since."""
-        wanted = f"{_MARK}={self._mark}".encode()
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdecimal():
-                try:
-                    if wanted in (entry / "environ").read_bytes().split(b"\0"):
-                        found.append(int(entry.name))
-                except OSError:
-                    continue
-        return found
+
+def end_all(mark: str) -> None:
+    """End every process that has inherited this mark, wherever it has gone since."""
+    begun = time.monotonic()
+    while left := _marked(mark):
+        passed = time.monotonic() - begun
+        assert passed < 30, f"processes do not end: {left}"
+        for pid in left:
+            _signal(pid, signal.SIGTERM if passed < 5 else signal.SIGKILL)
+        time.sleep(0.1)
+
+
+def _marked(mark: str) -> list[int]:
+    wanted = f"{MARK}={mark}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
 
 
 def _signal(pid: int, number: int) -> None:

@@ -47,6 +47,12 @@ kept = true
 """
 
 
+@pytest.fixture(autouse=True)
+def _nobody_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is submitted here is not followed."""
+    monkeypatch.setattr("flower_ops.runs.submit.start_watcher", lambda places, run_id: None)
+
+
 @pytest.fixture
 def app(tmp_path: Path) -> Path:
     folder = tmp_path / "toy"
