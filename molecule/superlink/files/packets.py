@@ -17,11 +17,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from flower_ops.node import firewall
-from flower_ops.node.errors import NodeError
-from flower_ops.node.members import Member
-from flower_ops.node.membership import Membership
-from flower_ops.node.paths import Paths
+from flower_ops.firewall import firewall
+from flower_ops.machine.errors import NodeError
+from flower_ops.machine.paths import Paths
+from flower_ops.membership.members import Member
+from flower_ops.membership.membership import Membership
 
 FLEET, OTHER, MAIL = 9092, 7777, (25, 26, 465, 587, 2525)
 HERE = {4: "10.77.0.1", 6: "fd77::1"}
