@@ -23,8 +23,8 @@ from ansible.parsing.dataloader import DataLoader
 from ansible_collections.opennebula.flower.plugins.module_utils.flower.wheelhouse import Target, Wheelhouse
 from ansible_collections.opennebula.flower.plugins.modules.flower_venv import install
 from flower_ops import profiles
-from flower_ops.node import tls
-from flower_ops.node.flwr_cli import FlwrCli
+from flower_ops.flower_cli.flwr_cli import FlwrCli
+from flower_ops.pki import tls
 from flower_ops.runs.app import render_toml
 
 from .place import ROOT, free_ports

@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ROOT / "plugins"
 ONEFLOW = PLUGINS / "module_utils/one/api/oneflow.py"
-ONEGATE = ROOT / "roles/flower_runtime/files/flower_ops/flower_ops/node/onegate.py"
+ONEGATE = ROOT / "roles/flower_runtime/files/flower_ops/flower_ops/machine/onegate.py"
 ROLES = ROOT / "roles"
 _METHOD = re.compile(r"one\.[a-z]+\.[a-z_]+")
 _SCRIPT_CALL = re.compile(r"(?:-X|--request)\s+(\w+).*?\$ONEGATE_ENDPOINT(/\w+)", re.DOTALL)

@@ -19,7 +19,7 @@ from .conftest import HOME, ROOT, Walk, federation, one_sandbox, scale_behind_ou
 # Another authority signs the server's certificate, as if somebody had put himself in its place.
 SWAP = """
 from pathlib import Path
-from flower_ops.node import tls
+from flower_ops.pki import tls
 ca_key, ca = tls.new_ca("wrong")
 key, certificate = tls.new_server_cert(ca_key, ca, "wrong", ["DNS:localhost", "IP:127.0.0.1"])
 Path("/opt/flower/certs/server.key").write_bytes(key)

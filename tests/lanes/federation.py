@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 from flower_ops import profiles
-from flower_ops.node import agent
-from flower_ops.node.flwr_cli import FlwrCli, FlwrCliError
-from flower_ops.node.flwr_session import FlwrSession
+from flower_ops.agent import agent
+from flower_ops.flower_cli.flwr_cli import FlwrCli, FlwrCliError
+from flower_ops.flower_cli.flwr_session import FlwrSession
 from flower_ops.runs import status as run_status
 from flower_ops.runs import submit as run_submit
 from flower_ops.runs.record import Places

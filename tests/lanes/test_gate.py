@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from flower_ops import profiles
-from flower_ops.node import tls
+from flower_ops.pki import tls
 
 from .environments import environment
 from .processes import Service, free_port, wait_until

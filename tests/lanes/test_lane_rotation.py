@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import pytest
-from flower_ops.node import authority, certificates, tls
-from flower_ops.node.authority import Authority
-from flower_ops.node.files import Files
-from flower_ops.node.paths import Paths
+from flower_ops.machine.files import Files
+from flower_ops.machine.paths import Paths
+from flower_ops.pki import authority, certificates, tls
+from flower_ops.pki.authority import Authority
 
 from .conftest import Make
 from .federation import Federation

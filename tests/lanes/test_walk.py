@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from flower_ops import profiles
-from flower_ops.node.flwr_cli import FlwrCliError
+from flower_ops.flower_cli.flwr_cli import FlwrCliError
 
 from .conftest import Make
 from .environments import environment

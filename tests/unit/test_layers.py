@@ -133,10 +133,33 @@ def test_plugins_do_not_reach_into_roles(kind: str) -> None:
     assert not plugin_breaches(kind, "flower_ops", "one_sandbox")
 
 
-def test_the_node_package_needs_only_cryptography() -> None:
-    """It runs in the environment of every release of Flower, and must not bind to any of them."""
-    node = FLOWER_OPS / "flower_ops" / "node"
-    assert not breaches(node, FLOWER_OPS, "", lambda found: is_foreign(found, "flower_ops", "cryptography"))
+# Packages of flower_ops, each with those that it may know. The files beside them are data and rules, known to all.
+CORE = ("machine", "node")
+OPS_LAYERS = {
+    "machine": (),
+    "flower_cli": (),
+    "node": ("machine",),
+    "firewall": CORE,
+    "pki": CORE,
+    "membership": (*CORE, "flower_cli", "firewall", "pki"),
+    "agent": (*CORE, "flower_cli", "firewall", "pki"),
+    "keeper": (*CORE, "firewall", "agent"),
+    "runs": ("flower_cli",),
+    "gate": (),
+}
+
+
+def test_every_package_inside_a_vm_has_its_place() -> None:
+    folder = FLOWER_OPS / "flower_ops"
+    assert {path.name for path in folder.iterdir() if (path / "__init__.py").exists()} == set(OPS_LAYERS)
+
+
+@pytest.mark.parametrize("package", OPS_LAYERS)
+def test_packages_inside_a_vm_know_only_those_below(package: str) -> None:
+    others = set(OPS_LAYERS) - {package, *OPS_LAYERS[package]}
+    banned = ("flower_ops.cli", *(f"flower_ops.{name}" for name in others))
+    folder = FLOWER_OPS / "flower_ops" / package
+    assert not breaches(folder, FLOWER_OPS, "", lambda found: found.within(*banned))
 
 
 def test_only_the_gate_needs_what_one_generation_of_flower_brings() -> None:
@@ -156,12 +179,6 @@ def test_only_the_gate_needs_what_one_generation_of_flower_brings() -> None:
 def test_no_machine_learning_and_no_ansible_in_flower_ops() -> None:
     banned = ("flwr", "numpy", "torch", "sklearn", COLLECTION, "ansible", "one_sandbox")
     assert not breaches(FLOWER_OPS / "flower_ops", FLOWER_OPS, "", lambda found: found.within(*banned))
-
-
-def test_the_node_side_does_not_know_the_run_commands() -> None:
-    """Runs are submitted through the node layer, never the other way round."""
-    node = FLOWER_OPS / "flower_ops" / "node"
-    assert not breaches(node, FLOWER_OPS, "", lambda found: found.within("flower_ops.runs", "flower_ops.cli"))
 
 
 def test_the_sandbox_stands_alone() -> None:

@@ -26,7 +26,7 @@ from ansible_collections.opennebula.flower.plugins.module_utils.one.data.xml imp
 from ansible_collections.opennebula.flower.plugins.module_utils.one.document.document import body_of
 from ansible_collections.opennebula.flower.plugins.module_utils.one.service.service import service_view, vm_ids
 from ansible_collections.opennebula.flower.plugins.module_utils.one.service.vms import read_vm_bodies, read_vms, vm_view
-from flower_ops.node.onegate import OneGate
+from flower_ops.machine.onegate import OneGate
 from one_sandbox import Sandbox
 
 ROOT = Path(__file__).resolve().parents[3]

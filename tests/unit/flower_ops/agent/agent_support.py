@@ -16,13 +16,13 @@ from typing import Any
 
 from fake_onegate import FakeOneGate
 from flower_ops import context as variables
-from flower_ops.node import agent, boot
-from flower_ops.node.keeper import Keeper
-from flower_ops.node.keeper_look import Action
-from flower_ops.node.keeper_sight import LinkSight, NodeSight
-from flower_ops.node.onegate import OneGate
-from flower_ops.node.paths import Paths
-from flower_ops.node.systemd import UnitState
+from flower_ops.agent import agent, boot
+from flower_ops.keeper.keeper import Keeper
+from flower_ops.keeper.keeper_look import Action
+from flower_ops.keeper.keeper_sight import LinkSight, NodeSight
+from flower_ops.machine.onegate import OneGate
+from flower_ops.machine.paths import Paths
+from flower_ops.machine.systemd import UnitState
 
 # A process with one child, as a SuperNode is after the SuperLink has accepted it.
 PARENT = "import subprocess,sys; subprocess.Popen(['sleep','60']); print('up',flush=True); sys.stdin.read()"
@@ -86,7 +86,7 @@ class FakeSystemd:
         self.on_start: Callable[[str], int] = lambda unit: 1
 
     def state(self, unit: str) -> UnitState:
-        """See flower_ops.node.systemd."""
+        """See flower_ops.machine.systemd."""
         return UnitState(
             loaded=(self.units / unit).exists(),
             active=unit in self.active,
@@ -95,40 +95,40 @@ class FakeSystemd:
         )
 
     def enable(self, unit: str) -> None:
-        """See flower_ops.node.systemd."""
+        """See flower_ops.machine.systemd."""
         self.calls.append(f"enable {unit}")
         self.enabled.add(unit)
 
     def restart(self, unit: str) -> None:
-        """See flower_ops.node.systemd."""
+        """See flower_ops.machine.systemd."""
         self.calls.append(f"restart {unit}")
         self.active[unit] = self.on_start(unit)
 
     def restart_later(self, unit: str) -> None:
-        """See flower_ops.node.systemd."""
+        """See flower_ops.machine.systemd."""
         self.restart(unit)
 
     def stop(self, unit: str) -> None:
-        """See flower_ops.node.systemd."""
+        """See flower_ops.machine.systemd."""
         self.active.pop(unit, None)
 
     def reload(self) -> None:
-        """See flower_ops.node.systemd."""
+        """See flower_ops.machine.systemd."""
 
     def journal(self, unit: str, lines: int = 3) -> str:
-        """See flower_ops.node.systemd."""
+        """See flower_ops.machine.systemd."""
         return "Address already in use"
 
     def logged(self, unit: str, text: str) -> bool | None:
-        """See flower_ops.node.systemd."""
+        """See flower_ops.machine.systemd."""
         return self.says
 
     def reaches(self, endpoint: str) -> bool:
-        """See flower_ops.node.systemd."""
+        """See flower_ops.machine.systemd."""
         return not self.cut_off
 
     def age(self, pid: int) -> float:
-        """See flower_ops.node.systemd."""
+        """See flower_ops.machine.systemd."""
         return self.old
 
 
@@ -139,13 +139,13 @@ class FakeLog:
         self._lines = lines
 
     def read(self) -> list[str]:
-        """See flower_ops.node.journal."""
+        """See flower_ops.machine.journal."""
         lines = self._lines[:]
         self._lines.clear()
         return lines
 
     def close(self) -> None:
-        """See flower_ops.node.journal."""
+        """See flower_ops.machine.journal."""
 
 
 class FakeNode:

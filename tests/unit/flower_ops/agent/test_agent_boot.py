@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from agent_support import FakeNode
 from fake_onegate import FakeOneGate
+from flower_ops.agent import agent
 from flower_ops.cli import main
-from flower_ops.node import agent
 from test_agent_supernode import admitted, superlink_is_up
 
 

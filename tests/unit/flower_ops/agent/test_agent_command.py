@@ -19,9 +19,9 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.opennebula.flower.plugins.modules import flower_node, flower_supernode, flower_supernode_info
 from fake_onegate import FakeOneGate
 from flower_ops import profiles
-from flower_ops.node import keys
-from flower_ops.node.errors import OneGateError
-from flower_ops.node.onegate import OneGate, plain, template_text
+from flower_ops.machine.errors import OneGateError
+from flower_ops.machine.onegate import OneGate, plain, template_text
+from flower_ops.pki import keys
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -154,7 +154,7 @@ def test_command_answers_people_too(binary: Path) -> None:
 
 def test_a_run_without_changes_leaves_cryptography_out_on_a_supernode(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom flower_ops.node import agent\n"
+        "import sys\nfrom pathlib import Path\nfrom flower_ops.agent import agent\n"
         f"root = Path({str(tmp_path)!r})\n"
         "request = agent.Request('supernode', {}, root=root, identity_only=True)\n"
         "print(agent.configure(request)[0], any(name.startswith('cryptography') for name in sys.modules))\n"

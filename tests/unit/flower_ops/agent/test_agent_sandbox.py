@@ -17,9 +17,9 @@ from ansible_collections.opennebula.flower.plugins.module_utils.one.api.connecti
 from ansible_collections.opennebula.flower.plugins.module_utils.one.api.oneflow import OneFlow
 from ansible_collections.opennebula.flower.plugins.module_utils.one.api.settings import Settings
 from flower_ops import profiles
-from flower_ops.node.membership import Membership
-from flower_ops.node.paths import Paths
-from flower_ops.node.registrar import Registrar
+from flower_ops.machine.paths import Paths
+from flower_ops.membership.membership import Membership
+from flower_ops.membership.registrar import Registrar
 from one_sandbox import Sandbox
 
 RUNNING = 2
@@ -44,16 +44,16 @@ class FakeFlower:
         self.nodes: dict[str, str] = {}
 
     def register(self, public_key: Path) -> str:
-        """See flower_ops.node.members."""
+        """See flower_ops.membership.members."""
         self.nodes[str(1000 + len(self.nodes))] = public_key.read_text()
         return list(self.nodes)[-1]
 
     def unregister(self, node_id: str) -> None:
-        """See flower_ops.node.members."""
+        """See flower_ops.membership.members."""
         del self.nodes[node_id]
 
     def supernodes(self) -> list[dict[str, Any]]:
-        """See flower_ops.node.members."""
+        """See flower_ops.membership.members."""
         return [{"node-id": node_id, "status": "online"} for node_id in self.nodes]
 
 

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from agent_support import FakeNode
 from fake_onegate import FakeOneGate
-from flower_ops.node import tls
-from flower_ops.node.files import Files
-from flower_ops.node.paths import Paths
+from flower_ops.machine.files import Files
+from flower_ops.machine.paths import Paths
+from flower_ops.pki import tls
 
 UNIT = "flower-superlink.service"
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from agent_support import FakeNode
 from fake_onegate import FakeOneGate
-from flower_ops.node import keys, tls
 from flower_ops.node.node import env_file
+from flower_ops.pki import keys, tls
 
 UNIT = "flower-supernode.service"
 CA = tls.new_ca()[1]
@@ -309,7 +309,7 @@ def test_check_mode_changes_nothing_before_and_after(supernode: FakeNode, gate: 
 
 
 def test_a_tree_that_is_not_this_machine_starts_nothing(supernode: FakeNode, gate: FakeOneGate) -> None:
-    from flower_ops.node import agent
+    from flower_ops.agent import agent
 
     superlink_is_up(gate)
     admitted(gate)

@@ -17,9 +17,11 @@ import pytest
 from agent_support import FakeNode
 from fake_onegate import FakeOneGate
 from flower_ops.cli import main
-from flower_ops.node import given, journal, keeper, keys, processes, tls
-from flower_ops.node.keeper_look import Kind
-from flower_ops.node.paths import Paths
+from flower_ops.keeper import keeper
+from flower_ops.keeper.keeper_look import Kind
+from flower_ops.machine import given, journal, processes
+from flower_ops.machine.paths import Paths
+from flower_ops.pki import keys, tls
 from test_agent_supernode import CA, Registrar, environment, superlink_is_up, with_registrar
 
 UNIT = "flower-supernode.service"
@@ -79,7 +81,7 @@ def test_superlink_that_only_moved_is_followed(running: FakeNode, gate: FakeOneG
 
 
 def test_certificate_swapped_by_its_owner_is_followed(running: FakeNode, gate: FakeOneGate) -> None:
-    from flower_ops.node.authority import Authority
+    from flower_ops.pki.authority import Authority
 
     key, cert = tls.new_ca()
     gate.of("4")["FL_CA_CERT"] = base64.b64encode(cert).decode()

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from flower_ops import profiles
-from flower_ops.node import keeper_link, keeper_node
-from flower_ops.node.keeper_link import LinkKeeper
-from flower_ops.node.keeper_look import Action, Kind, Look, View
-from flower_ops.node.keeper_node import NodeKeeper, Settings
-from flower_ops.node.known import Known
-from flower_ops.node.metrics import Activity
+from flower_ops.keeper import keeper_link, keeper_node
+from flower_ops.keeper.keeper_link import LinkKeeper
+from flower_ops.keeper.keeper_look import Action, Kind, Look, View
+from flower_ops.keeper.keeper_node import NodeKeeper, Settings
+from flower_ops.keeper.metrics import Activity
+from flower_ops.machine.known import Known
 
 KNOWN = Known("10.0.0.4:9092", "4", "ca-1", "1/3", "key-1")
 VIEW = View("4", "10.0.0.4:9092", "ca-1", "1.34.0", "1/3", "")

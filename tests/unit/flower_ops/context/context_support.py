@@ -16,7 +16,7 @@ from typing import Any
 
 import flower_ops
 from flower_ops import context, rules
-from flower_ops.node import tls
+from flower_ops.pki import tls
 
 PACKAGE = Path(flower_ops.__file__).parents[1]
 TABLE = context.table()

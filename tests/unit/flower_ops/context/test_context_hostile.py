@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from context_support import HOSTILE, LONG, ROLES, TABLE, good
 from flower_ops import context, profiles, rules
-from flower_ops.node.errors import NodeError
+from flower_ops.machine.errors import NodeError
 from flower_ops.node.node import arguments, env_file
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st

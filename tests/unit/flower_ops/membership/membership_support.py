@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from fake_onegate import FakeOneGate
-from flower_ops.node import keys
-from flower_ops.node.files import Files
-from flower_ops.node.flwr_cli import FlwrCliError
-from flower_ops.node.membership import Membership
-from flower_ops.node.onegate import OneGate
-from flower_ops.node.paths import Paths
-from flower_ops.node.registrar import Registrar
+from flower_ops.flower_cli.flwr_cli import FlwrCliError
+from flower_ops.machine.files import Files
+from flower_ops.machine.onegate import OneGate
+from flower_ops.machine.paths import Paths
+from flower_ops.membership.membership import Membership
+from flower_ops.membership.registrar import Registrar
+from flower_ops.pki import keys
 
 PAIRS = [keys.new_key_pair() for _turn in range(4)]
 KEYS = [keys.check_public(public.decode()) for _private, public in PAIRS]

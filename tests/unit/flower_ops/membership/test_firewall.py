@@ -11,11 +11,11 @@ import pytest
 from agent_support import FakeNode, FakeSystemd
 from fake_onegate import FakeOneGate
 from flower_ops import context, profiles
-from flower_ops.node import firewall, firewall_rules, subnets
-from flower_ops.node.errors import NodeError
-from flower_ops.node.files import Files
+from flower_ops.firewall import firewall, firewall_rules, subnets
+from flower_ops.machine.errors import NodeError
+from flower_ops.machine.files import Files
+from flower_ops.machine.paths import Paths
 from flower_ops.node.node import Node
-from flower_ops.node.paths import Paths
 
 RULES = "etc/flower-ops/firewall.nft"
 FAKE_NFT = """#!/bin/sh

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import flower_ops
 import pytest
-from flower_ops.node.flwr_cli import FlwrCliError
-from flower_ops.node.flwr_session import FlwrSession
+from flower_ops.flower_cli.flwr_cli import FlwrCliError
+from flower_ops.flower_cli.flwr_session import FlwrSession
 
 PROGRAM = """
 import json, os, sys, time

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flower_ops.node.flwr_cli import FlwrCliError
-from flower_ops.node.member_command import command
-from flower_ops.node.members import KeyRetiredError, MembershipError
-from flower_ops.node.membership import Membership
-from flower_ops.node.paths import Paths
+from flower_ops.flower_cli.flwr_cli import FlwrCliError
+from flower_ops.machine.paths import Paths
+from flower_ops.membership.member_command import command
+from flower_ops.membership.members import KeyRetiredError, MembershipError
+from flower_ops.membership.membership import Membership
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from membership_support import KEYS, FakeFlower, federation

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from fake_onegate import FakeOneGate
-from flower_ops.node import keys, registrar_service
+from flower_ops.membership import registrar_service
+from flower_ops.pki import keys
 from membership_support import KEYS, FakeFlower, Watch
 
 

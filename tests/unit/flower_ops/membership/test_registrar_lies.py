@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from fake_onegate import FakeOneGate
-from flower_ops.node import keys
+from flower_ops.pki import keys
 from membership_support import KEYS, PAIRS, FakeFlower, Watch
 
 

@@ -16,7 +16,7 @@ import pytest
 from agent_support import FakeNode
 from fake_onegate import FakeOneGate
 from flower_ops import profiles
-from flower_ops.node import tls
+from flower_ops.pki import tls
 
 PACKAGE = Path(profiles.__file__).parents[1]
 #: Where a private key may be; everybody else is kept out.

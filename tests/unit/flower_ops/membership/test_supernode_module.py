@@ -43,7 +43,7 @@ import sys
 from functools import partial
 sys.path.insert(0, {package!r})
 from flower_ops.cli import main
-from flower_ops.node import member_command
+from flower_ops.membership import member_command
 # There is no account of the service on the machine of a test.
 member_command.FlwrCli = partial(member_command.FlwrCli, user=None)
 sys.exit(main([*sys.argv[1:], "--root", {root!r}]))

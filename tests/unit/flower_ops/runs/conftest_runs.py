@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flower_ops.node.flwr_cli import FlwrCli
+from flower_ops.flower_cli.flwr_cli import FlwrCli
 from flower_ops.runs.record import Places
 
 LOGS = Path(__file__).parent / "logs"

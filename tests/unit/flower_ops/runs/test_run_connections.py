@@ -13,7 +13,7 @@ import pytest
 import tomllib
 from conftest_runs import RUN_ID, FakeFlwr
 from flower_ops import profiles
-from flower_ops.node.flwr_cli import FlwrCliError, connection_files, sentence
+from flower_ops.flower_cli.flwr_cli import FlwrCliError, connection_files, sentence
 from flower_ops.runs.copy import without_connections
 from flower_ops.runs.errors import RunError
 from flower_ops.runs.record import Places

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest_runs import RUN_ID, FakeFlwr
-from flower_ops.node.flwr_cli import FlwrCli, FlwrCliError, find_json, sentence
+from flower_ops.flower_cli.flwr_cli import FlwrCli, FlwrCliError, find_json, sentence
 
 
 def test_refused_run_is_an_error_although_flwr_exits_with_0(flwr: FakeFlwr, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "agent"))
 from agent_support import FakeNode
 from fake_onegate import FakeOneGate
 from flower_ops import profiles
-from flower_ops.node import tls
+from flower_ops.pki import tls
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from flower_ops.node import authority, certificates, tls, trust
-from flower_ops.node.authority import Authority
-from flower_ops.node.files import Files
-from flower_ops.node.paths import Paths
+from flower_ops.machine.files import Files
+from flower_ops.machine.paths import Paths
+from flower_ops.pki import authority, certificates, tls, trust
+from flower_ops.pki.authority import Authority
 from tls_support import LOOPBACK, handshake
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from agent_support import FakeNode
 from fake_onegate import FakeOneGate
-from flower_ops.node import authority, key_rotation, keys, rotation, tls
-from flower_ops.node.files import Files
+from flower_ops.agent import key_rotation, rotation
+from flower_ops.machine.files import Files
+from flower_ops.pki import authority, keys, tls
 from tls_support import b64
 
 OLD = authority.new()

@@ -13,7 +13,7 @@ from agent_support import FakeNode
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from fake_onegate import FakeOneGate
-from flower_ops.node import operator_pki, tls
+from flower_ops.pki import operator_pki, tls
 from tls_support import LOOPBACK, Holder, b64, handshake, issue
 
 ROOT = issue("Root", ca=True)

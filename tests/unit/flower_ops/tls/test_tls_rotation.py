@@ -15,9 +15,11 @@ import pytest
 from agent_support import FakeNode
 from fake_onegate import FakeOneGate
 from flower_ops import cli
-from flower_ops.node import authority, certificates, health, rotation, tls
-from flower_ops.node.files import Files
-from flower_ops.node.paths import Paths
+from flower_ops.agent import rotation
+from flower_ops.machine import health
+from flower_ops.machine.files import Files
+from flower_ops.machine.paths import Paths
+from flower_ops.pki import authority, certificates, tls
 from tls_support import LOOPBACK, b64, issue, shown_by
 
 UNIT = "flower-superlink.service"

@@ -16,8 +16,8 @@ import pytest
 from agent_support import FakeNode
 from cryptography.hazmat.primitives import serialization
 from fake_onegate import FakeOneGate
-from flower_ops.node import authority, tls, trust
-from flower_ops.node.trust import PIN_FILE
+from flower_ops.pki import authority, tls, trust
+from flower_ops.pki.trust import PIN_FILE
 from tls_support import Holder, b64, issue
 
 OLD = authority.new()
@@ -280,9 +280,9 @@ def test_check_mode_changes_no_pin(pinned: FakeNode, gate: FakeOneGate) -> None:
 
 def test_a_look_at_a_pin_that_fits_needs_no_cryptography(tmp_path: Path, pinned: FakeNode) -> None:
     code = (
-        "import sys; from pathlib import Path; from flower_ops.node import trust; "
-        "from flower_ops.node.files import Files; "
-        "from flower_ops.node.paths import Paths; assert trust.confirmation(Files(Paths(Path(sys.argv[1])))); "
+        "import sys; from pathlib import Path; from flower_ops.pki import trust; "
+        "from flower_ops.machine.files import Files; "
+        "from flower_ops.machine.paths import Paths; assert trust.confirmation(Files(Paths(Path(sys.argv[1])))); "
         "assert not any(name.startswith('cryptography') for name in sys.modules)"
     )
     path = ":".join(entry for entry in sys.path if entry)

@@ -16,7 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
-from flower_ops.node import health, tls
+from flower_ops.machine import health
+from flower_ops.pki import tls
 
 LOOPBACK = ["DNS:localhost", "IP:127.0.0.1", "IP:::1"]
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey

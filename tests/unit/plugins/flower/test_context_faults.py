@@ -15,7 +15,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.opennebula.flower.plugins.filter.context_faults import FilterModule, context_faults
 from ansible_collections.opennebula.flower.plugins.plugin_utils import node_package
 from flower_ops import context, profiles
-from flower_ops.node import tls
+from flower_ops.pki import tls
 
 
 def test_defaults_and_every_known_version_are_well() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.opennebula.flower.plugins.modules import flower_rotate
-from flower_ops.node import rotation
+from flower_ops.agent import rotation
 from module_runner import run_module
 
 ROW = {"what": "server certificate", "before": "aa", "after": "bb", "valid_until": "2027-01-01"}

@@ -78,7 +78,7 @@ def _plain(value: Any) -> str:
 
 
 def _configure(options: argparse.Namespace) -> int:
-    from flower_ops.node import agent
+    from flower_ops.agent import agent
 
     try:
         overrides = _overrides()
@@ -92,13 +92,13 @@ def _configure(options: argparse.Namespace) -> int:
 
 
 def _boot(options: argparse.Namespace) -> int:
-    from flower_ops.node import boot
+    from flower_ops.agent import boot
 
     return boot.boot(options.root, options.timeout)
 
 
 def _keep(options: argparse.Namespace) -> int:
-    from flower_ops.node import keeper
+    from flower_ops.keeper import keeper
 
     return keeper.serve(options.root)
 
@@ -121,7 +121,7 @@ def _answer(options: argparse.Namespace, code: int, answer: dict[str, Any]) -> i
 
 
 def _member(options: argparse.Namespace) -> int:
-    from flower_ops.node import member_command
+    from flower_ops.membership import member_command
 
     code, answer = member_command.command(
         options.action,
@@ -142,7 +142,7 @@ def _member(options: argparse.Namespace) -> int:
 
 
 def _rotate(options: argparse.Namespace) -> int:
-    from flower_ops.node import rotation
+    from flower_ops.agent import rotation
 
     request = rotation.Request(
         options.kind, options.check, options.force, options.min_age, options.root, options.timeout
@@ -156,7 +156,7 @@ def _rotate(options: argparse.Namespace) -> int:
 
 
 def _registrar(options: argparse.Namespace) -> int:
-    from flower_ops.node import registrar_service
+    from flower_ops.membership import registrar_service
 
     return registrar_service.serve(options.root)
 

@@ -1,6 +1,6 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What runs on a node: agent, registrar and their parts. Standard library and cryptography only."""
+"""One configuration run of one VM: what the steps of both roles share."""
 
 from __future__ import annotations

@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from flower_ops.node import addresses
-from flower_ops.node.errors import NodeError, OneGateError
-from flower_ops.node.files import Files
-from flower_ops.node.known import Known
-from flower_ops.node.onegate import OneGate
-from flower_ops.node.paths import Paths
-from flower_ops.node.patience import WaitedInVainError, patiently
-from flower_ops.node.systemd import ServiceManager
+from flower_ops.machine import addresses
+from flower_ops.machine.errors import NodeError, OneGateError
+from flower_ops.machine.files import Files
+from flower_ops.machine.known import Known
+from flower_ops.machine.onegate import OneGate
+from flower_ops.machine.paths import Paths
+from flower_ops.machine.patience import WaitedInVainError, patiently
+from flower_ops.machine.systemd import ServiceManager
 from flower_ops.profiles import Profile
 
 #: Seconds that a check looks for a healthy service at most.

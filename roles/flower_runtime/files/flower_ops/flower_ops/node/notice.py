@@ -8,9 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from flower_ops.node.errors import OneGateError
+from flower_ops.machine.errors import OneGateError
+from flower_ops.machine.onegate import OneGate, plain
 from flower_ops.node.node import Node
-from flower_ops.node.onegate import OneGate, plain
 
 #: The attribute by which each role says that its service is healthy.
 READY_OF = {"superlink": "FL_READY", "supernode": "FL_NODE_READY"}

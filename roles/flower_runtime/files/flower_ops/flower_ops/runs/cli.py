@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flower_ops.node.flwr_cli import FlwrCliError
+from flower_ops.flower_cli.flwr_cli import FlwrCliError
 from flower_ops.runs import submit as submitting
 from flower_ops.runs.errors import RunError
 from flower_ops.runs.record import Places

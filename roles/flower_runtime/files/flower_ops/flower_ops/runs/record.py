@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from flower_ops.node.flwr_cli import FlwrCli
+from flower_ops.flower_cli.flwr_cli import FlwrCli
 from flower_ops.runs.errors import RunError
 
 SERVICE_USER = "flower"

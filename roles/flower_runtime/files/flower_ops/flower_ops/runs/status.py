@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from flower_ops.node.flwr_cli import FlwrCliError
+from flower_ops.flower_cli.flwr_cli import FlwrCliError
 from flower_ops.runs import record as records
 from flower_ops.runs.errors import RunError
 from flower_ops.runs.record import Places

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flower_ops.node.flwr_cli import FlwrCliError
+from flower_ops.flower_cli.flwr_cli import FlwrCliError
 from flower_ops.runs import app as apps
 from flower_ops.runs import record as records
 from flower_ops.runs.copy import ready_to_submit

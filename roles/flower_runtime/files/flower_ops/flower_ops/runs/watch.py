@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from flower_ops.node.flwr_cli import FlwrCli, FlwrCliError
+from flower_ops.flower_cli.flwr_cli import FlwrCli, FlwrCliError
 from flower_ops.runs import record as records
 from flower_ops.runs.errors import RunError
 from flower_ops.runs.log import RunLog

@@ -1,0 +1,66 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the keeper of a SuperLink decides: one look in, at most one action out. It touches nothing itself."""
+
+from __future__ import annotations
+
+from flower_ops.keeper.keeper_look import Action, Clocks, Kind, Look, Pauses
+
+UNIT, REGISTRAR = "flower-superlink.service", "flower-registrar.service"
+#: Seconds for which a unit may be down before that counts: systemd restarts it by itself.
+DOWN = 30.0
+#: Seconds between two runs of the agent that find nothing to do but renew what is near its end.
+RENEWAL = 3600.0
+#: Seconds that a renewal waits for a run to end; certificates are renewed 30 days before their end.
+POSTPONED_AT_MOST = 7 * 86400.0
+
+
+class LinkKeeper:
+    """Remembers from look to look. `has_registrar` is whether OneGate tells this VM of its nodes."""
+
+    def __init__(self, has_registrar: bool, now: float) -> None:
+        self._has_registrar = has_registrar
+        self._clocks = Clocks()
+        self._pauses = Pauses()
+        self._addresses: tuple[str, ...] = ()
+        self._renewed = now
+        #: The last run of the agent failed, and what it said of this VM still stands in OneGate.
+        self.unfinished = False
+
+    def decide(self, look: Look) -> Action | None:
+        """The one thing to do now, if any."""
+        action = self._wanted(look)
+        return action if action is not None and self._pauses.open(look.now) else None
+
+    def acted(self, now: float, addresses: tuple[str, ...], trouble: bool = True) -> None:
+        """An action has been carried out; `trouble` False: it was a renewal, after which nothing has to rest."""
+        self._addresses = addresses
+        self._renewed = now
+        self._clocks.clear()
+        if trouble:
+            self._pauses.used(now)
+
+    def _wanted(self, look: Look) -> Action | None:
+        self._addresses = self._addresses or look.addresses
+        down = self._clocks.note("down", not look.active, look.now)
+        unwatched = self._clocks.note("registrar", look.active and not look.registrar, look.now)
+        if look.boot:
+            return None
+        if look.rebooted:
+            return Action(Kind.CONFIGURE, "The VM was started anew.")
+        if look.addresses and look.addresses != self._addresses:
+            before, now = ", ".join(self._addresses), ", ".join(look.addresses)
+            return Action(Kind.CONFIGURE, f"The address of this VM changed from {before} to {now}.")
+        if down >= DOWN:
+            return Action(Kind.CONFIGURE, "The SuperLink does not run.")
+        if not look.firewall:
+            return Action(Kind.CONFIGURE, "The firewall was not in force.")
+        if self._has_registrar and unwatched >= DOWN:
+            return Action(Kind.RESTART, "Nobody watched the members of the federation.", REGISTRAR)
+        if self.unfinished and look.active:
+            return Action(Kind.CONFIGURE, "What failed before may work now.")
+        due = look.now - self._renewed - RENEWAL
+        if due >= 0 and (not look.app or due >= POSTPONED_AT_MOST):
+            return Action(Kind.CONFIGURE, "")
+        return None
