@@ -278,6 +278,32 @@ def test_a_superlink_without_onegate_has_no_registrar_to_miss() -> None:
     assert first_action(LinkKeeper(False, 0.0), 600, registrar=False)[1] is None
 
 
+def test_a_door_that_stays_shut_is_mended_by_the_agent_then_by_a_restart() -> None:
+    brain = link()
+    assert not brain.wants_door(29) and brain.wants_door(30) and not brain.wants_door(31)
+    shut = "certificate of 127.0.0.1:9092 is not trusted (self-signed)"
+    assert brain.decide(Look(30, trouble=shut)) is None, "once may be a moment's silence"
+    action = brain.decide(Look(60, trouble=shut))
+    assert action is not None and action.kind is Kind.CONFIGURE and shut in action.why
+    brain.acted(60, ())
+    assert brain.decide(Look(100, trouble=shut)) is None
+    action = brain.decide(Look(130, trouble=shut))
+    assert action is not None and (action.kind, action.unit) == (Kind.RESTART, keeper_link.UNIT)
+    brain.acted(130, ())
+    # It opens: what comes later is told to the agent first again.
+    assert brain.decide(Look(400, trouble="")) is None
+    assert brain.decide(Look(430, trouble=shut)) is None
+    action = brain.decide(Look(460, trouble=shut))
+    assert action is not None and action.kind is Kind.CONFIGURE
+
+
+def test_a_door_that_nobody_tried_says_nothing() -> None:
+    brain = link()
+    assert brain.decide(Look(30, trouble="no connection")) is None
+    assert first_action(brain, 600, start=40)[1] is None
+    assert brain.decide(Look(650, trouble="")) is None
+
+
 def test_numbers_about_training() -> None:
     activity = Activity()
     assert activity.of_node(True, 0) == {"FL_CLIENT_STATUS": "1", "FL_TRAINING_ACTIVE": "0", "FL_ROUND_NUMBER": "0"}

@@ -8,10 +8,9 @@ from __future__ import annotations
 import base64
 import json
 
-from flower_ops import rules
+from flower_ops.agent.serving import reachable, trouble
 from flower_ops.firewall import firewall
 from flower_ops.flower_cli.flwr_cli import connection_files
-from flower_ops.machine import health
 from flower_ops.machine.errors import NodeError, OneGateError
 from flower_ops.node import fleet_gate, keeper_unit
 from flower_ops.node.node import Node, arguments, env_file
@@ -49,18 +48,10 @@ def service_settings(node: Node) -> None:
     settings = {"FLOWER_ARGS": arguments(args), "FLWR_LOG_LEVEL": node.value("LOG_LEVEL")}
     settings |= node.profile.superlink_environment()
     node.files.write(_ENV, env_file(settings), 0o640, "root:flower")
-    address = _reachable(node.value("CONTROL_API_ADDRESS"), "127.0.0.1")
+    address = reachable(node.value("CONTROL_API_ADDRESS"), "127.0.0.1")
     for name, content in connection_files(node.profile, address, CA_FILE if secure else None).items():
         node.files.folder(f"{node.paths.cli}/{name}".rpartition("/")[0], 0o700, "flower:flower")
         node.files.write(f"{node.paths.cli}/{name}", content, 0o600, "flower:flower")
-
-
-def _reachable(address: str, host: str) -> str:
-    """An address to connect to: the given host where the service listens on all of them."""
-    listen, port = rules.split_address(address)
-    if listen in ("0.0.0.0", "::"):
-        listen = host
-    return f"[{listen}]:{port}" if ":" in listen else f"{listen}:{port}"
 
 
 def federation_settings(node: Node) -> None:
@@ -103,15 +94,8 @@ def serving(node: Node) -> None:
         return
 
     def probe() -> str:
-        for name in ("FLEET_API_ADDRESS", "CONTROL_API_ADDRESS"):
-            host, port = rules.split_address(_reachable(node.value(name), "127.0.0.1"))
-            if node.is_on("TLS_ENABLED"):
-                reason = health.serves_tls(host, port, host, node.paths.at(CA_FILE), http2=node.profile.serves_http2)
-            else:
-                reason = health.listens(host, port)
-            if reason:
-                return reason
-        return "" if node.systemd.state(UNIT).active else f"{UNIT} is not running"
+        reason = trouble(node.values, node.profile, node.paths)
+        return reason or ("" if node.systemd.state(UNIT).active else f"{UNIT} is not running")
 
     try:
         node.wait(f"The SuperLink is not serving after {node.timeout:.0f} s", probe, "health_check_timeout")
@@ -146,7 +130,7 @@ def registrar(node: Node) -> None:
 def announce(node: Node) -> None:
     """Tell SuperNodes and operator where the SuperLink is, then READY."""
     host = node.addresses()[0] if node.addresses() else "127.0.0.1"
-    endpoint = _reachable(node.value("FLEET_API_ADDRESS"), host)
+    endpoint = reachable(node.value("FLEET_API_ADDRESS"), host)
     node.facts.update(endpoint=endpoint, version=node.profile.version)
     if not node.systemd.available:
         return

@@ -10,6 +10,8 @@ from flower_ops.keeper.keeper_look import Action, Clocks, Kind, Look, Pauses
 UNIT, REGISTRAR = "flower-superlink.service", "flower-registrar.service"
 #: Seconds for which a unit may be down before that counts: systemd restarts it by itself.
 DOWN = 30.0
+#: Seconds between two trials of the SuperLink's door; the second that fails counts.
+DOOR = 30.0
 #: Seconds between two runs of the agent that find nothing to do but renew what is near its end.
 RENEWAL = 3600.0
 #: Seconds that a renewal waits for a run to end; certificates are renewed 30 days before their end.
@@ -25,8 +27,20 @@ class LinkKeeper:
         self._pauses = Pauses()
         self._addresses: tuple[str, ...] = ()
         self._renewed = now
+        self._knocked = now
+        #: How often in a row the door did not open, and whether the agent has tried to mend that already.
+        self._closed = 0
+        self._agent_tried = False
+        self._why = ""
         #: The last run of the agent failed, and what it said of this VM still stands in OneGate.
         self.unfinished = False
+
+    def wants_door(self, now: float) -> bool:
+        """Whether it is time to try the door of the SuperLink."""
+        if now - self._knocked < DOOR:
+            return False
+        self._knocked = now
+        return True
 
     def decide(self, look: Look) -> Action | None:
         """The one thing to do now, if any."""
@@ -38,12 +52,23 @@ class LinkKeeper:
         self._addresses = addresses
         self._renewed = now
         self._clocks.clear()
+        self._agent_tried = self._closed >= 2 and not self._agent_tried
+        self._closed = 0
         if trouble:
             self._pauses.used(now)
+
+    def _reopen(self) -> Action:
+        """The agent mends a wrong certificate; what it finds in order but silent is started anew."""
+        why = f"The SuperLink does not serve: {self._why}."
+        return Action(Kind.RESTART, why, UNIT) if self._agent_tried else Action(Kind.CONFIGURE, why)
 
     def _wanted(self, look: Look) -> Action | None:
         self._addresses = self._addresses or look.addresses
         down = self._clocks.note("down", not look.active, look.now)
+        if look.trouble is not None:
+            self._closed = self._closed + 1 if look.trouble else 0
+            self._why = look.trouble
+            self._agent_tried = self._agent_tried and bool(look.trouble)
         unwatched = self._clocks.note("registrar", look.active and not look.registrar, look.now)
         if look.boot:
             return None
@@ -54,6 +79,8 @@ class LinkKeeper:
             return Action(Kind.CONFIGURE, f"The address of this VM changed from {before} to {now}.")
         if down >= DOWN:
             return Action(Kind.CONFIGURE, "The SuperLink does not run.")
+        if look.active and self._closed >= 2:
+            return self._reopen()
         if not look.firewall:
             return Action(Kind.CONFIGURE, "The firewall was not in force.")
         if self._has_registrar and unwatched >= DOWN:

@@ -47,6 +47,7 @@ class Look:
     `connected` None: nobody looked. `lines` are what Flower's service has logged since the last look. `app` is whether
     a process of a training app lives. `boot` is whether the boot unit or another run of the agent is at work; then all
     is left to it.
+    `trouble`: why the SuperLink's door does not open, None where nobody tried.
     `key_in_use` False: the key pair on the disk is another one than the service was started with.
     """
 
@@ -64,6 +65,7 @@ class Look:
     registrar: bool = True
     addresses: tuple[str, ...] = ()
     firewall: bool = True
+    trouble: str | None = None
 
 
 class Clocks:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from flower_ops import context as variables
 from flower_ops import profiles
-from flower_ops.agent import discovery
+from flower_ops.agent import discovery, serving
 from flower_ops.firewall import firewall
 from flower_ops.keeper.keeper_link import REGISTRAR, LinkKeeper
 from flower_ops.keeper.keeper_link import UNIT as LINK_UNIT
@@ -230,6 +230,7 @@ class LinkSight(Sight):
             registrar=self._state(REGISTRAR, now).active,
             addresses=tuple(addresses.own(self.context)),
             firewall=self._firewall_in_force(now),
+            trouble=self._trouble() if state.active and self.brain.wants_door(now) else None,
         )
         self.activity.take_in([], look.app, now)
         return self.brain.decide(look)
@@ -244,6 +245,12 @@ class LinkSight(Sight):
     def metrics(self, now: float) -> dict[str, str]:
         """See Sight."""
         return self.activity.of_superlink(now)
+
+    def _trouble(self) -> str | None:
+        # Nothing listens for a tree of files.
+        if not self.systemd.available:
+            return None
+        return serving.trouble(self.values, profiles.profile(self.values["ONEAPP_FLOWER_VERSION"]), self.paths)
 
 
 def _stamp(place: Path) -> float:
