@@ -92,7 +92,11 @@ class Walk:
             capture_output=True, text=True, check=True, cwd=self.folder,
         )
         found = plain(json.loads(done.stdout)["_meta"]["hostvars"])
-        return {name: values for name, values in found.items() if values.get("one_service_name") == self.name}
+        # A VM without a service has nothing but its mark.
+        return {
+            name: values for name, values in found.items()
+            if self.name in (values.get("one_service_name"), values["one_attributes"].get("FLOWER_FEDERATION"))
+        }
 
     def by_role(self, role: str) -> dict[str, dict[str, Any]]:
         """Hosts of one role, by host name."""
@@ -180,6 +184,10 @@ def write_inventory(folder: Path, name: str = "test", **more: Any) -> None:
                      (":2474", f":{PORTS['oneflow']}")):
         assert old in text
         text = text.replace(old, new)
+    if more.get("federation_oneflow_url") == "":
+        # Otherwise VMs without a service would not be seen, whether they stand or not.
+        assert "include_standalone: false" in text
+        text = text.replace("include_standalone: false", "include_standalone: true")
     plugin.write_text(text, encoding="utf-8")
 
 

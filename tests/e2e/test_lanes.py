@@ -36,8 +36,8 @@ def test_a_federation_of_this_version_is_made_trains_and_goes(sandbox: Walk, ver
             assert walk.playbook("teardown").code == 0
 
 
-def test_another_version_than_what_runs_is_refused_before_anything_changes(sandbox: Walk) -> None:
-    with federation("mismatch", federation_flower_version="1.30.0") as walk:
+def test_a_version_without_a_profile_is_refused_before_anything_is_made(sandbox: Walk) -> None:
+    with federation("unknown", federation_flower_version="1.30.0") as walk:
         refused = walk.playbook("single_site")
         assert refused.code != 0
         assert "1.30.0" in refused.output

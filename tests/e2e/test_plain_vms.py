@@ -27,6 +27,7 @@ def walk(sandbox: Walk) -> Iterator[Walk]:
 
 def test_vms_without_a_service_make_a_federation(walk: Walk) -> None:
     assert walk.playbook("plain_vms").code == 0
+    assert [len(walk.by_role(role)) for role in ("superlink", "supernode")] == [1, 2]
 
 
 def test_second_run_changes_nothing_and_writes_nothing(walk: Walk) -> None:
@@ -44,6 +45,17 @@ def test_it_trains_on_the_partitions_that_were_given(walk: Walk) -> None:
     run = json.loads((walk.folder / "report/run.json").read_text(encoding="utf-8"))
     assert run["status"] == "finished:completed"
     assert [entry["results"] for entry in run["rounds"] if entry["round"]] == [2, 2, 2]
+
+
+@pytest.mark.full
+def test_verify_names_a_node_whose_registration_was_taken_back(walk: Walk) -> None:
+    node = walk.members()[0]
+    command = f"/opt/flower/venv/bin/flower-ops member remove --site {node['site']} --name {node['name']}"
+    walk.ssh(walk.superlink(), command)
+    result = walk.playbook("verify")
+    assert result.code != 0
+    assert f"Not registered with the SuperLink: {node['name']}" in result.output
+    walk.wait("Flower to refuse the node", lambda: len(walk.online()) == 1, 90)
 
 
 def test_teardown_leaves_nothing(walk: Walk) -> None:

@@ -72,6 +72,15 @@ def test_check_mode_predicts_no_change(walk: Walk) -> None:
     assert result.changed == 0
 
 
+def test_another_version_than_what_runs_is_refused_before_a_change(walk: Walk) -> None:
+    before = walk.calls()["writes"]
+    result = walk.playbook("single_site", federation_flower_version="1.41.0")
+    assert result.code != 0
+    assert "runs another Flower version than 1.41.0" in result.output
+    assert walk.calls()["writes"] == before
+    assert len(walk.online()) == 2
+
+
 def test_inventory_plugin_and_add_host_agree(walk: Walk) -> None:
     listing = walk.folder / "list_hosts.yml"
     listing.write_text(
