@@ -95,7 +95,7 @@ class Walk:
         # A VM without a service has nothing but its mark.
         return {
             name: values for name, values in found.items()
-            if self.name in (values.get("one_service_name"), values["one_attributes"].get("FLOWER_FEDERATION"))
+            if self.name in (values.get("one_service_name"), values.get("one_attributes", {}).get("FLOWER_FEDERATION"))
         }
 
     def by_role(self, role: str) -> dict[str, dict[str, Any]]:

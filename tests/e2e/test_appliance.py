@@ -1,7 +1,10 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""VMs that configure themselves: nothing logs in to make the federation, and it mends itself. In order."""
+"""VMs that configure themselves: nothing logs in to make the federation, and it mends itself. In order.
+
+Boots of an appliance are what costs time: four here by default, and two in molecule/appliance. More of them are `full`.
+"""
 
 from __future__ import annotations
 
@@ -79,6 +82,21 @@ def reboot(walk: Walk, *vms: int) -> None:
         walk.wait(f"VM {vm} to boot again", lambda vm=vm: boot_id(walk, vm) != before[vm], 90)
 
 
+def events(walk: Walk) -> dict[int, str]:
+    """What each VM said last of what happened to it, with the time."""
+    return {vm: values.get("FL_EVENT", "") for vm, values in walk.attributes().items()}
+
+
+def says_something_new(walk: Walk, before: dict[int, str], *vms: int) -> None:
+    """Wait until each of these VMs has told an event since then."""
+
+    def check() -> bool:
+        now = events(walk)
+        return all(now[vm] and now[vm] != before.get(vm, "") for vm in vms)
+
+    walk.wait(f"an event of each of the VMs {vms}", check, 120)
+
+
 def train(walk: Walk, results: int) -> None:
     """Three rounds, with the results of all nodes in each."""
     assert walk.playbook(str(ROOT / "demos/sklearn/prepare.yml")).code == 0
@@ -154,16 +172,20 @@ def test_a_node_whose_key_was_revoked_comes_back_with_a_new_one(walk: Walk) -> N
 
 def test_a_swapped_certificate_is_repaired_and_nobody_is_lost(walk: Walk) -> None:
     command = f"/opt/flower/venv/bin/python -c {shlex.quote(SWAP)} && systemctl restart flower-superlink"
+    before = events(walk)
     walk.ssh(walk.superlink(), command)
     whole(walk, 3, seconds=240)
+    says_something_new(walk, before, vm_of(walk, "superlink"))
     assert walk.playbook("verify", federation_supernodes=3).code == 0
 
 
+@pytest.mark.full
 def test_a_node_that_was_rebooted_keeps_its_identity(walk: Walk) -> None:
     vm = vm_of(walk, "supernode")
-    before = walk.members()
+    before, said = walk.members(), events(walk)
     reboot(walk, vm)
     assert whole(walk, 3) == before
+    says_something_new(walk, said, vm)
 
 
 def test_certificates_and_keys_are_replaced_while_the_federation_stays_up(walk: Walk) -> None:
@@ -181,44 +203,50 @@ def test_certificates_and_keys_are_replaced_while_the_federation_stays_up(walk: 
 
 @pytest.mark.full
 def test_the_whole_federation_is_back_after_a_reboot_of_every_vm(walk: Walk) -> None:
-    before = {node["name"]: node["partition_id"] for node in walk.members()}
-    reboot(walk, *walk.attributes())
+    before, said = {node["name"]: node["partition_id"] for node in walk.members()}, events(walk)
+    reboot(walk, *said)
     after = whole(walk, 3, seconds=300)
     assert {node["name"]: node["partition_id"] for node in after} == before
+    says_something_new(walk, said, *said)
     train(walk, results=3)
 
 
 @pytest.mark.full
 def test_a_node_boots_though_onegate_is_down_for_a_minute(walk: Walk) -> None:
+    vm, said = vm_of(walk, "supernode"), events(walk)
     one_sandbox("fault", "add", "--call", "*", "--on", "onegate", "--do", "http", "--code", "503", f"--home={HOME}")
     try:
-        reboot(walk, vm_of(walk, "supernode"))
+        reboot(walk, vm)
         time.sleep(60)
+        assert "waiting: OneGate" in walk.ssh(address(walk, vm), "journalctl --boot --unit flower-boot --output cat")
     finally:
         one_sandbox("fault", "clear", f"--home={HOME}")
     whole(walk, 3, seconds=240)
+    says_something_new(walk, said, vm)
 
 
 @pytest.mark.full
 def test_nodes_wait_for_a_superlink_that_is_late(walk: Walk) -> None:
-    superlink = vm_of(walk, "superlink")
+    superlink, node, said = vm_of(walk, "superlink"), vm_of(walk, "supernode"), events(walk)
     vm_action("poweroff", superlink)
-    reboot(walk, vm_of(walk, "supernode"))
+    reboot(walk, node)
     time.sleep(45)
     vm_action("resume", superlink)
     whole(walk, 3, seconds=300)
+    says_something_new(walk, said, superlink, node)
 
 
 @pytest.mark.full
 def test_a_superlink_that_is_born_again_elsewhere_is_followed(walk: Walk) -> None:
-    before = {node["name"]: node["partition_id"] for node in walk.members()}
-    old = walk.superlink()
-    vm_action("terminate-hard", vm_of(walk, "superlink"))
+    before, said = {node["name"]: node["partition_id"] for node in walk.members()}, events(walk)
+    old, gone = walk.superlink(), vm_of(walk, "superlink")
+    vm_action("terminate-hard", gone)
     walk.wait("the SuperLink to be gone", lambda: not walk.by_role("superlink"), 60)
     assert walk.playbook("single_site", federation_supernodes=3).code == 0
     assert walk.superlink() != old
     after = whole(walk, 3, seconds=300)
     assert {node["name"]: node["partition_id"] for node in after} == before
+    says_something_new(walk, said, *(vm for vm in said if vm != gone))
 
 
 def test_teardown_leaves_nothing(walk: Walk) -> None:
