@@ -75,6 +75,16 @@ def test_a_unit_runs_as_the_service_user_or_with_few_capabilities(unit: Path) ->
         assert found["User"] == ["flower"] and found["CapabilityBoundingSet"] == [""]
 
 
+def test_a_boot_is_told_on_the_console_and_repeated_unless_the_variables_are_wrong() -> None:
+    found = settings(ROOT / "roles/appliance/files/flower-boot.service")
+    assert found["Type"] == ["oneshot"] and found["WantedBy"] == ["multi-user.target"]
+    assert found["ExecStart"][0].endswith("/flower-ops boot")
+    assert found["StandardOutput"] == found["StandardError"] == ["journal+console"]
+    # 2 is how the command ends when trying again is of no use, see flower_ops.agent.boot.
+    assert found["Restart"] == ["on-failure"] and found["RestartPreventExitStatus"] == ["2"]
+    assert any("one-context.service" in units for units in found["After"])
+
+
 def test_the_firewall_is_closed_before_there_is_a_network() -> None:
     found = settings(ROOT / "roles/flower_runtime/files/flower-firewall.service")
     assert "network-pre.target" in found["Before"][0] and found["DefaultDependencies"] == ["no"]

@@ -16,6 +16,9 @@ from typing import Any
 import pytest
 from context_support import ROLES, TABLE, authority, configure, good, own_pki, tree
 from cryptography import x509
+from flower_ops.keeper.keeper_sight import NodeSight
+from flower_ops.machine.paths import Paths
+from flower_ops.machine.systemd import NoServices
 
 #: Variables that OpenNebula itself or the playbooks carry out; see the tests of the filter context_template.
 ELSEWHERE = {"TOKEN", "NETWORK", "SSH_PUBLIC_KEY", "START_SCRIPT_BASE64"}
@@ -49,6 +52,16 @@ class Vm:
         cert = x509.load_pem_x509_certificate(self.text("/opt/flower/certs/server.pem").encode())
         found = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         return {str(name.value) for name in found}
+
+
+class Silent:
+    """The journal of a service that has said nothing."""
+
+    def read(self) -> list[str]:
+        return []
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def vm(root: Path, role: str, variables: Mapping[str, str], version: str = "1.34.0") -> Vm:
@@ -145,11 +158,25 @@ def test_framework(plain: dict[str, Vm], changed: dict[str, Vm]) -> None:
     assert (plain["supernode"].root / link).readlink().name == "sklearn"
 
 
-def test_keepalive_and_sizes_are_kept_for_those_who_use_them(changed: dict[str, Vm]) -> None:
-    names = {name for name, row in TABLE.items() if row.capability in ("keeper", "size")}
-    kept = {role: json.loads(changed[role].text("/etc/flower-ops/overrides.json"))["variables"] for role in ROLES}
-    assert {name for name in names if kept["supernode"].get(name) == good(name)} == names
-    assert {name for name in names if kept["superlink"].get(name) == good(name)} == names
+def test_keepalive(plain: dict[str, Vm], changed: dict[str, Vm]) -> None:
+    """The keeper takes both times from what the agent has stored; what it does with them: test_keeper_decisions.py."""
+
+    def times(place: Vm) -> tuple[float, float]:
+        kept = NodeSight(Paths(place.root), NoServices(), Silent(), 0.0).brain.settings
+        return kept.every, kept.grace
+
+    assert times(plain["supernode"]) == (30.0, 20.0)
+    assert times(changed["supernode"]) == (45.0, 3.0)
+
+
+@pytest.mark.parametrize("size", ["FIT", "EVALUATE", "AVAILABLE"])
+def test_sizes_beyond_the_partitions_are_refused(folder: Path, changed: dict[str, Vm], size: str) -> None:
+    """A policy that could leave fewer SuperNodes than that is refused too, by the filter policy_faults."""
+    name = f"ONEAPP_FL_MIN_{size}_CLIENTS"
+    assert changed["superlink"].answer["changed"], "three of three are well"
+    sizes = {"ONEAPP_FL_MIN_AVAILABLE_CLIENTS": "3", name: "3", "ONEAPP_FL_NUM_PARTITIONS": "2"}
+    code, answer, _errors = configure(tree(folder / f"size-{size}"), "superlink", sizes, "--check")
+    assert code == 2 and name in {error["name"] for error in answer["errors"]}
 
 
 def test_tls_and_authentication(folder: Path, plain: dict[str, Vm]) -> None:
@@ -208,11 +235,11 @@ SEEN_IN = {
     "ONEAPP_FL_SSL_CA_CERTFILE": test_the_authority_that_a_node_trusts,
     "ONEAPP_FL_SSL_CERTFILE": test_an_own_certificate,
     "ONEAPP_FL_SSL_KEYFILE": test_an_own_certificate,
-    "ONEAPP_FL_GRPC_KEEPALIVE_TIME": test_keepalive_and_sizes_are_kept_for_those_who_use_them,
-    "ONEAPP_FL_GRPC_KEEPALIVE_TIMEOUT": test_keepalive_and_sizes_are_kept_for_those_who_use_them,
-    "ONEAPP_FL_MIN_FIT_CLIENTS": test_keepalive_and_sizes_are_kept_for_those_who_use_them,
-    "ONEAPP_FL_MIN_EVALUATE_CLIENTS": test_keepalive_and_sizes_are_kept_for_those_who_use_them,
-    "ONEAPP_FL_MIN_AVAILABLE_CLIENTS": test_keepalive_and_sizes_are_kept_for_those_who_use_them,
+    "ONEAPP_FL_GRPC_KEEPALIVE_TIME": test_keepalive,
+    "ONEAPP_FL_GRPC_KEEPALIVE_TIMEOUT": test_keepalive,
+    "ONEAPP_FL_MIN_FIT_CLIENTS": test_sizes_beyond_the_partitions_are_refused,
+    "ONEAPP_FL_MIN_EVALUATE_CLIENTS": test_sizes_beyond_the_partitions_are_refused,
+    "ONEAPP_FL_MIN_AVAILABLE_CLIENTS": test_sizes_beyond_the_partitions_are_refused,
     "ONEAPP_FL_FLEET_API_ADDRESS": test_addresses,
     "ONEAPP_FL_CONTROL_API_ADDRESS": test_addresses,
     "ONEAPP_FL_DATABASE": test_database,
