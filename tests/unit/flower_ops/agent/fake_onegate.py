@@ -18,7 +18,7 @@ LINE = re.compile(r'^([A-Z][A-Z0-9_]*)=([^,\[\]"\\\x00-\x1f]+)$')
 class FakeOneGate:
     """`vms`: id -> (role, attributes). `cards`: id -> network cards. `requests` lists "METHOD path by vm".
 
-    `fail` holds statuses to answer first.
+    `fail` holds statuses to answer first. `locked`: VMs that nobody may write to.
 
     While `down` is set every request is answered with 502, as by a proxy whose server is gone.
     """
@@ -28,6 +28,7 @@ class FakeOneGate:
         self.cards: dict[str, list[dict[str, str]]] = {}
         self.requests: list[str] = []
         self.fail: list[int] = []
+        self.locked: set[str] = set()
         self.down = False
         fake = self
 
@@ -90,6 +91,8 @@ class FakeOneGate:
         if method == "GET" and plain == "/service":
             return 200, json.dumps({"SERVICE": self._service(query == "extended=true")})
         target = vm_id if plain == "/vm" else plain.removeprefix("/vms/")
+        if method == "PUT" and target in self.locked:
+            return 403, "The object is locked"
         if method == "PUT" and target in self.vms:
             return self._update(target, query, body)
         return 400, "OneGate server doesn't support this feature"

@@ -26,12 +26,13 @@ KEYS = [keys.check_public(public.decode()) for _private, public in PAIRS]
 class FakeFlower:
     """Flower's registration: a key is taken once in its life, ids are given in order.
 
-    `statuses`: what is not just registered; `offline_at`: epoch seconds by node id.
+    `statuses`: what is not just registered; `offline_at`: epoch seconds by node id. `refused`: keys it cannot read.
     """
 
     def __init__(self) -> None:
         self.nodes: dict[str, str] = {}
         self.retired: set[str] = set()
+        self.refused: set[str] = set()
         self.statuses: dict[str, str] = {}
         self.offline_at: dict[str, float] = {}
         self.calls: list[str] = []
@@ -42,6 +43,8 @@ class FakeFlower:
         """Node id of a key file."""
         self._call("register")
         key = public_key.read_text().strip()
+        if key in self.refused:
+            raise FlwrCliError("Cannot register a SuperNode: The provided public key is not usable.")
         if key in self.nodes.values() or key in self.retired:
             raise FlwrCliError("Cannot register a SuperNode: [code: 23] Public key already in use.")
         self._last += 1

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fake_onegate import FakeOneGate
+from flower_ops.flower_cli.flwr_cli import FlwrCliError
 from flower_ops.pki import keys
 from membership_support import KEYS, PAIRS, FakeFlower, Watch
 
@@ -115,3 +116,36 @@ def test_a_member_stays_one_when_somebody_takes_its_role_away(full: Watch, gate:
     gate.of("5").update(FL_ROLE="superlink", FL_NODE_PUBKEY="")
     full.poll(4)
     assert full.partitions() == {"vm-5": 0, "vm-6": 1}
+
+
+def test_a_vm_that_onegate_will_not_write_to_keeps_nobody_else_out(watch: Watch, gate: FakeOneGate) -> None:
+    gate.locked.add("5")
+    watch.ask("5", KEYS[0])
+    watch.ask("6", KEYS[1])
+    watch.poll(3)
+    assert gate.of("6")["FL_NODE_ID"] and "FL_NODE_ID" not in gate.of("5")
+    assert len([line for line in watch.said if "refused PUT /vms/5 with 403" in line]) == 1
+    gate.locked.clear()
+    watch.poll()
+    assert gate.of("5")["FL_PARTITION_ID"] == "0"
+
+
+def test_a_key_that_flower_refuses_keeps_nobody_else_out(watch: Watch, gate: FakeOneGate, flower: FakeFlower) -> None:
+    flower.refused.add(KEYS[0])
+    watch.ask("5", KEYS[0])
+    watch.ask("6", KEYS[1])
+    watch.poll(3)
+    assert watch.partitions() == {"vm-6": 0} and gate.of("6")["FL_NODE_ID"]
+    assert len([line for line in watch.said if line.startswith("vm-5 not admitted: Cannot register")]) == 1
+    assert flower.calls.count("register") == 2
+    flower.refused.clear()
+    watch.poll(pause=20)
+    assert watch.partitions() == {"vm-6": 0, "vm-5": 1}
+
+
+def test_a_flower_that_does_not_answer_is_no_fault_of_a_node(watch: Watch, flower: FakeFlower) -> None:
+    watch.poll()
+    watch.ask("5", KEYS[0])
+    flower.down = True
+    with pytest.raises(FlwrCliError):
+        watch.poll()

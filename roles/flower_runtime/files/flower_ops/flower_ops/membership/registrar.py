@@ -12,6 +12,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from flower_ops.flower_cli.flwr_cli import FlwrCliError
+from flower_ops.machine.errors import OneGateError
 from flower_ops.machine.onegate import OneGate, Peer, plain
 from flower_ops.membership.members import (
     LOCAL,
@@ -34,7 +36,7 @@ MISSING = 3.0
 COMPARE = 300.0
 #: Seconds for which a VM that is no member yet is awaited eagerly.
 EAGER = 300.0
-#: Seconds between two looks whether a node that holds its key is gone.
+#: Seconds between two attempts with a key that was not taken: its node may be gone by then.
 HELD = 20.0
 #: Attributes cannot be emptied through OneGate; this is what FL_ADMISSION_ERROR and FL_RETIRED_KEY say when unset.
 UNSET = "NONE"
@@ -81,7 +83,7 @@ class Registrar:
         wanted = claims({peer.vm_id: peer.attributes for peer in nodes if peer.vm_id not in members})
         for peer in nodes:
             if peer.attributes.get("FL_ROLE") == "supernode":
-                self._admit(peer, members.get(peer.vm_id), wanted)
+                self._attempt(peer, members.get(peer.vm_id), wanted)
         if any(peer.vm_id == self._gate.vm_id for peer in peers):
             self._remove_vanished({peer.vm_id for peer in peers})
         return self._awaited(nodes)
@@ -98,6 +100,22 @@ class Registrar:
                 self._say(f"{name} was unregistered; its node needs a new key")
             self._compared = self._clock()
         self._troubled = troubled
+
+    def _attempt(self, peer: Peer, known: Member | None, wanted: dict[str, int]) -> None:
+        """Admit one VM. What is wrong with this one alone must not keep those after it out."""
+        try:
+            self._admit(peer, known, wanted)
+        except OneGateError as error:
+            # Any other status, or none, is a fault of OneGate itself.
+            if not 400 <= error.status < 500:
+                raise
+            self._once(peer, str(error))
+        except FlwrCliError as error:
+            if error.unreachable:
+                raise
+            # Asking Flower again costs a process of it.
+            self._held[peer.vm_id, peer.attributes.get("FL_NODE_PUBKEY", "")] = self._clock() + HELD
+            self._once(peer, str(error))
 
     def _admit(self, peer: Peer, known: Member | None, wanted: dict[str, int]) -> None:
         auth, count = self._membership.settings()
@@ -138,11 +156,11 @@ class Registrar:
             self._say(f"{name} admitted with partition {member.partition_id} of {count}{kept}")
         elif changed and known and known.public_key != member.public_key:
             self._say(f"{name} has a new key; its partition stays {member.partition_id}")
-        self._told.pop(peer.vm_id, None)
         answer = _answer(peer, member, count)
         if peer.attributes.get("FL_ADMISSION_ERROR", UNSET) != UNSET:
             answer["FL_ADMISSION_ERROR"] = UNSET
         self._tell(peer, answer)
+        self._told.pop(peer.vm_id, None)
 
     def _once(self, peer: Peer, reason: str) -> None:
         if self._told.get(peer.vm_id) != reason:
