@@ -23,6 +23,11 @@ from flower_ops.membership.registrar import Registrar
 from one_sandbox import Sandbox
 
 RUNNING = 2
+#: Another SuperNode when those that there are have training to do.
+BUSY = {
+    "type": "CHANGE", "adjust": 1, "expression": "FL_CLIENT_STATUS > 1.5", "period": 0, "period_number": 2,
+    "cooldown": 1,
+}  # fmt: skip
 T = TypeVar("T")
 
 
@@ -74,6 +79,9 @@ class Service:
                 "type": "vm",
                 "template_id": int(template),
                 "cardinality": 1,
+                "min_vms": 1,
+                "max_vms": 2,
+                "elasticity_policies": [BUSY],
                 "parents": ["superlink"],
             },
         ]
@@ -86,15 +94,18 @@ class Service:
         """OneFlow's number: 2 is RUNNING."""
         return int(self._flow.service(self.id)["TEMPLATE"]["BODY"]["state"])
 
+    def vms(self, role: str) -> list[str]:
+        """Ids of the VMs of a role."""
+        roles = self._flow.service(self.id)["TEMPLATE"]["BODY"]["roles"]
+        return [str(node["deploy_id"]) for one in roles if one["name"] == role for node in one.get("nodes", [])]
+
     def vm(self, role: str) -> FakeNode | None:
-        """The VM of a role as a node in a folder, once OneFlow has made it."""
-        for found in self._flow.service(self.id)["TEMPLATE"]["BODY"]["roles"]:
-            if found["name"] == role and found.get("nodes"):
-                number = str(found["nodes"][0]["deploy_id"])
-                node = FakeNode(self._root / role, role, number, None)
-                token = self._sandbox.oned.tokens.issue(int(number))
-                node.context(ONEGATE_ENDPOINT=self._sandbox.endpoints.onegate, TOKENTXT=token)
-                return node
+        """The first VM of a role as a node in a folder, once OneFlow has made it."""
+        for number in self.vms(role)[:1]:
+            node = FakeNode(self._root / role, role, number, None)
+            token = self._sandbox.oned.tokens.issue(int(number))
+            node.context(ONEGATE_ENDPOINT=self._sandbox.endpoints.onegate, TOKENTXT=token)
+            return node
         return None
 
 
@@ -108,12 +119,12 @@ def registrar_of(superlink: FakeNode) -> Registrar:
 def service(tmp_path: Path) -> Iterator[Service]:
     """A service that waits for the SuperLink to be READY."""
     with Sandbox(tmp_path / "cloud", "dummy", boot_delay=0.05, image_delay=0.05, flow_interval=0.1) as sandbox:
+        sandbox.flow.lifecycle.policies.interval = 0.1
         yield Service(sandbox, tmp_path)
 
 
-def test_a_service_assembles_itself_and_survives_a_reboot_of_every_vm(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def assembled(service: Service, monkeypatch: pytest.MonkeyPatch) -> tuple[FakeNode, FakeNode]:
+    """SuperLink and SuperNode after their first boot."""
     superlink = wait_for(lambda: service.vm("superlink"), "the VM of the SuperLink")
     superlink.context(**superlink.given())
     code, told = superlink.boot()
@@ -128,6 +139,13 @@ def test_a_service_assembles_itself_and_survives_a_reboot_of_every_vm(
     code, told = supernode.boot()
     assert code == 0, told
     wait_for(lambda: service.state == RUNNING, "the service is RUNNING")
+    return superlink, supernode
+
+
+def test_a_service_assembles_itself_and_survives_a_reboot_of_every_vm(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    superlink, supernode = assembled(service, monkeypatch)
     own = supernode.own()
     assert (own["FL_PARTITION_ID"], own["FL_NUM_PARTITIONS"], own["FL_NODE_READY"]) == ("0", "1", "YES")
 
@@ -151,6 +169,26 @@ def test_a_service_assembles_itself_and_survives_a_reboot_of_every_vm(
     assert supernode.keep(watcher, 120) == [] and supernode.own()["FL_CLIENT_STATUS"] == "1"
     superlink.close()
     supernode.close()
+
+
+def test_what_a_keeper_says_of_training_scales_the_service(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    superlink, supernode = assembled(service, monkeypatch)
+    try:
+        keeper = supernode.keeper()
+        supernode.keep(keeper, 10)
+        assert supernode.own()["FL_CLIENT_STATUS"] == "1"
+        # Long enough for a policy that took an idle node for a busy one.
+        time.sleep(1)
+        assert len(service.vms("supernode")) == 1
+        supernode.log.extend(["[RUN 5, ROUND 2]", "Receiving: train message (ID: a)"])
+        supernode.keep(keeper, 10)
+        assert [supernode.own()[f"FL_{name}"] for name in ("CLIENT_STATUS", "TRAINING_ACTIVE", "ROUND_NUMBER")] == [
+            "2", "1", "2",
+        ]  # fmt: skip
+        wait_for(lambda: len(service.vms("supernode")) == 2, "OneFlow has made another SuperNode")
+    finally:
+        superlink.close()
+        supernode.close()
 
 
 def test_a_failed_boot_is_told_through_the_sandbox_and_taken_back(service: Service) -> None:
