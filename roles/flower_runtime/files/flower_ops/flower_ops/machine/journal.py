@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import subprocess
+from collections.abc import Iterator
 from typing import Protocol
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -39,7 +41,7 @@ class Journal:
         """See Lines."""
         if self._process is None or self._process.poll() is not None:
             self._start()
-        data = self._rest + self._available()
+        data = self._rest + b"".join(self._available())
         *lines, self._rest = data.split(b"\n")
         return [_COLOUR.sub("", line.decode(errors="replace")).strip() for line in lines]
 
@@ -56,12 +58,23 @@ class Journal:
                 self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
             assert self._process.stdout is not None
-            os.set_blocking(self._process.stdout.fileno(), False)
+            pipe = self._process.stdout.fileno()
+            os.set_blocking(pipe, False)
+            with contextlib.suppress(OSError):
+                # A pipe of the usual size would let a busy service's lines arrive minutes late.
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _AT_ONCE)
 
-    def _available(self) -> bytes:
+    def _available(self) -> Iterator[bytes]:
         if self._process is None or self._process.stdout is None:
-            return b""
-        try:
-            return os.read(self._process.stdout.fileno(), _AT_ONCE)
-        except BlockingIOError:
-            return b""
+            return
+        left = _AT_ONCE
+        # Where the pipe stayed small there is more at once.
+        while left > 0:
+            try:
+                block = os.read(self._process.stdout.fileno(), left)
+            except BlockingIOError:
+                return
+            if not block:
+                return
+            left -= len(block)
+            yield block
