@@ -21,12 +21,20 @@ from flower_ops.keeper import keeper
 from flower_ops.keeper.keeper_look import Kind
 from flower_ops.machine import given, journal, processes
 from flower_ops.machine.paths import Paths
+from flower_ops.node.keeper_unit import INSIDE
 from flower_ops.pki import keys, tls
 from test_agent_supernode import CA, Registrar, environment, superlink_is_up, with_registrar
 
 UNIT = "flower-supernode.service"
 LINK = "flower-superlink.service"
 EVENT = "2027-01-15T08:00:00Z "
+
+
+@pytest.fixture(autouse=True)
+def outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the service sets in the environment of its process is not left to other tests."""
+    monkeypatch.setenv(INSIDE, "1")
+    monkeypatch.delenv(INSIDE)
 
 
 @pytest.fixture
@@ -279,6 +287,28 @@ def test_the_service_needs_a_configured_vm_and_ends_when_told(
     assert "watching this supernode" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["ONEAPP_FLOWER_VERSION", "ONEAPP_FL_GRPC_KEEPALIVE_TIME"])
+def test_the_service_outlives_variables_that_nobody_can_use(
+    running: FakeNode, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(keeper, "INTERVAL", 0.02)
+    running.context(**{name: "1.99.0"})
+    stop = threading.Event()
+    service = threading.Thread(
+        target=keeper.serve, args=(running.root, running.systemd, journal.Journal("x", ("true",)), stop)
+    )
+    service.start()
+    said, end = "", time.monotonic() + 10
+    while "look failed" not in said and time.monotonic() < end:
+        said += capsys.readouterr().out
+        time.sleep(0.02)
+    time.sleep(0.2)
+    assert service.is_alive() and (said + capsys.readouterr().out).count("look failed") == 1
+    stop.set()
+    service.join(10)
+    assert not service.is_alive()
+
+
 def test_log_lines_arrive_without_colours_and_without_waiting() -> None:
     lines = journal.Journal(
         "x", (sys.executable, "-uc", "print('\\x1b[92mINFO\\x1b[0m : one\\ntwo\\npart', end=''); input()")
@@ -290,6 +320,20 @@ def test_log_lines_arrive_without_colours_and_without_waiting() -> None:
         time.sleep(0.02)
     lines.close()
     assert found == ["INFO : one", "two"]
+
+
+def test_what_a_busy_service_writes_between_two_looks_is_read_by_the_next(tmp_path: Path) -> None:
+    written = tmp_path / "written"
+    flood = "import sys, time, pathlib; sys.stdout.write(('x' * 99 + '\\n') * 6000); sys.stdout.flush()"
+    then = f"pathlib.Path({str(written)!r}).touch(); time.sleep(60)"
+    lines = journal.Journal("x", (sys.executable, "-c", f"{flood}; {then}"))
+    found = lines.read()
+    end = time.monotonic() + 10
+    while not written.exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    found += lines.read()
+    lines.close()
+    assert len(found) == 6000
 
 
 def test_a_journal_that_ended_is_opened_again() -> None:

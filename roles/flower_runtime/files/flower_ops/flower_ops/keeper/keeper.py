@@ -26,10 +26,13 @@ from flower_ops.machine.paths import Paths
 from flower_ops.machine.systemd import ServiceManager, Systemd
 from flower_ops.node import notice
 from flower_ops.node.keeper_unit import INSIDE
+from flower_ops.profiles import UnknownVersionError
 
 INTERVAL = 10.0
 #: Seconds after which a run of the agent is given up: it has limits of its own, this is for one that hangs.
 LONGEST_RUN = 1800.0
+#: What cannot be read now, such as variables that the agent refuses too, may be readable at a later look.
+_PASSING = (NodeError, OneGateError, OSError, ValueError, UnknownVersionError)
 Configure = Callable[[str], tuple[int, dict[str, Any]]]
 
 
@@ -141,24 +144,23 @@ def serve(
     kind = LinkSight if role == "superlink" else NodeSight
     # The agent runs below this process and must not restart it.
     os.environ[INSIDE] = "1"
-    sight: Sight = kind(paths, systemd or Systemd(), lines or Journal(kind.unit), time.monotonic())
-    keeper = Keeper(sight)
+    log = lines or Journal(kind.unit)
+    keeper, told = None, ""
     _say(f"watching this {role}")
     try:
         while not stop.is_set():
-            _tick(keeper)
+            try:
+                keeper = keeper or Keeper(kind(paths, systemd or Systemd(), log, time.monotonic()))
+                keeper.tick()
+                told = ""
+            except _PASSING as error:
+                if str(error) != told:
+                    _say(f"This look failed: {error}")
+                told = str(error)
             stop.wait(INTERVAL)
     finally:
-        sight.lines.close()
+        log.close()
     return 0
-
-
-def _tick(keeper: Keeper) -> None:
-    try:
-        keeper.tick()
-    except (NodeError, OneGateError, OSError, ValueError) as error:
-        # What cannot be read now may be readable at the next look; the loop goes on in any case.
-        _say(f"This look failed: {error}")
 
 
 def _until_told() -> threading.Event:
