@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 from agent_support import FakeNode
 from fake_onegate import FakeOneGate
+from flower_ops.machine.errors import OneGateError
 from flower_ops.machine.files import Files
+from flower_ops.machine.onegate import OneGate
 from flower_ops.machine.paths import Paths
 from flower_ops.pki import tls
 
@@ -231,6 +233,27 @@ def test_partitions_default_to_the_plan_and_stay(superlink: FakeNode, gate: Fake
     assert superlink.configure()[1]["facts"]["num_partitions"] == 2
     gate.add("7", "supernode")
     assert superlink.configure()[1]["facts"]["num_partitions"] == 2
+
+
+def test_a_plan_that_onegate_does_not_tell_at_once_is_waited_for(
+    superlink: FakeNode, gate: FakeOneGate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, left = OneGate.planned_nodes, [4]
+
+    def stumbling(self: OneGate) -> int:
+        left[0] -= 1
+        if left[0] > 0:
+            raise OneGateError("OneGate cannot be reached")
+        return real(self)
+
+    monkeypatch.setattr(OneGate, "planned_nodes", stumbling)
+    code, answer = superlink.configure()
+    assert (code, answer["facts"]["num_partitions"]) == (0, 2)
+    left[0] = 10**6
+    superlink.path("/etc/flower-ops/federation.json").unlink()
+    code, answer = superlink.configure()
+    assert code == 1 and "ONEAPP_FL_NUM_PARTITIONS" in answer["message"]
+    assert gate.of("4")["FL_ERROR"] == "onegate_failed"
 
 
 def test_partitions_cannot_shrink_below_one_in_use(superlink: FakeNode) -> None:

@@ -12,6 +12,7 @@ from flower_ops.agent.serving import reachable, trouble
 from flower_ops.firewall import firewall
 from flower_ops.flower_cli.flwr_cli import connection_files
 from flower_ops.machine.errors import NodeError, OneGateError
+from flower_ops.machine.patience import WaitedInVainError, patiently
 from flower_ops.node import fleet_gate, keeper_unit
 from flower_ops.node.node import Node, arguments, env_file
 from flower_ops.pki import certificates as certs
@@ -76,11 +77,15 @@ def federation_settings(node: Node) -> None:
 def _planned(node: Node) -> int:
     if node.gate is None:
         return 0
+    gate = node.gate
     try:
-        return node.gate.planned_nodes()
+        return patiently(lambda: (gate.planned_nodes(), ""), node.sleep, node.clock, node.say, once=node.check)
     except OneGateError:
         # A single VM is in no service: it has no plan, and nodes are added by hand.
         return 0
+    except WaitedInVainError as error:
+        # Without a number of partitions no node would be admitted.
+        raise NodeError(f"{error}. Set ONEAPP_FL_NUM_PARTITIONS, or check OneGate.", "onegate_failed") from error
 
 
 def service(node: Node) -> None:
