@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from agent_support import FakeNode
 from fake_onegate import FakeOneGate
 from flower_ops.agent import key_rotation, rotation
 from flower_ops.machine.files import Files
+from flower_ops.machine.paths import Paths
 from flower_ops.pki import authority, keys, tls
 from tls_support import b64
 
@@ -98,6 +101,19 @@ def test_a_new_key_is_admitted_and_used_and_the_partition_stays(online: FakeNode
     assert not online.path(key_rotation.NOTE).exists()
     assert online.configure()[1]["changed"] is False
     assert "PRIVATE KEY" not in str(answer) + str(registrar)
+
+
+def test_a_rotation_that_was_never_finished_does_not_speak_for_a_later_key(
+    online: FakeNode, registrar: Registrar
+) -> None:
+    rotate(online)
+    stale = key_rotation.Note("ecdsa-sha2-nistp384 AAAA", "100", keys.prove(keys.new_key_pair()[0], public(online)))
+    Files(Paths(online.root)).store(key_rotation.NOTE, json.dumps(asdict(stale)).encode())
+    before = public(online)
+    registrar["FL_RETIRED_KEY"] = before
+    code, answer = online.configure()
+    assert (code, answer["message"]) == (0, "")
+    assert public(online) != before and registrar.registered == public(online)
 
 
 def test_a_young_key_stays(online: FakeNode) -> None:

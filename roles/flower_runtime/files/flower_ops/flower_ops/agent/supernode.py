@@ -109,12 +109,10 @@ def introduce(node: Node) -> None:
         if node.own_attributes().get("FL_NODE_PUBKEY", node.facts["node_pubkey"]) != node.facts["node_pubkey"]:
             # The id belongs to the former key; the new one has to be admitted before the service starts.
             wanted["FL_NODE_ID"] = known.NONE
-        if node.key_proof:
-            wanted["FL_NODE_KEY_PROOF"] = node.key_proof
         wanted["FL_NODE_PUBKEY"] = node.facts["node_pubkey"]
-        proof = key_rotation.proof(node.files)
+        # Without a new pair of this run: one whose replacement was cut off, or has long been done.
+        proof = node.key_proof or key_rotation.proof(node.files)
         if proof:
-            # A replacement of the key was cut off; the registrar takes the new one if the former has signed for it.
             wanted[key_rotation.PROOF] = proof
     node.facts["version"] = node.profile.version
     if node.systemd.available:
