@@ -107,6 +107,8 @@ def test_the_inventory_offers_what_the_table_knows() -> None:
     framework, version = TABLE["ONEAPP_FL_FRAMEWORK"], TABLE["ONEAPP_FLOWER_VERSION"]
     assert sorted(options["federation_framework"]["choices"]) == sorted(framework.options)
     assert options["federation_framework"]["default"] == framework.default
+    baked = specification("flower_runtime")["flower_runtime_frameworks"]
+    assert sorted(baked["choices"]) == sorted(framework.options) and baked["default"] == [framework.default]
     assert options["federation_flower_version"]["default"] == version.default == profiles.DEFAULT
     # Which versions there are is told by the filter context_faults, with all other faults.
     assert options["federation_flower_version"].get("choices", profiles.known()) == profiles.known()
