@@ -30,16 +30,24 @@ def boot(place: Place, repeat: int) -> list[Figure]:
             role = role_of(name)
             started, ready, used = moments(name)
             seconds[role].append((ready - started) / 1e6)
-            processor[role].append(used / 1e9)
+            if used is not None:
+                processor[role].append(used / 1e9)
         place.playbook("teardown", **variables)
-    return [
-        figure
-        for role, goal in GOALS.items()
-        for figure in (
-            Figure(f"boot: {role} from systemd to READY", "s", tuple(seconds[role]), goal, "all VMs share the cores"),
-            Figure(f"boot: processor time of the agent on a {role}", "s", tuple(processor[role]), CPU_GOAL),
-        )
-    ]
+    return figures_of(seconds, processor)
+
+
+def figures_of(seconds: dict[str, list[float]], processor: dict[str, list[float]]) -> list[Figure]:
+    """Measured values by role. Processor time that systemd did not count is no figure: it would meet every goal."""
+    found: list[Figure] = []
+    for role, goal in GOALS.items():
+        note = "all VMs share the cores"
+        if not processor[role]:
+            note += "; the processor time of the agent is not counted here"
+        found.append(Figure(f"boot: {role} from systemd to READY", "s", tuple(seconds[role]), goal, note))
+        if processor[role]:
+            name = f"boot: processor time of the agent on a {role}"
+            found.append(Figure(name, "s", tuple(processor[role]), CPU_GOAL))
+    return found
 
 
 def image(place: Place) -> str:
@@ -64,8 +72,11 @@ def role_of(name: str) -> str:
     return found.group(1)
 
 
-def moments(name: str) -> tuple[int, int, int]:
-    """(start of systemd in µs, end of the boot unit in µs, both of one clock; processor time of the unit in ns)."""
+def moments(name: str) -> tuple[int, int, int | None]:
+    """(start of systemd in µs, end of the boot unit in µs, both of one clock; processor time of the unit in ns).
+
+    The last one is None where systemd does not count it.
+    """
     started = properties(inside(name, "systemctl", "show", "--property=UserspaceTimestampMonotonic"))
     wanted = "ExecMainExitTimestampMonotonic,CPUUsageNSec,Result"
     unit = properties(inside(name, "systemctl", "show", f"--property={wanted}", BOOT))
@@ -75,7 +86,7 @@ def moments(name: str) -> tuple[int, int, int]:
     return (
         int(started["UserspaceTimestampMonotonic"]),
         int(unit["ExecMainExitTimestampMonotonic"]),
-        int(used) if used.isdigit() else 0,
+        int(used) if used.isdigit() else None,
     )
 
 

@@ -13,6 +13,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bench.boot import figures_of as boot_figures
+from bench.boot import properties
 from bench.dummy import dummy_cloud
 from bench.figures import Figure, number, table
 from bench.inventory import figures_of as inventory_figures
@@ -146,3 +148,15 @@ def test_the_clouds_of_the_comparison_need_no_machine(tmp_path: Path) -> None:
         with pytest.raises(BenchError, match=r"one\.template\.allocate: .*"):
             cloud.call("one.template.allocate", 'NAME = "small"')
     assert peer_version()
+
+
+def test_processor_time_that_nobody_counted_meets_no_goal() -> None:
+    seconds = {"superlink": [11.0, 12.5], "supernode": [7.0, 9.0, 8.5, 7.5]}
+    counted = boot_figures(seconds, {"superlink": [1.5, 1.7], "supernode": [1.0]})
+    assert [(figure.median, figure.goal, figure.met) for figure in counted] == [
+        (11.75, 12.0, True), (1.6, 2.0, True), (8.0, 8.0, True), (1.0, 2.0, True),
+    ]  # fmt: skip
+    not_counted = boot_figures(seconds, {"superlink": [], "supernode": []})
+    assert [figure.name for figure in not_counted] == [figure.name for figure in counted if "READY" in figure.name]
+    assert all("not counted" in figure.note for figure in not_counted)
+    assert properties("CPUUsageNSec=[not set]\nResult=success") == {"CPUUsageNSec": "[not set]", "Result": "success"}
