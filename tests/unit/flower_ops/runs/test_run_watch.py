@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import pwd
 from pathlib import Path
 from typing import Any
 
@@ -189,3 +190,25 @@ def test_pid_of_another_process_is_no_watcher(places: Places, flwr: FakeFlwr) ->
     path = new_record(places)
     records.save(path, {**records.load(path), "status": "running", "watcher": os.getpid()})
     assert status(places, RUN_ID)["watched"] is False
+
+
+def test_a_record_is_never_written_through_a_link_that_training_code_laid(places: Places, tmp_path: Path) -> None:
+    victim = tmp_path / "of-root"
+    victim.write_text("untouched")
+    path = new_record(places)
+    for name in (f".{path.name}.{os.getpid()}.tmp", f".{path.name}.tmp"):
+        (path.parent / name).symlink_to(victim)
+    path.unlink()
+    path.symlink_to(victim)
+    records.write_atomically(path, "new", pwd.getpwuid(os.getuid()).pw_name, mode=0o640)
+    assert victim.read_text() == "untouched" and victim.stat().st_mode & 0o777 != 0o640
+    assert not path.is_symlink() and path.read_text() == "new" and path.stat().st_mode & 0o777 == 0o640
+
+
+def test_of_a_link_the_link_itself_changes_hands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A link to nothing: whoever followed it would fail.
+    link = tmp_path / "link"
+    link.symlink_to("/nowhere/at/all")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    records.give_to(link, pwd.getpwuid(os.getuid()).pw_name)
+    assert link.is_symlink()

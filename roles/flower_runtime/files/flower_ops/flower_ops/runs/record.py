@@ -11,6 +11,7 @@ import os
 import platform
 import pwd
 import re
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -120,27 +121,31 @@ def save(path: Path, record: dict[str, Any], owner: str | None = None) -> None:
 
 def write_atomically(path: Path, text: str, owner: str | None = None, mode: int = 0o644) -> None:
     """Write a file so that a reader sees the old content or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = ""
     try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.chmod(mode)
-        give_to(temporary, owner)
-        temporary.replace(path)
+        # Training code may write into this folder: a name that it can guess could be a link of its own making.
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            os.fchmod(stream.fileno(), mode)
+            give_to(stream.fileno(), owner)
+        os.replace(temporary, path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        if temporary:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
         raise RunError(
             f"Cannot write {path}: {error.strerror}; are the folder's owner and free space right?"
         ) from error
 
 
-def give_to(path: Path, owner: str | None) -> None:
-    """Hand a file to an account, when we are root and it exists."""
+def give_to(place: Path | int, owner: str | None) -> None:
+    """Hand a file (path or open file) to an account, when we are root and it exists; of a link the link itself."""
     if owner is None or os.geteuid() != 0:
         return
     with contextlib.suppress(KeyError):
         account = pwd.getpwnam(owner)
-        os.chown(path, account.pw_uid, account.pw_gid)
+        os.chown(place, account.pw_uid, account.pw_gid, follow_symlinks=isinstance(place, int))
 
 
 def timestamp(seconds: float | None = None) -> str:
