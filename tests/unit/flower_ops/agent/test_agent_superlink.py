@@ -192,6 +192,19 @@ def test_an_error_that_cannot_be_cleared_is_told(
     assert code == 1 and "refused PUT /vm with 403: no" in answer["message"]
 
 
+def test_what_nobody_thought_of_is_told_like_any_other_failure(
+    superlink: FakeNode, gate: FakeOneGate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert superlink.configure()[0] == 0
+    superlink.path("/etc/flower-ops/federation.json").write_text('["a secret"')
+    code, answer = superlink.configure()
+    assert code == 1 and "JSONDecodeError" in answer["message"] and "/etc/flower-ops" in answer["message"]
+    own = gate.of("4")
+    assert (own["FL_ERROR"], own["READY"], own["FL_READY"]) == ("configuration_failed", "NO", "NO")
+    assert "flower-ops configure" in own["FL_ERROR_TEXT"] and "secret" not in str(answer) + str(own)
+    assert "federation_settings" in capsys.readouterr().err
+
+
 def test_a_later_failure_takes_ready_back(superlink: FakeNode, gate: FakeOneGate) -> None:
     superlink.configure()
     assert superlink.configure(LOG_LEVEL="LOUD")[0] == 2

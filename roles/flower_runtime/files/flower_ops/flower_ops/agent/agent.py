@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ class _Run:
         }
 
     def all(self) -> tuple[int, Answer]:
-        """The run, with every expected failure turned into an answer."""
+        """The run, with every failure turned into an answer."""
         code, error_code = FAILED, ""
         try:
             self._walk(self._node())
@@ -116,6 +117,15 @@ class _Run:
             self.answer["message"], error_code = str(error), error.code
         except OSError as error:
             self.answer["message"] = f"{error.filename or 'A file'} could not be handled: {error.strerror or error}."
+            error_code = "configuration_failed"
+        except Exception as error:
+            # Nobody reads a traceback in OneGate, and what it quotes may be a secret: the journal alone gets it.
+            traceback.print_exc()
+            self.answer["message"] = (
+                f"The agent met something that it does not know ({type(error).__name__}), such as a damaged file in "
+                f"{self.paths.private}; what it prints when it is run by hand (flower-ops configure --role "
+                f"{self.role or 'auto'}) says where."
+            )
             error_code = "configuration_failed"
         if error_code and self.gate is not None and not (self.request.check or self.request.identity_only):
             notice.failure(self.gate, self.role, error_code, self.answer["message"])
