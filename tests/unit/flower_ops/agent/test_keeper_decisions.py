@@ -185,6 +185,22 @@ def test_an_accepted_node_is_not_refused_any_more() -> None:
     assert first_action(brain, 600, connected=True, start=20)[1] is None
 
 
+def test_a_node_that_is_accepted_without_a_word_is_not_refused_any_more() -> None:
+    brain = node()
+    brain.decide(Look(0, pid=7, connected=True))
+    # Ended and started again by systemd between two looks; at the log level WARNING it says no more.
+    brain.decide(Look(10, pid=8, lines=[REFUSALS[0]], connected=True))
+    assert not brain.online
+    assert first_action(brain, 600, pid=8, connected=True, start=20)[1] is None
+    assert brain.online and not brain.troubled
+    # One that is refused again and again never lives that long.
+    stubborn = node()
+    actions = [
+        stubborn.decide(Look(STEP * step, pid=10 + step, lines=[REFUSALS[0]], connected=True)) for step in range(17)
+    ]
+    assert Kind.NEW_KEY in [action.kind for action in actions if action is not None]
+
+
 def test_a_node_that_was_admitted_by_hand_keeps_its_key() -> None:
     brain = node(replace(KNOWN, superlink_vm=""))
     _waited, action = first_action(brain, 60, lines=[REFUSALS[0]], connected=False)

@@ -58,7 +58,7 @@ class NodeKeeper:
         self._clocks = Clocks()
         self._pauses = Pauses()
         self._asked = self._looked = float("-inf")
-        self._pid = 0
+        self._pid = self._refused_pid = 0
         self._flaps = 0
         self._refused = self._tls = self._open_message = False
         self._view: View | None = None
@@ -126,7 +126,9 @@ class NodeKeeper:
                 self._zombie = line
             if _ACCEPTED.search(line):
                 self._refused = self._tls = False
-            self._refused = self._refused or bool(_REFUSED.search(line))
+            if _REFUSED.search(line):
+                # What was logged since the last look is the word of the process that ran then.
+                self._refused, self._refused_pid = True, self._pid or look.pid
             self._tls = self._tls or bool(_TLS.search(line))
             if _RECEIVED.search(line):
                 self._open_message = True
@@ -141,6 +143,9 @@ class NodeKeeper:
             self._flaps += 1
         elif self._clocks.note("steady", look.active and look.pid == self._pid, look.now) >= DOWN:
             self._flaps = 0
+            if self.connected and look.pid != self._refused_pid:
+                # Accepted without a word, as at the log level WARNING: one that is refused ends within seconds.
+                self._refused = False
         self._pid = look.pid or self._pid
 
     def _changed(self) -> str:
