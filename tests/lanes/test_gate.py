@@ -76,9 +76,9 @@ def ok(handler: Any) -> None:
 class Door:
     """A gate and where to knock."""
 
-    def __init__(self, folder: Path, certs: Path | None = None) -> None:
+    def __init__(self, folder: Path, certs: Path | None = None, listen: str = "127.0.0.1") -> None:
         self.port, self.upstream_port = free_port(), free_port()
-        words = ["--version", VERSION, "--listen", f"127.0.0.1:{self.port}"]
+        words = ["--version", VERSION, "--listen", f"{listen}:{self.port}"]
         words += ["--superlink", f"127.0.0.1:{self.upstream_port}", *(["--certs", str(certs)] if certs else [])]
         python = str(environment(VERSION) / "bin/python")
         surroundings = {"PATH": os.defpath, "PYTHONUNBUFFERED": "1"}
@@ -86,9 +86,9 @@ class Door:
         self.service.start()
         wait_until(lambda: "fleet routes of Flower" in self.service.said(), 30, "the gate does not start")
 
-    def connect(self) -> http.client.HTTPConnection:
+    def connect(self, host: str = "127.0.0.1") -> http.client.HTTPConnection:
         """A connection of its own."""
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        return http.client.HTTPConnection(host, self.port, timeout=20)
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> http.client.HTTPResponse:
         """One request; the answer is read to its end."""
@@ -317,6 +317,21 @@ def test_ends_when_asked_to_even_with_an_open_connection(door: Door, behind: Beh
     begun = time.monotonic()
     assert door.service.stop() in (0, -15)
     assert time.monotonic() - begun < 8
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0", "[::]"])
+def test_all_addresses_are_those_of_both_families(tmp_path: Path, listen: str) -> None:
+    door = Door(tmp_path, listen=listen)
+    upstream = Upstream(door.upstream_port, ok)
+    try:
+        for host in ("127.0.0.1", "::1"):
+            connection = door.connect(host)
+            connection.request("POST", PULL, b"abc")
+            assert connection.getresponse().status == 200
+    finally:
+        upstream.close()
+        door.service.stop()
+    assert [headers["x-forwarded-for"] for _method, _path, headers in upstream.seen] == ["127.0.0.1", "::1"]
 
 
 def test_the_superlink_must_show_a_certificate_of_our_authority(tmp_path: Path) -> None:

@@ -67,10 +67,11 @@ async def _serve(profile: profiles.Profile, listen: str, superlink: str, certs: 
 
 
 def bound(address: str) -> socket.socket:
-    """A listening socket; `[::]` takes IPv4 as well, as it does in Flower's other versions."""
+    """A listening socket; `0.0.0.0` and `[::]` take IPv4 and IPv6, as they do in Flower's other versions."""
     host, port = rules.split_address(address)
+    both = host in ("0.0.0.0", "::") and socket.has_dualstack_ipv6()
+    host = "::" if both else host
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    both = host == "::" and socket.has_dualstack_ipv6()
     return socket.create_server((host, port), family=family, backlog=512, dualstack_ipv6=both)
 
 

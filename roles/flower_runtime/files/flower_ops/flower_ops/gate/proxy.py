@@ -52,7 +52,8 @@ class Gate:
         # The path as it was sent: one that has to be decoded or shortened first is none that a SuperNode asks for.
         path = scope.get("raw_path") or scope["path"].encode()
         url = self._urls.get(path) if scope["method"] == "POST" else None
-        client = (scope.get("client") or ("unknown",))[0]
+        # An IPv4 client of a socket that takes both families is written as an IPv6 address.
+        client = (scope.get("client") or ("unknown",))[0].removeprefix("::ffff:")
         if url is None:
             self._tell(f"refused {scope['method']} {path[:80].decode('ascii', 'replace')!r} from {client}")
             await _answer(send, 404, b"Only the Fleet API is served here.\n")
