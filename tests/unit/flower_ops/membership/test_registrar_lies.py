@@ -118,6 +118,21 @@ def test_a_member_stays_one_when_somebody_takes_its_role_away(full: Watch, gate:
     assert full.partitions() == {"vm-5": 0, "vm-6": 1}
 
 
+@pytest.mark.parametrize("noise", ["!", "-", "===="])
+def test_the_key_of_another_node_is_not_taken_in_another_spelling_either(
+    watch: Watch, gate: FakeOneGate, flower: FakeFlower, noise: str
+) -> None:
+    watch.ask("5", KEYS[0])
+    watch.poll()
+    # A node that somebody registered by hand: nobody may come into its place.
+    flower.nodes["77"] = KEYS[3]
+    kind, text = KEYS[0].split()
+    watch.ask("6", f"{kind} {text}{noise}" if noise == "====" else f"{kind} {text[:30]}{noise}{text[30:]}")
+    watch.poll()
+    assert watch.partitions() == {"vm-5": 0} and "FL_NODE_ID" not in gate.of("6")
+    assert "belongs to another node" in gate.of("6")["FL_ADMISSION_ERROR"]
+
+
 def test_a_vm_that_onegate_will_not_write_to_keeps_nobody_else_out(watch: Watch, gate: FakeOneGate) -> None:
     gate.locked.add("5")
     watch.ask("5", KEYS[0])

@@ -43,19 +43,21 @@ def public_of(private: bytes) -> bytes:
 
 
 def check_public(text: str) -> str:
-    """Return the bare `type base64` form of an EC public key in OpenSSH form; ValueError when it is anything else."""
+    """Return the bare `type base64` form of an EC public key in OpenSSH form; ValueError when it is anything else.
+
+    Base64 is read with stray characters in it: a key is written anew, so that it has one text whoever sends it.
+    """
     parts = text.split()
     if len(parts) < 2 or not parts[0].startswith("ecdsa-sha2-nistp"):
         raise ValueError("not an EC public key in OpenSSH form (ecdsa-sha2-nistp384 …)")
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
 
-    bare = " ".join(parts[:2])
     try:
-        serialization.load_ssh_public_key(bare.encode())
+        key = serialization.load_ssh_public_key(" ".join(parts[:2]).encode())
+        return key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ValueError("not an EC public key in OpenSSH form (ecdsa-sha2-nistp384 …)") from error
-    return bare
 
 
 def prove(private: bytes, new_public: str) -> str:
