@@ -133,6 +133,24 @@ def test_the_key_of_another_node_is_not_taken_in_another_spelling_either(
     assert "belongs to another node" in gate.of("6")["FL_ADMISSION_ERROR"]
 
 
+def test_flower_is_not_asked_at_every_look_for_a_key_that_it_will_never_take(
+    watch: Watch, gate: FakeOneGate, flower: FakeFlower
+) -> None:
+    flower.retired.add(KEYS[0])
+    watch.ask("5", KEYS[0])
+    watch.poll()
+    assert gate.of("5")["FL_RETIRED_KEY"] == KEYS[0]
+    gate.of("5")["FL_RETIRED_KEY"] = "NONE"
+    watch.poll(5)
+    assert flower.calls.count("register") == 1
+    watch.poll(pause=20)
+    assert gate.of("5")["FL_RETIRED_KEY"] == KEYS[0]
+    # A new pair is tried at once.
+    watch.ask("5", KEYS[1])
+    watch.poll()
+    assert gate.of("5")["FL_NODE_ID"] == flower.id_of(KEYS[1])
+
+
 def test_a_vm_that_onegate_will_not_write_to_keeps_nobody_else_out(watch: Watch, gate: FakeOneGate) -> None:
     gate.locked.add("5")
     watch.ask("5", KEYS[0])

@@ -140,6 +140,8 @@ class Registrar:
             # The node makes a new pair when it reads this; until then it is not tried again. An error beside it would
             # stop the very run that does.
             self._once(peer, str(error))
+            # Somebody may take that word away again.
+            self._held[peer.vm_id, peer.attributes["FL_NODE_PUBKEY"]] = self._clock() + HELD
             self._tell(peer, {"FL_RETIRED_KEY": key})
             return
         except KeyHeldError as error:
