@@ -31,9 +31,9 @@ options:
     required: true
   variables:
     description:
-      - Context variables of the federation. With policies, or where they are given, C(ONEAPP_FL_MIN_FIT_CLIENTS) and
-        C(ONEAPP_FL_MIN_AVAILABLE_CLIENTS) must not be above O(minimum), or training would stop when the federation
-        shrinks.
+      - Context variables of the federation. C(ONEAPP_FL_MIN_FIT_CLIENTS) and C(ONEAPP_FL_MIN_AVAILABLE_CLIENTS), with
+        their defaults where they are not given, must not be above O(minimum), or training would stop when the
+        federation shrinks.
     type: dict
     default: {}
 """
@@ -95,16 +95,15 @@ def policy_faults(
         for number, policy in enumerate(policies.get(kind) or [], 1)
         for fault in _of_policy(kind, policy, least, most)
     ]
-    return faults + _starving(least, variables or {}, any(policies.values()))
+    return faults + _starving(least, variables or {})
 
 
-def _starving(least: int, variables: Mapping[str, Any], has_policies: bool) -> list[str]:
-    """Rounds wait for ever when policies leave fewer SuperNodes than a round needs."""
+def _starving(least: int, variables: Mapping[str, Any]) -> list[str]:
+    """Rounds wait for ever when a federation has fewer SuperNodes than a round needs."""
     rows = {row["name"]: row for row in json.loads(_TABLE.read_text(encoding="utf-8"))}
     faults = []
     for name in _LEAST:
-        given = str(variables.get(name, "")).strip()
-        needed = given or (rows[name]["default"] if has_policies else "")
+        needed = str(variables.get(name, "")).strip() or rows[name]["default"]
         if needed.isdecimal() and int(needed) > least:
             faults.append(
                 f"{name} is {needed}, so federation_supernodes_min must be {needed} at least and not {least}: with "

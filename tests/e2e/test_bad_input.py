@@ -52,7 +52,7 @@ def says(sentence: str, *words: str) -> bool:
         (
             "scale",
             {"federation_supernodes": 9},
-            ["federation_supernodes 9", "federation_supernodes_min 1", "federation_supernodes_max 3", "change one"],
+            ["federation_supernodes 9", "federation_supernodes_min 2", "federation_supernodes_max 3", "change one"],
         ),
         (
             "single_site",

@@ -60,9 +60,10 @@ def test_a_policy_that_cannot_work_is_told(kind: str, changes: dict[str, Any], w
 
 
 def test_training_must_not_starve_when_the_federation_shrinks() -> None:
-    # The table's default is 2, also where nobody has said anything.
-    assert [fault.split(" is ")[0] for fault in policy_faults({"elasticity": [UP]}, 1, 6, {})] == list(ENOUGH)
-    assert policy_faults({"elasticity": [], "scheduled": []}, 1, 6, {}) == []
+    # The table's default is 2, also where nobody has said anything, and with or without policies.
+    for policies in ({"elasticity": [UP]}, {"elasticity": [], "scheduled": []}):
+        assert [fault.split(" is ")[0] for fault in policy_faults(policies, 1, 6, {})] == list(ENOUGH)
+        assert policy_faults(policies, 2, 6, {}) == []
     told = policy_faults({"elasticity": []}, 2, 6, {"ONEAPP_FL_MIN_FIT_CLIENTS": 3})
     assert told == [
         "ONEAPP_FL_MIN_FIT_CLIENTS is 3, so federation_supernodes_min must be 3 at least and not 2: with fewer "
