@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,8 @@ FAKE_NFT = """#!/bin/sh
 case "$1" in
   list) cat {state} 2>/dev/null ;;
   -f) cat > {state}.new; echo load >> {state}.calls
+      # Who finds the file "hold" is held up until it is told to go on.
+      if mv {state}.hold {state}.held 2>/dev/null; then while test -e {state}.held; do sleep 0.02; done; fi
       if grep -q refused {state}.new; then echo "/dev/stdin:1:1-7: Error: syntax error" >&2; exit 1; fi
       mv {state}.new {state} ;;
 esac
@@ -249,3 +253,24 @@ def test_members_are_let_in_at_once_and_stored_only_when_the_kernel_took_them_by
     with pytest.raises(NodeError):
         firewall.admit(Paths(), ["10.0.0.5", "10.0.0.6"])
     assert "10.0.0.6" not in Paths().at(firewall.MEMBERS).read_text()
+
+
+def test_members_and_rules_are_never_loaded_and_stored_across_each_other_by_a_fake_nft(live: Live) -> None:
+    live.apply(role="superlink")
+    hold, held = Path(f"{live.state}.hold"), Path(f"{live.state}.held")
+    hold.touch()
+    admission = threading.Thread(target=firewall.admit, args=(Paths(), ["10.0.0.5"]), daemon=True)
+    admission.start()
+    end = time.monotonic() + 10
+    while not held.exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    # The kernel has the new member now, the disk does not yet: rules of this moment would take it away again.
+    live.state.unlink()
+    run = threading.Thread(target=live.apply, kwargs={"role": "superlink"}, daemon=True)
+    run.start()
+    run.join(0.5)
+    assert run.is_alive() and live.loads() == 2
+    held.unlink()
+    admission.join(10)
+    run.join(10)
+    assert live.loads() == 3 and "10.0.0.5" in Paths().at(firewall.MEMBERS).read_text()

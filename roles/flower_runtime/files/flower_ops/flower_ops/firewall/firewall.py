@@ -9,12 +9,14 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 
 from flower_ops import rules as forms
 from flower_ops.firewall import firewall_rules, subnets
 from flower_ops.machine.errors import NodeError
 from flower_ops.machine.files import Files
+from flower_ops.machine.locks import held
 from flower_ops.machine.paths import Paths
 from flower_ops.node.node import Node
 
@@ -22,6 +24,8 @@ UNIT = "flower-firewall.service"
 RULES = "/etc/flower-ops/firewall.nft"
 MEMBERS = "/etc/flower-ops/firewall.d/members.nft"
 CODE = "firewall_failed"
+#: What is loaded and what is stored belong together, and both the agent and the registrar do both.
+_LOCK = f"{Paths.private}/firewall.lock"
 _LIVE = "nftables table inet flower"
 _PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 
@@ -31,9 +35,14 @@ def apply(node: Node) -> None:
     # Rules of a tree of files are never loaded into the kernel that happens to run.
     live = node.paths.root == Path("/")
     node.facts["firewall"] = node.is_on("FIREWALL")
-    if not node.is_on("FIREWALL"):
-        _remove(node, live)
-        return
+    with nullcontext() if node.check else held(node.paths.at(_LOCK)):
+        if node.is_on("FIREWALL"):
+            _exchange(node, live)
+        else:
+            _remove(node, live)
+
+
+def _exchange(node: Node, live: bool) -> None:
     text = _wanted(node)
     loaded = live and _ready(node) and firewall_rules.mark_of(_in_force()) == firewall_rules.mark_of(text)
     if live and not loaded:
@@ -118,9 +127,11 @@ def admit(paths: Paths, addresses: Iterable[str]) -> bool:
     text = firewall_rules.members(addresses).encode()
     if files.read(MEMBERS) == text:
         return False
-    if paths.root == Path("/") and files.read(RULES) is not None:
-        _load(text.decode())
-    files.store(MEMBERS, text)
+    # Rules that are loaded in between would bring the members of before back.
+    with held(paths.at(_LOCK)):
+        if paths.root == Path("/") and files.read(RULES) is not None:
+            _load(text.decode())
+        files.store(MEMBERS, text)
     return True
 
 
