@@ -170,6 +170,8 @@ def test_an_unhealthy_service_is_reported_and_never_ready(superlink: FakeNode, g
     assert code == 1 and "not serving after 5 s" in answer["message"] and "Address already in use" in answer["message"]
     assert gate.of("4")["FL_ERROR"] == "health_check_timeout" and gate.of("4")["FL_READY"] == "NO"
     assert "READY" not in gate.of("4") and answer["facts"]["ready"] is False
+    # Every VM of the service reads that, and an app may have printed what the service logged at last.
+    assert "not serving after 5 s" in gate.of("4")["FL_ERROR_TEXT"] and "words" not in gate.of("4")["FL_ERROR_TEXT"]
 
 
 def test_recovery_clears_the_error(superlink: FakeNode, gate: FakeOneGate) -> None:

@@ -258,6 +258,7 @@ def test_a_service_without_connection_is_never_ready(supernode: FakeNode, gate: 
     code, answer = supernode.configure()
     assert code == 1 and "no connection to the SuperLink" in answer["message"]
     assert gate.of("5")["FL_NODE_READY"] == "NO" and gate.of("5")["FL_ERROR"] == "health_check_timeout"
+    assert "Its last words: Address already" in answer["message"] and "Address" not in gate.of("5")["FL_ERROR_TEXT"]
     assert "READY" not in gate.of("5")
 
 

@@ -138,6 +138,8 @@ def test_a_failure_of_before_is_taken_back_when_all_is_well(
     superlink.close()
     assert [action.kind for action in superlink.keep(watcher, 60)] == [Kind.CONFIGURE]
     assert gate.of("4")["FL_ERROR"] == "health_check_timeout" and gate.of("4")["READY"] == "NO"
+    assert "not mended yet" in gate.of("4")["FL_EVENT"] and "already in use" not in gate.of("4")["FL_EVENT"]
+    assert "already in use" in superlink.said[-1]
     superlink.systemd.on_start = serve
     serve(LINK)
     assert [action.why for action in superlink.keep(watcher, 120)] == ["What failed before may work now."]

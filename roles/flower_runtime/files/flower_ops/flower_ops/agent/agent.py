@@ -67,7 +67,8 @@ def configure(
     """Configure this VM; `say` gets a line for each step, and one for whatever has to be waited for.
 
     Returns the exit code (0 done, 1 a step failed, 2 invalid variables) and the answer:
-    {changed, diff: [...], facts: {...}, errors: [{name, value, expected}], warnings: [...], message}.
+    {changed, diff: [...], facts: {...}, errors: [{name, value, expected}], warnings: [...], message, sentence}.
+    `sentence` is what of `message` was published: without the last words of a service.
     """
     paths = Paths(request.root)
     if systemd is None:
@@ -101,6 +102,7 @@ class _Run:
             "errors": [],
             "warnings": [],
             "message": "",
+            "sentence": "",
             "facts": {"role": self.role, "vm_id": self.context.get("VMID", ""), "ready": False},
         }
 
@@ -114,7 +116,8 @@ class _Run:
             self.answer.update(message=str(error), errors=[fault.as_dict() for fault in error.errors])
             code, error_code = INVALID, "config_validation_failed"
         except NodeError as error:
-            self.answer["message"], error_code = str(error), error.code
+            self.answer.update(message=error.full, sentence=str(error))
+            error_code = error.code
         except OSError as error:
             self.answer["message"] = f"{error.filename or 'A file'} could not be handled: {error.strerror or error}."
             error_code = "configuration_failed"
@@ -127,8 +130,9 @@ class _Run:
                 f"{self.role or 'auto'}) says where."
             )
             error_code = "configuration_failed"
+        self.answer["sentence"] = self.answer["sentence"] or self.answer["message"]
         if error_code and self.gate is not None and not (self.request.check or self.request.identity_only):
-            notice.failure(self.gate, self.role, error_code, self.answer["message"])
+            notice.failure(self.gate, self.role, error_code, self.answer["sentence"])
         self.answer["diff"] = [change.as_dict() for change in self.files.changes]
         self.answer["changed"] = bool(self.files.changes)
         return code, self.answer
@@ -209,7 +213,7 @@ class _Run:
             try:
                 step(node)
             except (NodeError, OSError) as error:
-                self.say(f"{line} … failed: {error}")
+                self.say(f"{line} … failed: {error.full if isinstance(error, NodeError) else error}")
                 raise
             self.say(f"{line} … {'done' if len(self.files.changes) > before else 'kept'}")
 

@@ -105,10 +105,7 @@ def serving(node: Node) -> None:
     try:
         node.wait(f"The SuperLink is not serving after {node.timeout:.0f} s", probe, "health_check_timeout")
     except NodeError as error:
-        last = node.systemd.journal(UNIT)
-        if not last:
-            raise
-        raise NodeError(f"{error} Its last words: {last}", error.code) from error
+        raise NodeError(str(error), error.code, node.systemd.journal(UNIT)) from error
 
 
 def host_firewall(node: Node) -> None:

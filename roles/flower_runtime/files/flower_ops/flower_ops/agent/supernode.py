@@ -258,8 +258,7 @@ def service(node: Node) -> None:
             if wait() != first:
                 raise NodeError(f"{UNIT} keeps restarting.", "health_check_timeout")
     except NodeError as error:
-        last = node.systemd.journal(UNIT)
-        raise NodeError(f"{error} Its last words: {last}" if last else str(error), error.code) from error
+        raise NodeError(str(error), error.code, node.systemd.journal(UNIT)) from error
 
 
 def _has_gpu(node: Node) -> bool:

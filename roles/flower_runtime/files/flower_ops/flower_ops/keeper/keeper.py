@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,19 @@ def run_agent(role: str) -> tuple[int, dict[str, Any]]:
         return 1, {"changed": False, "message": f"The agent did not answer ({type(error).__name__})."}
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How an action went. `failed` tells how the agent ended, None where it was not asked.
+
+    `sentence` may be published; `full` is what the journal gets, with what a service logged.
+    """
+
+    changed: bool
+    failed: bool | None = None
+    sentence: str = ""
+    full: str = ""
+
+
 class Keeper:
     """One VM. `tick()` is one look with what follows from it; OneGate and services may be down at any time."""
 
@@ -79,36 +93,36 @@ class Keeper:
 
     def _act(self, action: Action) -> None:
         if action.why:
-            self._say(action.why)
-        changed, failed, outcome = self._do(action)
-        self.sight.acted(self._clock(), action, failed)
+            self._say(f"{action.why} {action.detail}".strip())
+        outcome = self._do(action)
+        self.sight.acted(self._clock(), action, outcome.failed)
         # A renewal that found nothing to renew is no event.
-        if action.why or changed:
-            sentence = f"{action.why} {outcome}".strip()
-            if outcome:
-                self._say(outcome)
-            self._publish({"FL_EVENT": notice.event(sentence, self._wall)})
+        if action.why or outcome.changed:
+            if outcome.sentence:
+                self._say(outcome.full or outcome.sentence)
+            self._publish({"FL_EVENT": notice.event(f"{action.why} {outcome.sentence}".strip(), self._wall)})
 
-    def _do(self, action: Action) -> tuple[bool, bool | None, str]:
-        """Carry it out; returns whether anything changed, whether the agent failed, and how it went in a sentence."""
+    def _do(self, action: Action) -> Outcome:
         if action.kind is Kind.TELL:
-            return False, None, ""
+            return Outcome(False)
         if action.kind is Kind.RESTART:
             try:
                 self.sight.systemd.restart(action.unit)
             except NodeError as error:
-                return False, None, f"It could not be restarted: {error}"
-            return True, None, f"{action.unit} was restarted."
+                return Outcome(False, None, f"It could not be restarted: {error}")
+            return Outcome(True, None, f"{action.unit} was restarted.")
         if action.kind is Kind.NEW_KEY:
             self.sight.refuse_own_key()
         code, answer = self._configure(self.sight.role)
         if code:
-            return True, True, f"That is not mended yet: {answer.get('message') or 'the agent gave no reason'}"
+            full = answer.get("message") or "the agent gave no reason"
+            head = "That is not mended yet:"
+            return Outcome(True, True, f"{head} {answer.get('sentence') or full}", f"{head} {full}")
         changes = [change["after_header"] for change in answer.get("diff", [])]
         if not action.why:
-            return bool(changes), False, f"Renewed or brought in line: {', '.join(changes)}."
+            return Outcome(bool(changes), False, f"Renewed or brought in line: {', '.join(changes)}.")
         done = "The agent has configured this VM anew." if changes else "The agent found all in order."
-        return bool(changes), False, done
+        return Outcome(bool(changes), False, done)
 
     def _publish(self, values: dict[str, str]) -> None:
         gate = self.sight.gate

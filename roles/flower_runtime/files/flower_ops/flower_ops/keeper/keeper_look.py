@@ -20,11 +20,12 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Action:
-    """Something to do, and the sentence that says why."""
+    """Something to do, and the sentence that says why; `detail` is more of it for the journal alone."""
 
     kind: Kind
     why: str
     unit: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True)

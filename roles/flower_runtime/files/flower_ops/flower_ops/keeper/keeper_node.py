@@ -100,7 +100,7 @@ class NodeKeeper:
             return self._once(look, Action(Kind.CONFIGURE, "The VM was started anew."))
         if self._zombie:
             # Later it would be too late: the round that goes on waits for this node.
-            return Action(Kind.RESTART, f"The SuperNode answers no more; its log says: {self._zombie}", UNIT)
+            return Action(Kind.RESTART, "The SuperNode answers no more.", UNIT, f"Its log says: {self._zombie}")
         reason = self._changed()
         action = Action(Kind.CONFIGURE, reason) if reason else self._trouble(look)
         return self._once(look, action)

@@ -7,11 +7,20 @@ from __future__ import annotations
 
 
 class NodeError(Exception):
-    """A step failed. The text is one sentence: what, where, what to do; `code` is the word published as FL_ERROR."""
+    """A step failed. The text is one sentence: what, where, what to do; `code` is the word published as FL_ERROR.
 
-    def __init__(self, message: str, code: str = "configuration_failed") -> None:
+    `last_words` are what a service logged at last. Apps may have printed it, so it is for those who may read the
+    journal, never for OneGate, which every VM of the service reads.
+    """
+
+    def __init__(self, message: str, code: str = "configuration_failed", last_words: str = "") -> None:
         super().__init__(message)
-        self.code = code
+        self.code, self.last_words = code, last_words
+
+    @property
+    def full(self) -> str:
+        """The sentence and the last words."""
+        return f"{self} Its last words: {self.last_words}" if self.last_words else str(self)
 
 
 class OneGateError(Exception):
