@@ -313,7 +313,12 @@ def test_the_service_outlives_variables_that_nobody_can_use(
 
 def test_log_lines_arrive_without_colours_and_without_waiting() -> None:
     lines = journal.Journal(
-        "x", (sys.executable, "-uc", "print('\\x1b[92mINFO\\x1b[0m : one\\ntwo\\npart', end=''); input()")
+        "x",
+        (
+            sys.executable,
+            "-uc",
+            "import time; print('\\x1b[92mINFO\\x1b[0m : one\\ntwo\\npart', end=''); time.sleep(60)",
+        ),
     )
     found: list[str] = []
     end = time.monotonic() + 10
@@ -348,6 +353,20 @@ def test_a_journal_that_ended_is_opened_again() -> None:
     lines.close()
     assert found[:3] == ["again"] * 3
     assert journal.Journal("x", ("/nowhere/journalctl",)).read() == []
+
+
+def test_what_a_journal_left_when_it_ended_is_read(tmp_path: Path) -> None:
+    ended = tmp_path / "ended"
+    lines = journal.Journal("x", ("sh", "-c", f"test -e {ended} && exec sleep 60; printf 'one\ntwo'; touch {ended}"))
+    found = lines.read()
+    end = time.monotonic() + 10
+    while not ended.exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    time.sleep(0.1)
+    found += lines.read()
+    found += lines.read()
+    lines.close()
+    assert found == ["one", "two"]
 
 
 def test_connections_and_processes_are_read_from_the_kernel() -> None:

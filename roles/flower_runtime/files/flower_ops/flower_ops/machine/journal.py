@@ -39,10 +39,16 @@ class Journal:
 
     def read(self) -> list[str]:
         """See Lines."""
-        if self._process is None or self._process.poll() is not None:
+        ended = self._process is not None and self._process.poll() is not None
+        if self._process is None:
             self._start()
-        data = self._rest + b"".join(self._available())
-        *lines, self._rest = data.split(b"\n")
+        found = b"".join(self._available())
+        *lines, self._rest = (self._rest + found).split(b"\n")
+        if ended and len(found) < _AT_ONCE:
+            # All that it left in its pipe has been read; nobody will complete its last line.
+            lines += [self._rest] if self._rest else []
+            self._rest = b""
+            self._start()
         return [_COLOUR.sub("", line.decode(errors="replace")).strip() for line in lines]
 
     def close(self) -> None:
@@ -52,6 +58,9 @@ class Journal:
             self._process.wait()
 
     def _start(self) -> None:
+        if self._process is not None and self._process.stdout is not None:
+            self._process.stdout.close()
+        self._process = None
         with contextlib.suppress(OSError):
             # It must not hold the keeper up when it is gone: without a journal the keeper still sees the processes.
             self._process = subprocess.Popen(
