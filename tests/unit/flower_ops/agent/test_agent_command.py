@@ -9,18 +9,21 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from agent_support import free_port
+from agent_support import FakeNode, free_port
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.opennebula.flower.plugins.modules import flower_node, flower_supernode, flower_supernode_info
 from fake_onegate import FakeOneGate
 from flower_ops import profiles
 from flower_ops.machine.errors import OneGateError
+from flower_ops.machine.given import alone
 from flower_ops.machine.onegate import OneGate, plain, template_text
+from flower_ops.machine.paths import Paths
 from flower_ops.pki import keys
 from hypothesis import given
 from hypothesis import strategies as st
@@ -210,3 +213,18 @@ def test_onegate_tells_refusal_and_silence_apart(gate: FakeOneGate) -> None:
         OneGate(f"http://127.0.0.1:{free_port()}", "4", "t", sleep=pauses.append).own()
     assert silent.value.status == 0 and pauses == [1.0, 2.0]
     assert OneGate.from_context({"ONEGATE_ENDPOINT": gate.endpoint, "VMID": "4"}) is None
+
+
+def test_a_run_that_has_to_wait_for_another_says_so_once(superlink: FakeNode, capfd: pytest.CaptureFixture[str]) -> None:
+    assert superlink.configure()[0] == 0 and "Another run" not in capfd.readouterr().err
+    second = threading.Thread(target=superlink.configure, daemon=True)
+    with alone(Paths(superlink.root)):
+        second.start()
+        said, end = "", time.monotonic() + 10
+        while not said and time.monotonic() < end:
+            time.sleep(0.02)
+            said += capfd.readouterr().err
+        assert second.is_alive()
+    second.join(20)
+    assert not second.is_alive()
+    assert (said + capfd.readouterr().err).count("Another run of the agent is at work on this VM") == 1

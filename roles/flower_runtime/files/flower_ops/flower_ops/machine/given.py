@@ -8,11 +8,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from flower_ops.machine.files import Files
+from flower_ops.machine.locks import held
 from flower_ops.machine.paths import Paths
 
 
@@ -55,14 +57,13 @@ def busy(paths: Paths) -> bool:
     return False
 
 
+def _say(line: str) -> None:
+    # Answers in JSON go to the standard output.
+    print(line, file=sys.stderr, flush=True)
+
+
 @contextmanager
-def alone(paths: Paths) -> Iterator[None]:
-    """Boot, keeper and operator may all configure: one after the other."""
-    place = paths.at(paths.lock)
-    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(place, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+def alone(paths: Paths, say: Callable[[str], None] = _say) -> Iterator[None]:
+    """Boot, keeper and operator may all configure: one after the other. `say` hears once that this one has to wait."""
+    with held(paths.at(paths.lock), lambda: say("Another run of the agent is at work on this VM; waiting for its end.")):
         yield
-    finally:
-        os.close(handle)

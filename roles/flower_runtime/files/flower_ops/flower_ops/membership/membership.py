@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
@@ -19,6 +18,7 @@ from flower_ops.firewall import firewall
 from flower_ops.flower_cli.flwr_cli import FlwrCliError
 from flower_ops.machine.errors import NodeError
 from flower_ops.machine.files import Files
+from flower_ops.machine.locks import held
 from flower_ops.machine.paths import Paths
 from flower_ops.membership.members import (
     KeyHeldError,
@@ -239,11 +239,5 @@ class Membership:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Registrar and operator may write at the same time."""
-        place = self._paths.at(f"{self._paths.private}/members.lock")
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(place, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with held(self._paths.at(f"{self._paths.private}/members.lock")):
             yield
-        finally:
-            os.close(handle)
