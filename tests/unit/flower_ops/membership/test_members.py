@@ -113,6 +113,29 @@ def test_one_revoked_key_does_not_keep_the_others_from_being_restored(tmp_path: 
     assert members.admit("a", "x", KEYS[2])[0].partition_id == 0
 
 
+def test_keys_whose_new_ids_nobody_knows_are_not_taken_for_revoked(tmp_path: Path, flower: FakeFlower) -> None:
+    members = federation(tmp_path, flower)
+    members.admit("a", "x", KEYS[0])
+    members.admit("a", "y", KEYS[1])
+    before = members.members()
+    # Somebody registered both anew, by hand.
+    flower.nodes = {"901": KEYS[0], "902": KEYS[1]}
+    found = members.restore()
+    assert found.registered == found.revoked == [] and set(found.unclear) == {"a/x", "a/y"}
+    assert "unknown node id" in found.unclear["a/x"] and members.members() == before
+    flower.unregister("902")
+    found = members.restore()
+    assert (found.registered, found.revoked, found.unclear) == (["a/x"], ["a/y"], {})
+
+
+def test_a_damaged_list_is_named(tmp_path: Path, flower: FakeFlower) -> None:
+    members = federation(tmp_path, flower)
+    for damaged in ('{"members": [', '{"members": [{"who": "x"}]}', "{}"):
+        (tmp_path / "etc/flower-ops/members.json").write_text(damaged)
+        with pytest.raises(MembershipError, match=r"/etc/flower-ops/members.json is damaged"):
+            members.admit("a", "x", KEYS[0])
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), max_size=30))
 def test_partitions_are_never_shared_or_out_of_range(

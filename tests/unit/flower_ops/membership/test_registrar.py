@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_onegate import FakeOneGate
@@ -204,6 +205,35 @@ def test_refusals_are_said_once_and_taken_back(watch: Watch, gate: FakeOneGate) 
     watch.members.remove("elsewhere", "a")
     watch.poll()
     assert gate.of("5")["FL_ADMISSION_ERROR"] == "NONE" and gate.of("5")["FL_PARTITION_ID"] == "0"
+
+
+def test_a_list_that_cannot_be_read_is_not_blamed_on_a_key(
+    watch: Watch, gate: FakeOneGate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch.ask("5", KEYS[0])
+    admit, place = watch.members.admit, watch.root / "etc/flower-ops/members.json"
+
+    def with_a_list_damaged_meanwhile(*given: Any) -> Any:
+        place.write_text("{")
+        try:
+            return admit(*given)
+        finally:
+            place.unlink()
+
+    monkeypatch.setattr(watch.members, "admit", with_a_list_damaged_meanwhile)
+    watch.poll()
+    assert "members.json is damaged" in gate.of("5")["FL_ADMISSION_ERROR"]
+    assert "FL_NODE_PUBKEY" not in gate.of("5")["FL_ADMISSION_ERROR"]
+
+
+def test_what_cannot_be_restored_is_said_once(watch: Watch, gate: FakeOneGate, flower: FakeFlower) -> None:
+    for vm_id, key in (("5", KEYS[0]), ("6", KEYS[1])):
+        watch.ask(vm_id, key)
+    watch.poll()
+    flower.nodes = {"901": KEYS[0], "902": KEYS[1]}
+    watch.poll(3, pause=301)
+    assert len([line for line in watch.said if "vm-5 may not be registered: The key" in line]) == 1
+    assert "FL_RETIRED_KEY" not in gate.of("5")
 
 
 def test_somebody_is_awaited_until_every_vm_is_a_member_but_not_for_ever(watch: Watch, gate: FakeOneGate) -> None:

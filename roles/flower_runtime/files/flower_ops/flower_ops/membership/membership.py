@@ -54,6 +54,8 @@ class Restored:
 
     registered: list[str] = field(default_factory=list)
     revoked: list[str] = field(default_factory=list)
+    #: Why the rest could not be judged, by the same names.
+    unclear: dict[str, str] = field(default_factory=dict)
 
 
 class Membership:
@@ -76,9 +78,14 @@ class Membership:
         return bool(found["auth"]), int(found["num_partitions"])
 
     def members(self) -> list[Member]:
-        """All members in the order of their partitions."""
-        found = json.loads(self._files.read(self._paths.members) or b'{"members": []}')
-        return sorted((Member(**row) for row in found["members"]), key=lambda member: member.partition_id)
+        """All members in the order of their partitions; MembershipError when the list cannot be read."""
+        try:
+            found = json.loads(self._files.read(self._paths.members) or b'{"members": []}')
+            return sorted((Member(**row) for row in found["members"]), key=lambda member: member.partition_id)
+        except (ValueError, TypeError, KeyError) as error:
+            raise MembershipError(
+                f"The list of members in {self._paths.members} is damaged ({error}); restore it from a backup."
+            ) from error
 
     def supernodes(self) -> list[dict[str, Any]]:
         """Members with what Flower says of them: `status` is online, offline, registered, or unknown to Flower.
@@ -167,9 +174,13 @@ class Membership:
                 try:
                     member.node_id = self._register(member.public_key, members)
                     result.registered.append(f"{member.site}/{member.name}")
-                except MembershipError:
+                except KeyRetiredError:
                     member.node_id = ""
                     result.revoked.append(f"{member.site}/{member.name}")
+                except MembershipError as error:
+                    # Its key may be in good standing, so its node keeps it.
+                    result.unclear[f"{member.site}/{member.name}"] = str(error)
+                    continue
                 self._save(members)
         return result
 

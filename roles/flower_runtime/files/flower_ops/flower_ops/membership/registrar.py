@@ -66,6 +66,7 @@ class Registrar:
         self._strangers: dict[str, float] = {}
         self._held: dict[tuple[str, str], float] = {}
         self._troubled: frozenset[str] = frozenset()
+        self._unclear: dict[str, str] = {}
         self._compared: float | None = None
 
     def poll(self) -> bool:
@@ -98,6 +99,10 @@ class Registrar:
                 self._say(f"{name} registered again, which Flower had forgotten")
             for name in found.revoked:
                 self._say(f"{name} was unregistered; its node needs a new key")
+            for name, reason in found.unclear.items():
+                if self._unclear.get(name) != reason:
+                    self._say(f"{name} may not be registered: {reason}")
+            self._unclear = found.unclear
             self._compared = self._clock()
         self._troubled = troubled
 
@@ -132,10 +137,11 @@ class Registrar:
         )
         try:
             key = keys.check_public(key) if auth else ""
-            member, changed = self._membership.admit(LOCAL, name, key, vm)
         except ValueError as error:
             self._refuse(peer, f"Its FL_NODE_PUBKEY is {error}.")
             return
+        try:
+            member, changed = self._membership.admit(LOCAL, name, key, vm)
         except KeyRetiredError as error:
             # The node makes a new pair when it reads this; until then it is not tried again. An error beside it would
             # stop the very run that does.
