@@ -215,7 +215,9 @@ def test_onegate_tells_refusal_and_silence_apart(gate: FakeOneGate) -> None:
     assert OneGate.from_context({"ONEGATE_ENDPOINT": gate.endpoint, "VMID": "4"}) is None
 
 
-def test_a_run_that_has_to_wait_for_another_says_so_once(superlink: FakeNode, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_has_to_wait_for_another_says_so_once(
+    superlink: FakeNode, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert superlink.configure()[0] == 0 and "Another run" not in capfd.readouterr().err
     second = threading.Thread(target=superlink.configure, daemon=True)
     with alone(Paths(superlink.root)):

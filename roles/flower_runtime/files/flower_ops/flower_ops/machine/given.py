@@ -65,5 +65,7 @@ def _say(line: str) -> None:
 @contextmanager
 def alone(paths: Paths, say: Callable[[str], None] = _say) -> Iterator[None]:
     """Boot, keeper and operator may all configure: one after the other. `say` hears once that this one has to wait."""
-    with held(paths.at(paths.lock), lambda: say("Another run of the agent is at work on this VM; waiting for its end.")):
+    with held(
+        paths.at(paths.lock), lambda: say("Another run of the agent is at work on this VM; waiting for its end.")
+    ):
         yield
