@@ -190,6 +190,30 @@ def test_node_key_retired_by_the_registrar_is_replaced(running: FakeNode, gate: 
     assert gate.of("5")["FL_NODE_PUBKEY"] != old and gate.of("5")["READY"] == "YES"
 
 
+def test_a_refused_node_of_another_site_rests_between_its_tries(running: FakeNode, gate: FakeOneGate) -> None:
+    static = {"SUPERLINK_ADDRESS": "192.0.2.1:9092", "SSL_CA_CERTFILE": base64.b64encode(CA).decode()}
+    assert running.configure(**static)[0] == 0
+    running.systemd.calls.clear()
+    watcher = running.keeper()
+    registered: list[bool] = []
+
+    def refused() -> None:
+        if UNIT in running.systemd.active and not registered:
+            running.log.append("[code: 2004] Failed to activate SuperNode.")
+        running.events[running.now + 10] = refused
+
+    refused()
+    actions = running.keep(watcher, 900)
+    assert [action.kind for action in actions] == [Kind.STOP, Kind.START, Kind.STOP, Kind.START, Kind.STOP]
+    assert UNIT not in running.systemd.active and len(running.said) == 1
+    assert "its operator has to register its key" in gate.of("5")["FL_EVENT"]
+    assert gate.of("5")["FL_CLIENT_STATUS"] == "3"
+    registered.append(True)
+    actions = running.keep(watcher, 400)
+    assert [action.kind for action in actions] == [Kind.START, Kind.TELL] and UNIT in running.systemd.active
+    assert "accepts this node again" in gate.of("5")["FL_EVENT"] and gate.of("5")["FL_CLIENT_STATUS"] == "1"
+
+
 def test_rebooted_node_in_push_delivery_is_whole_again(running: FakeNode, gate: FakeOneGate) -> None:
     seen: list[str] = []
     serve = running.systemd.on_start

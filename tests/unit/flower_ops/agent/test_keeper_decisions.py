@@ -201,10 +201,71 @@ def test_a_node_that_is_accepted_without_a_word_is_not_refused_any_more() -> Non
     assert Kind.NEW_KEY in [action.kind for action in actions if action is not None]
 
 
-def test_a_node_that_was_admitted_by_hand_keeps_its_key() -> None:
+def parked(brain: NodeKeeper) -> float:
+    """Let a node be refused until its unit is stopped; returns when that was."""
+    now = 0.0
+    while now < 600:
+        # systemd starts it every 2 s, so every look sees another process.
+        action = brain.decide(Look(now, pid=100 + int(now), lines=[REFUSALS[0]], connected=True))
+        if action is not None:
+            assert action.kind is Kind.STOP and action.unit == keeper_node.UNIT and "register its key" in action.why
+            brain.acted(now, brain.known, action.kind)
+            return now
+        now += STEP
+    raise AssertionError("it is started for ever")
+
+
+def test_a_node_of_another_site_that_is_refused_keeps_its_key_and_is_tried_every_five_minutes() -> None:
     brain = node(replace(KNOWN, superlink_vm=""))
-    _waited, action = first_action(brain, 60, lines=[REFUSALS[0]], connected=False)
-    assert action is not None and action.kind is Kind.TELL and "register its key again" in action.why
+    # As long as a SuperLink may take for noticing that the former process of this node is dead, nothing is done.
+    now = parked(brain)
+    assert now == keeper_node.REFUSED and not brain.online
+    for _again in range(4):
+        waited, action = first_action(brain, 600, active=False, pid=0, connected=False, start=now + STEP)
+        now += STEP + waited
+        assert action == Action(Kind.START, "", keeper_node.UNIT) and waited + STEP == keeper_node.RETRY
+        brain.acted(now, brain.known, action.kind)
+        assert brain.decide(Look(now + STEP, pid=7, connected=True)) is None
+        # It was told once; and the first refusal of a try is its last.
+        now += 2 * STEP
+        action = brain.decide(Look(now, pid=7, lines=[REFUSALS[0]], connected=True))
+        assert action == Action(Kind.STOP, "", keeper_node.UNIT)
+        brain.acted(now, brain.known, action.kind)
+
+
+def test_a_registered_key_heals_a_refused_node_at_its_next_try() -> None:
+    brain = node(replace(KNOWN, superlink_vm=""))
+    now = parked(brain) + keeper_node.RETRY
+    action = brain.decide(Look(now, active=False, pid=0, connected=False))
+    assert action is not None and action.kind is Kind.START
+    brain.acted(now, brain.known, action.kind)
+    waited, action = first_action(brain, 120, pid=7, connected=True, start=now + STEP)
+    assert waited == keeper_node.DOWN and action == Action(Kind.TELL, "The SuperLink accepts this node again.")
+    now += STEP + waited
+    brain.acted(now, brain.known, action.kind)
+    assert first_action(brain, 3600, pid=7, connected=True, start=now + STEP)[1] is None and not brain.troubled
+
+
+def test_a_refused_node_that_somebody_else_starts_is_watched_as_before() -> None:
+    brain = node(replace(KNOWN, superlink_vm=""))
+    now = parked(brain) + STEP
+    assert first_action(brain, 600, pid=7, connected=True, start=now)[1] is None
+    assert brain.decide(Look(now + 620, active=False, pid=0, connected=False)) is None
+    waited, action = first_action(brain, 60, active=False, pid=0, connected=False, start=now + 630)
+    assert action == Action(Kind.CONFIGURE, "The SuperNode does not run.")
+
+
+def test_a_zombie_is_not_restarted_twice_within_half_a_minute() -> None:
+    profile = profiles.profile("1.32.1")
+    brain = NodeKeeper(Settings("1.32.1", is_zombie_line=profile.is_zombie_line), KNOWN)
+    moments = []
+    for step in range(13):
+        action = brain.decide(Look(STEP * step, pid=5, lines=["Failed to receive message 1: x"], connected=True))
+        if action is not None:
+            assert action.kind is Kind.RESTART
+            moments.append(STEP * step)
+            brain.acted(STEP * step, KNOWN, action.kind)
+    assert moments == [0, 30, 60, 90, 120]
 
 
 def test_zombie_of_a_profile_is_restarted_at_the_next_look() -> None:

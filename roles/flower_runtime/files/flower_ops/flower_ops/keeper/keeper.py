@@ -111,6 +111,13 @@ class Keeper:
             except NodeError as error:
                 return Outcome(False, None, f"It could not be restarted: {error}")
             return Outcome(True, None, f"{action.unit} was restarted.")
+        if action.kind in (Kind.STOP, Kind.START):
+            order = self.sight.systemd.stop if action.kind is Kind.STOP else self.sight.systemd.restart
+            try:
+                order(action.unit)
+            except NodeError as error:
+                self._say(str(error))
+            return Outcome(False)
         if action.kind is Kind.NEW_KEY:
             self.sight.refuse_own_key()
         code, answer = self._configure(self.sight.role)

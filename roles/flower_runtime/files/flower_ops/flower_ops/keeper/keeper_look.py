@@ -14,6 +14,8 @@ class Kind(Enum):
 
     CONFIGURE = "configure"
     RESTART = "restart"
+    STOP = "stop"
+    START = "start"
     NEW_KEY = "new key"
     TELL = "tell"
 

@@ -22,6 +22,10 @@ MUTE = 60.0
 #: Seconds for which a refused node waits before it makes a new key on its own. The registrar's word comes sooner, and a
 #: node that was cut off hard is refused for a minute, until the SuperLink takes its former process for dead.
 REFUSED = 150.0
+#: Seconds between two tries of a node that is refused and has nobody to register its key: each costs a start of Flower.
+RETRY = 300.0
+#: Seconds between two restarts of a node that answers no more.
+REVIVAL = 30.0
 #: Restarts in a row, seen from look to look, that make a unit one that keeps ending.
 FLAPS = 2
 #: Seconds between two questions to OneGate: usually, and in trouble.
@@ -63,6 +67,11 @@ class NodeKeeper:
         self._refused = self._tls = self._open_message = False
         self._view: View | None = None
         self._zombie = ""
+        self._revived = float("-inf")
+        #: Since when the unit is stopped because nobody will take it in.
+        self._parked: float | None = None
+        #: Whether the process that runs now is such a node's next try.
+        self._trying = False
         #: Whether the process that runs now has been connected.
         self._met = False
         #: The last run of the agent failed, and what it said of this VM still stands in OneGate.
@@ -98,22 +107,34 @@ class NodeKeeper:
             return None
         if look.rebooted:
             return self._once(look, Action(Kind.CONFIGURE, "The VM was started anew."))
-        if self._zombie:
+        if self._zombie and look.now - self._revived >= REVIVAL:
             # Later it would be too late: the round that goes on waits for this node.
+            self._revived = look.now
             return Action(Kind.RESTART, "The SuperNode answers no more.", UNIT, f"Its log says: {self._zombie}")
+        if self._trying:
+            if self._refused:
+                return Action(Kind.STOP, "", UNIT)
+            if self._met and self._clocks.note("taken in", self.connected, look.now) >= DOWN:
+                self._trying = False
+                return Action(Kind.TELL, "The SuperLink accepts this node again.")
         reason = self._changed()
-        action = Action(Kind.CONFIGURE, reason) if reason else self._trouble(look)
+        action = Action(Kind.CONFIGURE, reason) if reason else self._parking(look) or self._trouble(look)
         return self._once(look, action)
 
-    def acted(self, now: float, known: Known | None) -> None:
+    def acted(self, now: float, known: Known | None, kind: Kind | None = None) -> None:
         """An action has been carried out."""
         self.known = known
-        self._pauses.used(now)
+        self._parked = now if kind is Kind.STOP else None
+        self._trying = kind is Kind.START or (self._trying and kind is Kind.RESTART)
+        if kind is not Kind.START:
+            self._pauses.used(now)
         self._clocks.clear()
         self._refused = self._tls = self._open_message = False
         self._flaps = self._pid = 0
         self._view, self._zombie, self._met = None, "", False
         self._asked = now
+        if kind is Kind.STOP:
+            self.connected = False
 
     def _once(self, look: Look, action: Action | None) -> Action | None:
         return action if action is not None and self._pauses.open(look.now) else None
@@ -169,9 +190,16 @@ class NodeKeeper:
             return f"The partition of this node is {view.partition} now."
         return ""
 
+    def _parking(self, look: Look) -> Action | None:
+        """The next try of a node that nobody took in. Whoever else starts it has taken it out of our hands."""
+        if self._parked is None or look.active:
+            self._parked = None
+            return None
+        return Action(Kind.START, "", UNIT) if look.now - self._parked >= RETRY else None
+
     def _trouble(self, look: Look) -> Action | None:
         now, grace, note = look.now, self.settings.grace, self._clocks.note
-        down = note("down", not look.active, now)
+        down = note("down", not look.active and self._parked is None, now)
         refused = note("refused", self._refused, now)
         untrusted = note("tls", self._tls, now)
         headless = note("executor", look.active and self._met and self.connected and not look.executor, now)
@@ -179,13 +207,13 @@ class NodeKeeper:
         lost = note("lost", look.active and not self.connected, now)
         if untrusted >= grace:
             return Action(Kind.CONFIGURE, "The certificate of the SuperLink was not accepted.")
-        if refused >= grace:
+        if refused >= grace and self._parked is None:
             return self._about_refusal(look, refused)
         if down >= DOWN:
             return Action(Kind.CONFIGURE, "The SuperNode does not run.")
         if not look.firewall:
             return Action(Kind.CONFIGURE, "The firewall was not in force.")
-        if self._flaps >= FLAPS:
+        if self._flaps >= FLAPS and not self._refused:
             return Action(Kind.CONFIGURE, "The SuperNode keeps ending.")
         if headless >= DOWN:
             return Action(Kind.RESTART, "The SuperNode is connected, but what starts its apps has ended.", UNIT)
@@ -212,7 +240,9 @@ class NodeKeeper:
     def _about_refusal(self, look: Look, seconds: float) -> Action | None:
         by_onegate = self.known is not None and bool(self.known.superlink_vm)
         if not by_onegate or not self.settings.auth:
-            return Action(Kind.TELL, "The SuperLink refuses this node; its operator has to register its key again.")
+            # Each start costs seconds of a processor here, and work of the SuperLink; nothing is gained by hurry.
+            why = "The SuperLink refuses this node; its operator has to register its key. It is tried every 5 minutes."
+            return Action(Kind.STOP, why, UNIT) if seconds >= REFUSED else None
         if not look.key_in_use:
             # A new pair that the registrar has taken already; only the service does not have it yet.
             return Action(Kind.CONFIGURE, "The SuperLink refuses the former key of this node.")

@@ -151,7 +151,7 @@ class NodeSight(Sight):
         self.read_again()
         self._units.clear()
         self.brain.unfinished = self.brain.unfinished if failed is None else failed
-        self.brain.acted(now, known.load(self.files))
+        self.brain.acted(now, known.load(self.files), action.kind)
 
     def metrics(self, now: float) -> dict[str, str]:
         """See Sight."""
