@@ -20,6 +20,7 @@ from flower_ops.cli import main
 from flower_ops.keeper import keeper
 from flower_ops.keeper.keeper_look import Kind
 from flower_ops.machine import given, journal, processes
+from flower_ops.machine.files import Files
 from flower_ops.machine.paths import Paths
 from flower_ops.node.keeper_unit import INSIDE
 from flower_ops.pki import keys, tls
@@ -311,6 +312,82 @@ def test_the_service_needs_a_configured_vm_and_ends_when_told(
     stop.set()
     assert keeper.serve(running.root, running.systemd, journal.Journal("x", ("true",)), stop) == 0
     assert "watching this supernode" in capsys.readouterr().out
+
+
+class Service:
+    """flower-keeper.service in a thread, looking many times a second; `said` is what it has printed so far."""
+
+    def __init__(self, node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:
+        self.code: list[int] = []
+        self.said = ""
+        self._capsys, self._stop = capsys, threading.Event()
+        self._thread = threading.Thread(target=self._serve, args=(node,), daemon=True)
+        self._thread.start()
+
+    def _serve(self, node: FakeNode) -> None:
+        self.code.append(keeper.serve(node.root, node.systemd, journal.Journal("x", ("true",)), self._stop))
+
+    def says(self, words: str) -> bool:
+        """Whether it says this within 10 s."""
+        end = time.monotonic() + 10
+        while words not in self.said and time.monotonic() < end:
+            time.sleep(0.02)
+            self.said += self._capsys.readouterr().out
+        return words in self.said
+
+    def ends(self, told: bool = False) -> bool:
+        """Whether it ends with success, by itself unless `told` to."""
+        if told:
+            self._stop.set()
+        self._thread.join(10)
+        return self.code == [0]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A keeper that does not keep a test waiting."""
+    monkeypatch.setattr(keeper, "INTERVAL", 0.02)
+    monkeypatch.setattr(keeper, "DAMAGED", 0.02)
+
+
+def test_a_vm_that_was_given_another_role_gets_the_other_watcher(
+    running: FakeNode, capsys: pytest.CaptureFixture[str], quick: None
+) -> None:
+    service = Service(running, capsys)
+    assert service.says("watching this supernode")
+    given.remember(Files(Paths(running.root)), given.Given("superlink", {}))
+    assert service.ends() and service.says("This VM is a superlink now")
+
+
+def test_a_keeper_whose_code_was_replaced_makes_room_for_the_new_one(
+    running: FakeNode, capsys: pytest.CaptureFixture[str], quick: None
+) -> None:
+    venv = running.path("/opt/flower/venv")
+    for name in ("one", "two"):
+        running.path(f"/opt/flower/venvs/{name}").mkdir(parents=True)
+    venv.rename(venv.with_name("former"))
+    venv.symlink_to(running.path("/opt/flower/venvs/one"))
+    service = Service(running, capsys)
+    assert service.says("watching this supernode")
+    Files(Paths(running.root)).link("/opt/flower/venv", str(running.path("/opt/flower/venvs/two")))
+    assert service.ends() and service.says("has been replaced")
+
+
+def test_a_record_without_a_role_is_told_once_and_looked_at_again(
+    running: FakeNode, capsys: pytest.CaptureFixture[str], quick: None
+) -> None:
+    record = running.path(Paths.overrides)
+    whole = record.read_bytes()
+    record.write_text("{")
+    service = Service(running, capsys)
+    assert service.says("does not name this VM's role")
+    time.sleep(0.1)
+    assert not service.code
+    record.write_bytes(whole)
+    assert service.says("watching this supernode") and service.said.count("role") == 1
+    record.write_text("{")
+    time.sleep(0.1)
+    assert service.ends(told=True)
 
 
 @pytest.mark.parametrize("name", ["ONEAPP_FLOWER_VERSION", "ONEAPP_FL_GRPC_KEEPALIVE_TIME"])

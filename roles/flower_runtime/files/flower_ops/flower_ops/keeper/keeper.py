@@ -30,11 +30,14 @@ from flower_ops.node.keeper_unit import INSIDE
 from flower_ops.profiles import UnknownVersionError
 
 INTERVAL = 10.0
+#: Seconds between two looks at a record that says nothing of this VM's role.
+DAMAGED = 60.0
 #: Seconds after which a run of the agent is given up: it has limits of its own, this is for one that hangs.
 LONGEST_RUN = 1800.0
 #: What cannot be read now, such as variables that the agent refuses too, may be readable at a later look.
 _PASSING = (NodeError, OneGateError, OSError, ValueError, UnknownVersionError)
 Configure = Callable[[str], tuple[int, dict[str, Any]]]
+_SIGHTS: dict[str, type[LinkSight] | type[NodeSight]] = {"superlink": LinkSight, "supernode": NodeSight}
 
 
 def _say(line: str) -> None:
@@ -154,22 +157,32 @@ def serve(
     lines: Lines | None = None,
     stop: threading.Event | None = None,
 ) -> int:
-    """The service: runs until SIGTERM. Returns the exit code."""
+    """The service: runs until SIGTERM, or until systemd should start it anew. Returns the exit code."""
     paths = Paths(root)
-    role = recall(Files(paths)).role
-    if not role:
+    files = Files(paths)
+    if files.read(paths.overrides) is None:
         _say("This VM was never configured; run flower-ops configure or flower-ops boot first.")
         return 1
     if stop is None:
         stop = _until_told()
-    kind = LinkSight if role == "superlink" else NodeSight
     # The agent runs below this process and must not restart it.
     os.environ[INSIDE] = "1"
+    role, runtime = _role(files, stop), paths.at(paths.venv).resolve()
+    if not role:
+        return 0
+    kind = _SIGHTS[role]
     log = lines or Journal(kind.unit)
     keeper, told = None, ""
     _say(f"watching this {role}")
     try:
         while not stop.is_set():
+            now = _role(files, stop)
+            if now != role:
+                _say(f"This VM is a {now} now; starting anew." if now else "Told to end.")
+                break
+            if paths.at(paths.venv).resolve() != runtime:
+                _say("The code of this keeper has been replaced; starting anew.")
+                break
             try:
                 keeper = keeper or Keeper(kind(paths, systemd or Systemd(), log, time.monotonic()))
                 keeper.tick()
@@ -182,6 +195,19 @@ def serve(
     finally:
         log.close()
     return 0
+
+
+def _role(files: Files, stop: threading.Event) -> str:
+    """The role that this VM was last configured for; waits until the record says so. Empty when told to end."""
+    told = False
+    while True:
+        role = recall(files).role
+        if role in _SIGHTS or stop.is_set():
+            return role if role in _SIGHTS else ""
+        if not told:
+            _say(f"{files.paths.overrides} does not name this VM's role; configure it again (flower-ops configure).")
+        told = True
+        stop.wait(DAMAGED)
 
 
 def _until_told() -> threading.Event:

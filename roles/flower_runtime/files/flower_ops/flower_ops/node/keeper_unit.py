@@ -17,7 +17,7 @@ INSIDE = "FLOWER_KEEPER"
 def keeper(node: Node) -> None:
     """Run the keeper. It waits for the boot that starts it, so this run does not wait for it in turn."""
     if INSIDE in os.environ:
-        # Restarting it from within would end this very run; a keeper that is outdated ends by itself.
+        # Restarting it from within would end this very run; the keeper sees by itself that its code was replaced.
         return
     if node.systemd.available and not node.systemd.state(UNIT).loaded:
         node.warnings.append(f"There is no unit {UNIT} on this VM, so nobody mends what breaks; apply flower_runtime")
