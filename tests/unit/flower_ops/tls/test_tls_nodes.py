@@ -172,6 +172,30 @@ def test_the_agent_alone_completes_a_rotation_too(
     assert (code, answer["message"]) == (0, "") and registrar.registered == public(online)
 
 
+def test_a_key_that_was_replaced_for_another_reason_is_not_taken_for_a_rotated_one(
+    online: FakeNode, registrar: Registrar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = public(online)
+    real = Files.store
+
+    def cut_off(self: Files, path: str, data: bytes) -> None:
+        real(self, path, data)
+        if path == key_rotation.NOTE:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        patch.setattr(Files, "store", cut_off)
+        rotate(online)
+    # Only the note was written. Without a new pair there is nothing to complete, and it may stay.
+    assert online.configure()[0] == 0 and public(online) == before and online.path(key_rotation.NOTE).exists()
+    registrar["FL_RETIRED_KEY"] = before
+    assert online.configure()[0] == 0
+    replaced = public(online)
+    assert replaced != before and not online.path(key_rotation.NOTE).exists()
+    assert rotate(online)[0] == 0
+    assert public(online) not in (before, replaced) and registrar.registered == public(online)
+
+
 def test_a_registrar_that_does_not_answer_is_told_and_the_next_run_goes_on(
     online: FakeNode, registrar: Registrar
 ) -> None:

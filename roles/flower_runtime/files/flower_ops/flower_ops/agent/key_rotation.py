@@ -66,6 +66,19 @@ def proof(files: Files) -> str:
         return ""
 
 
+def settle(files: Files, public: str) -> None:
+    """Drop the note once `public`, the key of a node that was admitted and works, is another than the noted one.
+
+    It may have been replaced for another reason meanwhile; the next rotation would take that for its own work.
+    """
+    try:
+        noted = str(json.loads(files.read(NOTE) or b"{}").get("public", ""))
+    except (ValueError, AttributeError):
+        return
+    if noted and noted != public and not files.check:
+        files.paths.at(NOTE).unlink()
+
+
 def fingerprint(public: str) -> str:
     """SHA-256 of a public key in OpenSSH form, 64 hexadecimal digits."""
     parts = public.split()

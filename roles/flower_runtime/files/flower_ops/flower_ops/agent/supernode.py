@@ -279,6 +279,8 @@ def announce(node: Node) -> None:
         own = {} if node.value("NODE_CONFIG") else node.own_attributes()
         key = node.facts.get("node_pubkey", "")
         known.save(node.files, replace(node.known, partition=known.partition(own), public_key=key))
+        if node.facts.get("node_id"):
+            key_rotation.settle(node.files, key)
 
 
 #: What a VM needs to be introduced by hand.
