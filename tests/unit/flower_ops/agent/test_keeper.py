@@ -17,6 +17,7 @@ import pytest
 from agent_support import FakeNode
 from fake_onegate import FakeOneGate
 from flower_ops.cli import main
+from flower_ops.firewall import firewall
 from flower_ops.keeper import keeper
 from flower_ops.keeper.keeper_look import Kind
 from flower_ops.machine import given, journal, processes
@@ -234,6 +235,19 @@ def test_rebooted_appliance_is_left_to_its_boot_unit(running: FakeNode, gate: Fa
     assert running.keep(watcher, 300) == []
     running.systemd.active["flower-boot.service"] = 1
     assert running.boot()[0] == 0 and running.keep(watcher, 300) == []
+
+
+def test_rules_that_are_not_in_force_are_loaded_again_within_a_minute(
+    running: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Only of a machine's own root the rules are in its kernel; `in_force` itself is tested with the firewall.
+    monkeypatch.setattr(Paths, "at", lambda paths, path: running.path(path))
+    monkeypatch.setattr(firewall, "in_force", lambda paths: False)
+    watcher = running.keeper()
+    watcher.sight.paths = Paths()
+    assert running.keep(watcher, 60) == []
+    (action,) = running.keep(watcher, 10)
+    assert action.kind is Kind.CONFIGURE and action.why == "The firewall was not in force."
 
 
 def test_another_run_of_the_agent_is_not_disturbed(running: FakeNode, gate: FakeOneGate) -> None:
