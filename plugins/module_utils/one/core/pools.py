@@ -16,7 +16,6 @@ from .filters import is_owned
 PAGE = 500
 _RESTARTS = 3
 ALL_VISIBLE = -2
-MINE = -3
 
 
 def read_pool(

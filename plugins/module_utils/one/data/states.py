@@ -57,9 +57,6 @@ SERVICE_STATES = (
     "FAILED_UNDEPLOYING_NETS", "HOLD",
 )  # fmt: skip
 SERVICE_FAILURES = frozenset({name for name in SERVICE_STATES if name.startswith("FAILED_")})
-SERVICE_TRANSIENT = frozenset(
-    {"PENDING", "DEPLOYING", "UNDEPLOYING", "SCALING", "COOLDOWN", "DEPLOYING_NETS", "UNDEPLOYING_NETS"}
-)
 
 # Names of a VM's state as one word: the LCM state while ACTIVE, the state otherwise.
 VM_STABLE = frozenset(

@@ -11,9 +11,6 @@ from collections.abc import Callable, Collection, Iterable
 from ..service.hosts import host_name, service_host_name
 from .cloud_hosts import Member
 
-#: Choices of the option hostname.
-STRATEGIES = ("role", "vm", "address", "id")
-
 
 def names_of(
     strategy: str,
