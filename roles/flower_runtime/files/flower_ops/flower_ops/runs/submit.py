@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import Any
 
 from flower_ops.flower_cli.flwr_cli import FlwrCliError
 from flower_ops.runs import app as apps
+from flower_ops.runs import output
 from flower_ops.runs import record as records
 from flower_ops.runs.copy import ready_to_submit
 from flower_ops.runs.errors import RunError
@@ -40,17 +40,15 @@ def submit(
     if apps.OUTPUT_KEY in app.config:
         overrides.setdefault(apps.OUTPUT_KEY, str(folder))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        records.give_to(folder, places.user)
         config_file = folder / CONFIG_FILE
-        if overrides:
-            records.write_atomically(config_file, apps.render_toml(overrides), places.user, mode=0o640)
+        config = (CONFIG_FILE, apps.render_toml(overrides)) if overrides else ()
+        output.make(folder, places.user, *config)
         cli = places.cli()
         with ready_to_submit(places, app, cli.own_connection()) as prepared:
             run_id = cli.run(prepared, config_file if overrides else None)
     except (FlwrCliError, RunError, OSError) as error:
         if made:
-            shutil.rmtree(folder, ignore_errors=True)
+            output.remove(folder, places.user)
         raise error if isinstance(error, RunError) else RunError(str(error)) from error
     described = {"name": app.name, "version": app.version}
     record = records.new_record(run_id, described, Path(str(overrides.get(apps.OUTPUT_KEY, folder))))
