@@ -26,12 +26,14 @@ from .deploy import deploy, noop
 from .figures import Figure, table
 from .inventory import inventory
 from .modules import modules
+from .nodes import nodes
 from .place import ROOT, Place
 from .play import BenchError
 from .rounds import rounds
 
 COMPARED = ("modules", "inventory")
-PARTS = (*COMPARED, "demo", "deploy", "noop", "rounds", "boot")
+WITHOUT_VMS = (*COMPARED, "nodes")
+PARTS = (*WITHOUT_VMS, "demo", "deploy", "noop", "rounds", "boot")
 LOGS = ROOT / ".cache/bench"
 REPORT = ROOT / "reports/bench.json"
 
@@ -40,7 +42,7 @@ def main() -> int:
     """Measure what was asked for, one part after the other; a part that breaks does not stop the others."""
     parser = argparse.ArgumentParser(prog="tools/bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="part", help=f"{', '.join(PARTS)}; all of them if none is named")
-    parser.add_argument("--repeat", type=int, default=3, help="repetitions of deploy, noop and boot")
+    parser.add_argument("--repeat", type=int, default=3, help="repetitions of nodes, deploy, noop and boot")
     parser.add_argument("--tasks", type=int, default=12, help="repetitions of every task of modules")
     parser.add_argument("--lists", type=int, default=5, help="repetitions of every listing of inventory")
     parser.add_argument("--pairs", type=int, default=5, help="pairs of runs")
@@ -65,7 +67,8 @@ def main() -> int:
             print(f"{part} broke: {error}", file=sys.stderr)
 
     # Without virtual machines and docker: these need nothing but this checkout.
-    for part, compare, times in (("modules", modules, options.tasks), ("inventory", inventory, options.lists)):
+    for part, compare, times in (("modules", modules, options.tasks), ("inventory", inventory, options.lists),
+                                 ("nodes", nodes, options.repeat)):  # fmt: skip
         if part in wanted:
             with folder_of(part) as (folder, logs):
                 measure(part, partial(compare, folder, logs, times))
@@ -75,7 +78,7 @@ def main() -> int:
                 return demo(place)
 
         measure("demo", fresh)
-    if set(wanted) - {"demo", *COMPARED}:
+    if set(wanted) - {"demo", *WITHOUT_VMS}:
         with place_of("federation", options.subnet) as place:
             place.up()
             for part, work, times in (("deploy", deploy, options.repeat), ("noop", noop, options.repeat),
