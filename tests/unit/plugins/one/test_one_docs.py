@@ -22,6 +22,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "promises"))
 
+from example_play import run_playbook
 from module_runner import MODULES
 from proof_cloud import COLLECTIONS, ProofCloud, running
 
@@ -45,7 +46,7 @@ EXECUTED = {
     **{f"modules/{name}": "test_the_examples_of_the_cloud_run" for name in CLOUD},
     **{f"modules/{name}": "test_the_examples_of_the_nodes_run" for name in ON_NODES},
     "inventory/opennebula": "inventory/test_inventory_examples.py::test_ansible_inventory_takes_the_example",
-    "filter/context_faults": "test_the_examples_of_the_filter_run",
+    **{f"filter/{name}": "one/test_filter_examples.py::test_the_example_runs" for name in names_of("filter")},
 }
 
 
@@ -273,36 +274,6 @@ esac
 CHECKED = {"flower_run", "flower_venv", "flower_wheelhouse"}
 
 
-def run_playbook(folder: Path, tasks: list[dict[str, Any]], **play: Any) -> subprocess.CompletedProcess[str]:
-    """Run tasks on this machine as a play of its own."""
-    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-    hosts = {
-        "superlink": {**local, "superlink_node": {"node": {"ca_cert": "-----BEGIN CERTIFICATE-----"}}},
-        "node-1": {**local, "supernode_identity": {"node": {"node_pubkey": "ecdsa-sha2-nistp384 AAAA"}}},
-        "localhost": local,
-    }
-    (folder / "playbooks").mkdir()
-    (folder / "demos").symlink_to(ROOT / "demos")
-    book = folder / "playbooks" / "examples.yml"
-    book.write_text(
-        yaml.safe_dump([{"hosts": "superlink", "gather_facts": False, "tasks": tasks, **play}]), encoding="utf-8"
-    )
-    inventory = folder / "hosts.yml"
-    inventory.write_text(yaml.safe_dump({"all": {"hosts": hosts}}), encoding="utf-8")
-    return subprocess.run(
-        [sys.executable, "-m", "ansible.cli.playbook", "-i", str(inventory), str(book)],
-        env={
-            **{key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")},
-            "ANSIBLE_COLLECTIONS_PATH": COLLECTIONS,
-            "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
-            "ANSIBLE_REMOTE_TEMP": str(folder / "remote"),
-            "ANSIBLE_HOME": str(folder / "home"),
-            "ANSIBLE_NOCOLOR": "true",
-        },
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
-
-
 def test_the_examples_of_the_nodes_run(tmp_path: Path) -> None:
     program = tmp_path / "flower-ops"
     program.write_text(FLOWER_OPS, encoding="utf-8")
@@ -319,13 +290,3 @@ def test_the_examples_of_the_nodes_run(tmp_path: Path) -> None:
     assert not done.returncode, done.stdout + done.stderr
     assert all(f"TASK [{task['name']}" in done.stdout for task in tasks)
     assert (tmp_path / "playbooks/reports/training.html").is_file()
-
-
-def test_the_examples_of_the_filter_run(tmp_path: Path) -> None:
-    """The example refuses a wrong value, so it fails with the filter's words."""
-    source = (ROOT / "plugins/filter/context_faults.py").read_text(encoding="utf-8")
-    examples = yaml.safe_load(source.split('EXAMPLES = r"""')[1].split('"""')[0])
-    assert len(examples) == 1
-    done = run_playbook(tmp_path, examples)
-    assert done.returncode == 2, done.stderr
-    assert "ONEAPP_FL_LOG_LEVEL=LOUD: expected one of" in done.stdout

@@ -135,6 +135,7 @@ def test_refusals(cloud, params, words) -> None:
 def test_two_vms_of_one_name_are_told_apart(cloud, name, vm_template) -> None:
     first = cloud.run("one_vm", name=name, template=vm_template)["vm"]
     second = cloud.admin.call("one.template.instantiate", first["template_id"], name, False, "", False)
+    assert cloud.run("one_vm", id=second, state="running").ok
     result = cloud.converge("one_vm", ids=[first["id"], second], attributes={"A": "1"})
     assert set(result["diff"]["after"]) == {f"{name} (id {first['id']})", f"{name} (id {second})"}
 

@@ -55,7 +55,7 @@ def test_check_mode_the_change_and_the_second_run(cloud: ProofCloud, scenario: S
 STEERING = {
     *("api_url", "api_username", "api_password", "api_timeout", "validate_certs", "ca_path", "client_cert"),
     *("client_key", "oneflow_url", "wait", "wait_timeout", "wait_interval", "wait_for", "wait_roles"),
-    *("wait_attributes", "network", "proxy"),
+    *("wait_attributes", "wait_hopeless", "network", "proxy"),
 }
 # The sandbox makes no private copies of templates; what is sent for one is asserted in the tests of one_vm.
 NOT_EMULATED = {"one_vm": {"persistent"}}

@@ -25,11 +25,12 @@ def service(cloud: Cloud) -> dict[str, Any]:
 
 
 def supernode(cloud: Cloud, service: dict[str, Any]) -> dict[str, Any]:
-    """The role as OneFlow has it, without the time at which it has last looked at a policy."""
+    """The role as OneFlow has it, without what it notes in a policy whenever it looks at it."""
     roles = body_of(cloud.flow.service(service["id"]))["roles"]
     found = next(dict(role) for role in roles if role["name"] == "supernode")
     for policy in [*(found.get("elasticity_policies") or []), *(found.get("scheduled_policies") or [])]:
-        policy.pop("last_eval", None)
+        for note in ("last_eval", "true_evals", "expression_evaluated"):
+            policy.pop(note, None)
     return found
 
 
