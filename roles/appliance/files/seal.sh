@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # Makes an image of the machine that it runs on: what is of this machine, of its builder or of a former run goes.
+# Usage: seal.sh UNIT ...: the units that stay enabled.
 # Prints a line for each thing removed. What a running machine writes again at once, such as its journal, is emptied
 # without a word.
 
@@ -31,18 +32,22 @@ emptied() {
     done
 }
 
+# Arguments: the units that stay enabled.
 services() {
-    # Only the agent enables and starts them, when it knows which VM this is.
     for file in /etc/systemd/system/flower-*.service; do
         unit=${file##*/}
         case $unit in
-            flower-boot.service | flower-*@.service) continue ;;
+            flower-*@.service) continue ;;
         esac
+        # The agent starts them, when it knows which VM this is.
         if [ -d /run/systemd/system ] && systemctl --quiet is-active "$unit"; then
             systemctl stop "$unit"
             echo "removed the running $unit"
         fi
-        removed /etc/systemd/system/*.wants/"$unit"
+        case " $* " in
+            *" $unit "*) ;;
+            *) removed /etc/systemd/system/*.wants/"$unit" ;;
+        esac
     done
 }
 
@@ -108,7 +113,7 @@ caches() {
     find /var/log -xdev -type f -size +0 -exec truncate --size 0 -- {} +
 }
 
-services
+services "$@"
 flower
 passwords
 people
