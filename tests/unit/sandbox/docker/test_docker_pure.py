@@ -73,7 +73,8 @@ def test_archive() -> None:
         assert context.read().decode().endswith("\nA='b'\n")
     assert members["var/lib/one-context/token.txt"].mode == 0o600
     assert members["usr/sbin/one-context"].mode == 0o755
-    assert members["etc/systemd/system/multi-user.target.wants/one-context.service"].issym()
+    for unit in ("one-context-local.service", "one-context.service"):
+        assert members[f"etc/systemd/system/multi-user.target.wants/{unit}"].issym()
 
 
 TEXT = st.text(st.characters(exclude_characters="\0\r", exclude_categories=["Cs"]))

@@ -18,7 +18,7 @@ _HERE = Path(__file__).parent
 _DATA = "var/lib/one-context"
 _UNITS = "etc/systemd/system"
 _WANTED = f"{_UNITS}/multi-user.target.wants"
-_SERVICES = ("one-context.service", "one-context-script.service")
+_SERVICES = ("one-context-local.service", "one-context.service")
 
 
 def archive(context: Mapping[str, str], token: str) -> bytes:
