@@ -72,8 +72,10 @@ def test_an_authority_overlaps_and_keys_follow_one_by_one(tmp_path: Path) -> Non
     asked, output = rotate(tmp_path, ["server", "ca", "node_keys"])
     assert asked[:2] == ["superlink idle", "superlink ca-begin"]
     assert sorted(asked[2:4]) == sorted(asked[5:7]) == ["node-1 trust", "node-2 trust"]
-    assert asked[4] == "superlink ca-finish" and asked[7:] == ["node-1 node-key", "node-2 node-key"]
-    table = [line for line in output.splitlines() if "->" in line]
+    assert asked[4] == "superlink ca-finish" and asked[7:] == [
+        "node-1 idle", "node-1 node-key", "node-2 idle", "node-2 node-key"
+    ]  # fmt: skip
+    table = [line for line in output.splitlines() if "->" in line and "valid until" in line]
     assert len(table) == 3 and "begun" not in output.partition("Show what was replaced")[2]
     assert all(word in table[0] for word in ("superlink", "cccc", "dddd", "2036-01-01"))
     assert "node-1" in table[1] and "node-2" in table[2] and "eeee" in table[2]
@@ -81,4 +83,4 @@ def test_an_authority_overlaps_and_keys_follow_one_by_one(tmp_path: Path) -> Non
 
 def test_a_node_that_fails_stops_the_keys_of_the_others(tmp_path: Path) -> None:
     asked, output = rotate(tmp_path, ["node_keys"], broken="node-1")
-    assert asked == ["superlink idle", "node-1 node-key"] and "It is broken." in output
+    assert asked == ["superlink idle", "node-1 idle", "node-1 node-key"] and "It is broken." in output
