@@ -201,6 +201,31 @@ def test_a_node_that_is_accepted_without_a_word_is_not_refused_any_more() -> Non
     assert Kind.NEW_KEY in [action.kind for action in actions if action is not None]
 
 
+def test_a_late_word_of_the_refused_process_is_not_blamed_on_its_successor() -> None:
+    brain = node()
+    waited, action = first_action(brain, 300, pid=7, lines=[REFUSALS[0]], connected=True, view=VIEW)
+    assert waited == keeper_node.REFUSED and action is not None and action.kind is Kind.NEW_KEY
+    brain.acted(waited, KNOWN, action.kind)
+    # What the former process said while the agent was at work is read by the first look after it, or by the one that
+    # sees no process; the new one says nothing at the log level WARNING.
+    start = waited + STEP
+    assert brain.decide(Look(start, active=False, pid=0, lines=[REFUSALS[1]])) is None
+    assert brain.decide(Look(start + STEP, pid=8, lines=[REFUSALS[0]], connected=True)) is None
+    assert first_action(brain, 1200, pid=8, connected=True, view=VIEW, start=start + 2 * STEP)[1] is None
+    assert brain.online and not brain.troubled
+
+
+def test_a_successor_that_is_refused_too_is_not_taken_for_its_former_process() -> None:
+    brain = node()
+    waited, action = first_action(brain, 300, pid=7, lines=[REFUSALS[0]], connected=True, view=VIEW)
+    assert action is not None
+    brain.acted(waited, KNOWN, action.kind)
+    start = waited + STEP
+    assert brain.decide(Look(start, pid=8, connected=True)) is None
+    again, action = first_action(brain, 600, pid=8, lines=[REFUSALS[0]], connected=True, start=start + STEP)
+    assert again == keeper_node.REFUSED and action is not None and action.kind is Kind.NEW_KEY
+
+
 def parked(brain: NodeKeeper) -> float:
     """Let a node be refused until its unit is stopped; returns when that was."""
     now = 0.0
@@ -266,6 +291,37 @@ def test_a_zombie_is_not_restarted_twice_within_half_a_minute() -> None:
             moments.append(STEP * step)
             brain.acted(STEP * step, KNOWN, action.kind)
     assert moments == [0, 30, 60, 90, 120]
+
+
+@pytest.mark.parametrize("version", ["1.25.0", "1.32.1"])
+def test_a_late_word_of_a_zombie_does_not_restart_its_successor(version: str) -> None:
+    line = "ERROR : Failed to receive message 1: x"
+    brain = NodeKeeper(Settings(version, is_zombie_line=profiles.profile(version).is_zombie_line), KNOWN)
+    brain.decide(Look(0, pid=5, connected=True))
+    action = brain.decide(Look(10, pid=5, lines=[line], connected=True))
+    assert action is not None and action.kind is Kind.RESTART
+    brain.acted(10, KNOWN, action.kind)
+    assert brain.decide(Look(20, active=False, pid=0, lines=[line])) is None
+    assert brain.decide(Look(30, pid=6, lines=[line], connected=True)) is None
+    assert first_action(brain, 600, pid=6, connected=True, start=40)[1] is None and not brain.troubled
+    # Its own words count.
+    action = brain.decide(Look(700, pid=6, lines=[line], connected=True))
+    assert action is not None and action.kind is Kind.RESTART
+    # A restart that did not come about leaves the same process, which is as dead as before.
+    brain.acted(700, KNOWN, action.kind)
+    action = brain.decide(Look(730, pid=6, lines=[line], connected=True))
+    assert action is not None and action.kind is Kind.RESTART
+
+
+def test_a_late_word_about_certificates_does_not_bring_the_agent_back() -> None:
+    brain = node()
+    waited, action = first_action(brain, 60, pid=5, lines=["SSL/TLS handshake error"], connected=False, view=VIEW)
+    assert action is not None and "certificate" in action.why
+    brain.acted(waited, KNOWN, action.kind)
+    start = waited + STEP
+    assert brain.decide(Look(start, pid=6, lines=["SSL/TLS handshake error"], connected=True)) is None
+    assert first_action(brain, 600, pid=6, connected=True, view=VIEW, start=start + STEP)[1] is None
+    assert not brain.troubled
 
 
 def test_zombie_of_a_profile_is_restarted_at_the_next_look() -> None:
