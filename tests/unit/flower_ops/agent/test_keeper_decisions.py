@@ -132,6 +132,13 @@ def test_a_unit_that_keeps_ending_is_noticed_though_it_runs_at_each_look() -> No
     assert actions[2] is not None and actions[2].why == "The SuperNode keeps ending."
 
 
+def test_a_unit_that_ends_every_twenty_seconds_after_a_long_healthy_while_is_noticed() -> None:
+    brain = node()
+    assert first_action(brain, 600, pid=7, connected=True)[1] is None
+    actions = [brain.decide(Look(610 + STEP * step, pid=100 + step // 2, connected=True)) for step in range(6)]
+    assert "The SuperNode keeps ending." in [action.why for action in actions if action is not None]
+
+
 def test_one_restart_is_no_trouble() -> None:
     brain = node()
     for step in range(60):

@@ -63,6 +63,8 @@ class NodeKeeper:
         self._pauses = Pauses()
         self._asked = self._looked = float("-inf")
         self._pid = self._refused_pid = 0
+        #: Whether an action was carried out since a process was last seen: another process is no sign of trouble then.
+        self._touched = False
         self._flaps = 0
         self._refused = self._tls = self._open_message = False
         self._view: View | None = None
@@ -130,7 +132,8 @@ class NodeKeeper:
             self._pauses.used(now)
         self._clocks.clear()
         self._refused = self._tls = self._open_message = False
-        self._flaps = self._pid = 0
+        # The process is remembered: what it logs while the action goes on is read by the next look.
+        self._flaps, self._touched = 0, True
         self._view, self._zombie, self._met = None, "", False
         self._asked = now
         if kind is Kind.STOP:
@@ -140,17 +143,21 @@ class NodeKeeper:
         return action if action is not None and self._pauses.open(look.now) else None
 
     def _take_in(self, look: Look) -> None:
+        # What was logged since the last look is the word of the process that ran then.
+        writer = self._pid or look.pid
+        former = writer != look.pid
         if look.pid != self._pid:
             self._met, self._zombie = False, ""
         for line in look.lines:
-            if self.settings.is_zombie_line(line):
+            if self.settings.is_zombie_line(line) and not former:
                 self._zombie = line
             if _ACCEPTED.search(line):
                 self._refused = self._tls = False
             if _REFUSED.search(line):
-                # What was logged since the last look is the word of the process that ran then.
-                self._refused, self._refused_pid = True, self._pid or look.pid
-            self._tls = self._tls or bool(_TLS.search(line))
+                self._refused, self._refused_pid = True, writer
+            if _TLS.search(line) and not (former and self._touched):
+                # One that ends by it again and again never runs at two looks, so only our own action makes it old news.
+                self._tls = True
             if _RECEIVED.search(line):
                 self._open_message = True
             elif _SENT.search(line):
@@ -160,14 +167,16 @@ class NodeKeeper:
         if look.connected is not None:
             self.connected, self._looked = look.connected, look.now
             self._met = self._met or look.connected
-        if look.pid and self._pid and look.pid != self._pid:
-            self._flaps += 1
+        if look.pid and former:
+            self._flaps += 0 if self._touched else 1
+            self._clocks.note("steady", False, look.now)
         elif self._clocks.note("steady", look.active and look.pid == self._pid, look.now) >= DOWN:
             self._flaps = 0
             if self.connected and look.pid != self._refused_pid:
                 # Accepted without a word, as at the log level WARNING: one that is refused ends within seconds.
                 self._refused = False
-        self._pid = look.pid or self._pid
+        if look.pid:
+            self._pid, self._touched = look.pid, False
 
     def _changed(self) -> str:
         """How OneGate differs from what this node was configured with; empty when it does not."""
