@@ -1,0 +1,46 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Flower's public names as this package uses them, and the two places where its versions differ.
+
+Works alike on 1.25.0, 1.32.1, 1.34.0 and 1.41.0. The logger is taken by its name, because the function that hands it
+out moved from `flwr.common` to `flwr.supercore`; its lines are what `flower_ops.runs.log` reads.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, Error, Message, MetricRecord
+from numpy.typing import NDArray
+
+Arrays = list[NDArray[Any]]
+
+LOG = logging.getLogger("flwr")
+
+
+def record_of(arrays: Arrays) -> ArrayRecord:
+    """Arrays under the names "0", "1", … as Flower gives them to a list."""
+    return ArrayRecord([np.asarray(array) for array in arrays])
+
+
+def arrays_of(record: ArrayRecord) -> Arrays:
+    """The arrays in the order in which they were put in."""
+    return [np.asarray(array) for array in record.to_numpy_ndarrays()]
+
+
+def array(values: Any) -> Array:
+    """One array; also of a scalar that NumPy made out of an array without dimensions, which 1.25.0 refuses."""
+    return Array(np.asarray(values))
+
+
+def figures(record: MetricRecord | None) -> dict[str, Any] | None:
+    """A MetricRecord as a plain dictionary; None stays None."""
+    return None if record is None else {str(key): value for key, value in record.items()}
+
+
+def failure(reason: str, sent: Message) -> Message:
+    """What stands in for the answer to `sent` when there is none that can be used: an error reply of its node."""
+    return Message(Error(code=0, reason=reason), reply_to=sent)

@@ -1,0 +1,87 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Answers of nodes before they are aggregated: what one node does wrong is that node's failure, not the run's.
+
+Flower's strategies raise when one answer differs in form from the others, which ends the run, and average whatever
+numbers they get: one NaN makes the global model useless for good.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+from flower_ops.training.flower import failure
+from flwr.app import ArrayRecord, Message
+
+Shapes = list[tuple[int, ...]]
+
+
+def screened(
+    replies: Iterable[Message], sent: Iterable[Message], arrays: ArrayRecord | None, weight: str
+) -> list[Message]:
+    """The same answers, those that cannot be used replaced by errors that say why.
+
+    sent: the messages that were answered. arrays: what nodes were to train; None for evaluation, whose answers hold
+    metrics only. weight: name of the metric by which answers are weighted.
+    """
+    answers = list(replies)
+    asked = {message.metadata.dst_node_id: message for message in sent}
+    shapes = None if arrays is None else [tuple(array.shape) for array in arrays.values()]
+    faults = [None if answer.has_error() else fault(answer, shapes, weight) for answer in answers]
+    # Names are the app's choice, but all nodes must have made the same one.
+    forms = [
+        None if answer.has_error() or found else _form(answer) for answer, found in zip(answers, faults, strict=True)
+    ]
+    counted = Counter(form for form in forms if form is not None)
+    usual = counted.most_common(1)[0][0] if counted else None
+    result = []
+    for answer, found, form in zip(answers, faults, forms, strict=True):
+        if found is None and form is not None and form != usual:
+            found = "its arrays or metrics have other names than those of most nodes"
+        result.append(answer if found is None else failure(found, asked[answer.metadata.src_node_id]))
+    return result
+
+
+def fault(answer: Message, shapes: Shapes | None, weight: str) -> str | None:
+    """Why an answer without error cannot be used, or None."""
+    content = answer.content
+    metrics = list(content.metric_records.values())
+    if len(metrics) != 1:
+        return f"it sent {len(metrics)} records of metrics instead of one"
+    examples = metrics[0].get(weight)
+    if not isinstance(examples, (int, float)) or not math.isfinite(examples) or examples <= 0:
+        return f"its metric {weight} is {examples!r}, not a number above 0"
+    if shapes is None:
+        return None
+    records = list(content.array_records.values())
+    if len(records) != 1:
+        return f"it sent {len(records)} records of arrays instead of one"
+    got = [tuple(array.shape) for array in records[0].values()]
+    if got != shapes:
+        return f"its arrays have the shapes {_brief(got)} instead of {_brief(shapes)}"
+    for name, array in records[0].items():
+        values = array.numpy()
+        if values.dtype.kind not in "fiub":
+            return f"its array {name} holds {values.dtype}, not numbers"
+        # A sum is finite only if all values are, or else (too great a sum) the values are looked at one by one.
+        with np.errstate(all="ignore"):
+            if values.dtype.kind == "f" and not np.isfinite(values.sum()) and not np.isfinite(values).all():
+                return f"its array {name} has values that are not finite"
+    return None
+
+
+def _form(answer: Message) -> tuple[tuple[str, ...], ...]:
+    """Names of the records and of what is in them."""
+    content = answer.content
+    arrays = next(iter(content.array_records.items()), ("", {}))
+    metrics = next(iter(content.metric_records.items()))
+    return (arrays[0], *arrays[1]), (metrics[0], *sorted(metrics[1]))
+
+
+def _brief(shapes: Shapes) -> str:
+    """At most four shapes."""
+    return ", ".join(map(str, shapes[:4])) + (f" and {len(shapes) - 4} more" if len(shapes) > 4 else "")

@@ -1,0 +1,144 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which nodes take part: connected ones that meet the conditions, and a wait for them that ends.
+
+How a node shows what it is: the grid tells nothing but node ids, so a run that has conditions (`require-framework`,
+`require-flower-version`) asks every node once, with a query message of the type `query.describe`. An app answers it by
+
+    @app.query("describe")
+    def describe(message, context):
+        return answer(message, context)       # flower_ops.training.client.describe
+
+A node whose app has no such function gives an error, one that is stuck gives nothing, and neither is chosen. A run
+without conditions asks nobody, because each message costs a node the start of a process. The answer is trusted: the
+conditions are against mistakes, not against liars, whom robust strategies bear.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from flower_ops.training.errors import NodesMissing
+from flower_ops.training.flower import LOG
+from flower_ops.training.grid import Delegate, nodes
+from flower_ops.training.settings import Settings
+from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.serverapp import Grid
+
+QUERY = "query.describe"
+LOOK_EVERY = 1.0
+TELL_EVERY = 15.0
+
+
+class Chosen(Delegate):
+    """A grid that knows the chosen nodes only.
+
+    Flower's strategies sample from it. They would wait without limit for a node that left between two looks.
+    """
+
+    def __init__(self, grid: Grid, chosen: Iterable[int]) -> None:
+        super().__init__(grid)
+        self._chosen = list(chosen)
+
+    def get_node_ids(self) -> list[int]:
+        """The chosen nodes."""
+        return list(self._chosen)
+
+
+class Roster:
+    """The nodes of one run: who is connected, who may take part, who was here before."""
+
+    def __init__(
+        self,
+        grid: Grid,
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._grid = grid
+        self._settings = settings
+        self._clock = clock
+        self._sleep = sleep
+        self._seen: dict[int, float] = {}
+        # By node: why it may not take part; empty when it may.
+        self._reasons: dict[int, str] = {}
+
+    def fit(self) -> list[int]:
+        """Connected nodes that meet the conditions, sorted."""
+        connected = sorted(self._grid.get_node_ids())
+        now = self._clock()
+        self._seen.update(dict.fromkeys(connected, now))
+        unknown = [node for node in connected if node not in self._reasons]
+        if unknown:
+            self._reasons.update(self._ask(unknown))
+        return [node for node in connected if not self._reasons[node]]
+
+    def gather(self, server_round: int, needed: int) -> Chosen:
+        """The fit nodes as soon as there are `needed`; NodesMissing when that takes too long."""
+        begun = told = None
+        while True:
+            found = self.fit()
+            if len(found) >= needed:
+                return Chosen(self._grid, found)
+            now = self._clock()
+            begun = now if begun is None else begun
+            limit = self._settings.node_wait_timeout
+            if now - begun >= limit:
+                raise NodesMissing(
+                    f"Round {server_round} did not begin: {len(found)} of {needed} nodes were there for {limit:.0f} s"
+                    f"{self._absent(found, now)}. Start the missing SuperNodes, or lower min-available-clients."
+                )
+            if told is None or now - told >= TELL_EVERY:
+                told = now
+                # The first line is Flower's own, word for word: the reader of runs knows it.
+                LOG.info("Waiting for nodes to connect: %d connected (minimum required: %d).", len(found), needed)
+                absent = self._absent(found, now)
+                left = limit - (now - begun)
+                LOG.info("Round %d cannot begin%s; the run ends in %.0f s.", server_round, absent, left)
+            self._sleep(min(LOOK_EVERY, limit - (now - begun)))
+
+    def _absent(self, found: list[int], now: float) -> str:
+        """Whom this run has seen before or refuses, in words that go on a sentence."""
+        gone = [
+            f"node {node} has been away for {now - seen:.0f} s"
+            for node, seen in sorted(self._seen.items())
+            if seen < now and not self._reasons[node]
+        ]
+        refused = [f"node {node} {why}" for node, why in sorted(self._reasons.items()) if why]
+        words = gone + refused
+        return f" ({'; '.join(words[:10])})" if words else ""
+
+    def _ask(self, unknown: list[int]) -> dict[int, str]:
+        """Why each of these nodes may not take part; empty for those that may."""
+        settings = self._settings
+        if not settings.require_framework and not settings.require_flower_version:
+            return dict.fromkeys(unknown, "")
+        LOG.info("Asking %s for framework and Flower version.", nodes(unknown))
+        messages = [Message(RecordDict(), node, QUERY) for node in unknown]
+        reasons = dict.fromkeys(unknown, "did not say what it is")
+        for answer in self._grid.send_and_receive(messages, timeout=settings.round_timeout):
+            node = answer.metadata.src_node_id
+            reasons[node] = (
+                f"did not say what it is: {answer.error.reason}"
+                if answer.has_error()
+                else mismatch(next(iter(answer.content.config_records.values()), None), settings)
+            )
+        for node, why in sorted(reasons.items()):
+            if why:
+                LOG.warning("Node %d takes no part: it %s.", node, why)
+        return reasons
+
+
+def mismatch(told: ConfigRecord | None, settings: Settings) -> str:
+    """Why a node that describes itself so may not take part; empty when it may."""
+    if told is None:
+        return "did not say what it is"
+    frameworks = [name for name in str(told.get("frameworks", "")).split(",") if name]
+    if settings.require_framework and settings.require_framework not in frameworks:
+        return f"has {', '.join(frameworks) or 'no known framework'}, not {settings.require_framework}"
+    wanted, version = settings.require_flower_version, str(told.get("flower-version", "unknown"))
+    if wanted and version.split(".")[: wanted.count(".") + 1] != wanted.split("."):
+        return f"has Flower {version}, not {wanted}"
+    return ""

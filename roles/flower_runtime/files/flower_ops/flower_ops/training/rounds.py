@@ -1,0 +1,119 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rounds of a run: as Flower's own loop, with their true numbers, a deadline each, and an end to every wait.
+
+Flower's loop always begins with round 1, so a resumed run would repeat the seeds and the learning rates of its first
+rounds. The log lines are Flower's, word for word, because `flower_ops.runs.log` reads them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from flower_ops.training.flower import LOG, Arrays, arrays_of, figures
+from flower_ops.training.grid import FastGrid
+from flower_ops.training.replies import screened
+from flower_ops.training.result import new_round
+from flower_ops.training.roster import Roster
+from flower_ops.training.settings import Settings
+from flower_ops.training.strategies import Strategy
+from flwr.app import ArrayRecord, ConfigRecord, Message
+from flwr.serverapp import Grid
+
+# (round, arrays) -> metrics of the global model.
+Evaluate = Callable[[int, Arrays], "dict[str, float] | None"]
+# Called after each round with its number, the global arrays and the list of all rounds.
+Keep = Callable[[int, ArrayRecord, "list[dict[str, Any]]"], None]
+
+
+class Rounds:
+    """Runs rounds `first` to `settings.num_server_rounds`. `rounds` is added to: one dictionary each, see result.py."""
+
+    def __init__(
+        self,
+        grid: Grid,
+        strategy: Strategy,
+        settings: Settings,
+        evaluate: Evaluate | None = None,
+        keep: Keep | None = None,
+    ) -> None:
+        self.grid = grid if isinstance(grid, FastGrid) else FastGrid(grid, settings.poll_interval)
+        self.strategy = strategy
+        self.settings = settings
+        self.evaluate = evaluate
+        self.keep = keep
+        self.roster = Roster(self.grid, settings)
+
+    def run(self, arrays: ArrayRecord, rounds: list[dict[str, Any]], first: int = 1) -> ArrayRecord:
+        """The global arrays after the last round."""
+        begun = time.monotonic()
+        last = self.settings.num_server_rounds
+        LOG.info("Starting %s strategy, rounds %d to %d:", type(self.strategy).__name__, first, last)
+        self.strategy.summary()
+        if first == 1 and self.evaluate:
+            start = new_round(0)
+            start["central"] = self.evaluate(0, arrays_of(arrays))
+            LOG.info("Initial global evaluation results: %s", start["central"])
+            rounds.append(start)
+        for number in range(first, last + 1):
+            LOG.info("")
+            LOG.info("[ROUND %s/%s]", number, last)
+            current = new_round(number)
+            started = time.monotonic()
+            arrays = self._train(current, arrays)
+            if self.settings.fraction_evaluate > 0:
+                self._evaluate_at_nodes(current, arrays)
+            if self.evaluate:
+                LOG.info("Global evaluation")
+                current["central"] = self.evaluate(number, arrays_of(arrays))
+                LOG.info("\t└──> MetricRecord: %s", current["central"])
+            current["seconds"] = round(time.monotonic() - started, 3)
+            rounds.append(current)
+            if self.keep:
+                self.keep(number, arrays, rounds)
+        LOG.info("Strategy execution finished in %.2fs", time.monotonic() - begun)
+        return arrays
+
+    def _train(self, current: dict[str, Any], arrays: ArrayRecord) -> ArrayRecord:
+        settings = self.settings
+        needed = max(settings.min_available_clients, settings.min_fit_clients)
+        chosen = self.roster.gather(current["round"], needed)
+        config = ConfigRecord({"num-server-rounds": settings.num_server_rounds})
+        messages = list(self.strategy.configure_train(current["round"], arrays, config, chosen))
+        answers = self.grid.send_and_receive(messages, timeout=settings.round_timeout)
+        answers = screened(answers, messages, arrays, self.strategy.weighted_by_key)
+        current.update(
+            nodes=len(messages),
+            results=sum(not answer.has_error() for answer in answers),
+            failures=_failures(answers),
+        )
+        combined, metrics = self.strategy.aggregate_train(current["round"], answers)
+        current.update(aggregated=combined is not None, train=figures(metrics))
+        if metrics is not None:
+            LOG.info("\t└──> Aggregated MetricRecord: %s", current["train"])
+        return arrays if combined is None else combined
+
+    def _evaluate_at_nodes(self, current: dict[str, Any], arrays: ArrayRecord) -> None:
+        """Metrics of the nodes' own data; left out, and told, when too few nodes are there at the moment."""
+        settings = self.settings
+        needed = max(settings.min_available_clients, settings.min_evaluate_clients)
+        found = self.roster.fit()
+        if len(found) < needed:
+            LOG.warning("No evaluation at the nodes in this round: %d of %d are there.", len(found), needed)
+            return
+        chosen = self.roster.gather(current["round"], needed)
+        messages = list(self.strategy.configure_evaluate(current["round"], arrays, ConfigRecord(), chosen))
+        answers = self.grid.send_and_receive(messages, timeout=settings.round_timeout)
+        answers = screened(answers, messages, None, self.strategy.weighted_by_key)
+        metrics = self.strategy.aggregate_evaluate(current["round"], answers)
+        current["evaluate"] = figures(metrics)
+        if metrics is not None:
+            LOG.info("\t└──> Aggregated MetricRecord: %s", current["evaluate"])
+
+
+def _failures(answers: list[Message]) -> dict[str, str]:
+    """By node id, which JSON wants as text: why its result is missing."""
+    return {str(one.metadata.src_node_id): str(one.error.reason) for one in answers if one.has_error()}

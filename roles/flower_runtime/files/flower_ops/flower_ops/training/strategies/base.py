@@ -1,0 +1,87 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every strategy here has beyond Flower's class: state for a checkpoint, a fixed order of answers, kept types.
+
+A mixin, put before Flower's class. It relies on one method of Flower's FedAvg that is not public,
+`_check_and_log_replies`, because between the log line that counts the answers and the aggregation there is no other
+place; the method is the same in 1.25.0, 1.32.1, 1.34.0 and 1.41.0, and the tests run on all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from flower_ops.training.flower import array
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
+
+State = dict[str, Any]
+
+
+class Strategy(FlowerFedAvg):
+    """Base of all strategies. `state()` holds all that a later round needs beside the global arrays."""
+
+    chosen: int = 0
+
+    def state(self) -> State:
+        """What a checkpoint must hold: arrays, lists of arrays, numbers or texts by name."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that `state()` of the same strategy gave."""
+        if state:
+            raise ValueError(f"{type(self).__name__} keeps no state, but the checkpoint has {', '.join(state)}")
+
+    def select(self, replies: list[Message], is_train: bool) -> list[Message]:
+        """Which of the good answers are aggregated; none: the global model stays as it is."""
+        return replies
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Flower's messages; what was sent, and to how many, is remembered for the aggregation."""
+        messages = list(super().configure_train(server_round, arrays, config, grid))
+        self.chosen = len(messages)
+        self._types = {name: one.dtype for name, one in arrays.items()}
+        return messages
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Flower's messages, counted."""
+        messages = list(super().configure_evaluate(server_round, arrays, config, grid))
+        self.chosen = len(messages)
+        return messages
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Flower's aggregation, in types that nodes were sent.
+
+        Flower's arithmetic makes float64 of some float32 models, which doubles every later message, and floats of
+        integers, such as the counters of batch normalisation.
+        """
+        arrays, metrics = super().aggregate_train(server_round, replies)
+        return None if arrays is None else self._typed(arrays), metrics
+
+    def _typed(self, arrays: ArrayRecord) -> ArrayRecord:
+        types = getattr(self, "_types", {})
+        for name, one in arrays.items():
+            wanted = types.get(name, one.dtype)
+            if one.dtype != wanted:
+                values = one.numpy()
+                whole = np.issubdtype(np.dtype(wanted), np.integer)
+                arrays[name] = array((np.rint(values) if whole else values).astype(wanted))
+        return arrays
+
+    def _check_and_log_replies(
+        self, replies: Iterable[Message], is_train: bool, validate: bool = True
+    ) -> tuple[list[Message], list[Message]]:
+        # Floating point sums depend on their order, and answers come in any: sorted, a run can be repeated exactly.
+        ordered = sorted(replies, key=lambda message: message.metadata.src_node_id)
+        good, bad = super()._check_and_log_replies(ordered, is_train, validate)
+        return self.select(good, is_train) if good else good, bad

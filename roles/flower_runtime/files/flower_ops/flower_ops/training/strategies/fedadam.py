@@ -1,0 +1,54 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Adam on the server (Reddi et al. 2021), with moments that survive a restart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from flower_ops.training.strategies.base import State, Strategy
+from flwr.app import ArrayRecord, ConfigRecord, Message
+from flwr.serverapp import Grid
+from flwr.serverapp import strategy as flower
+
+
+class FedAdam(Strategy, flower.FedAdam):
+    """Flower's FedAdam: beta_1 0.9, beta_2 0.99, tau 0.001, bias correction by the round's number.
+
+    eta is the step of the server (`server-lr`). eta_l, the step of the nodes (`client-lr`), goes to them as
+    `client-lr` with each training message; what a node does with it is the app's business.
+    """
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Tell nodes their learning rate."""
+        config["client-lr"] = float(self.eta_l)
+        return super().configure_train(server_round, arrays, config, grid)
+
+    def state(self) -> State:
+        """Both moments, arrays in one order, and their names; nothing before the first aggregation."""
+        if not self.m_t or not self.v_t:
+            return {}
+        names = list(self.m_t)
+        return {
+            "names": json.dumps(names),
+            "first_moments": [np.array(self.m_t[name]) for name in names],
+            "second_moments": [np.array(self.v_t[name]) for name in names],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Put the moments back; ValueError when the state is not FedAdam's."""
+        if not state:
+            self.m_t = self.v_t = None
+            return
+        try:
+            names = json.loads(state["names"])
+            self.m_t = dict(zip(names, map(np.asarray, state["first_moments"]), strict=True))
+            self.v_t = dict(zip(names, map(np.asarray, state["second_moments"]), strict=True))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"the checkpoint holds no moments of FedAdam ({error})") from error

@@ -1,0 +1,113 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one call of a ServerApp: train as the operator asked for, and go on where an earlier submission stopped.
+
+    @app.main()
+    def main(grid, context):
+        result = train(grid, context, initial=new_parameters, evaluate=test)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from flower_ops.training import output
+from flower_ops.training.checkpoint import Checkpoint, Store
+from flower_ops.training.errors import NothingLearned
+from flower_ops.training.flower import LOG, Arrays, arrays_of, record_of
+from flower_ops.training.result import Result, degraded
+from flower_ops.training.rounds import Evaluate, Rounds
+from flower_ops.training.settings import Settings
+from flower_ops.training.strategies import Strategy, build
+from flwr.app import ArrayRecord, Context
+from flwr.serverapp import Grid
+
+
+def train(
+    grid: Grid,
+    context: Context,
+    initial: Arrays | Callable[[], Arrays],
+    evaluate: Evaluate | None = None,
+    names: Sequence[str] | None = None,
+) -> Result:
+    """Run the rounds that `context.run_config` asks for (keys: settings.py) and return the model with its figures.
+
+    initial: the untrained model, or what makes it; every strategy starts from it. evaluate: called with (round, arrays)
+    before the first round (as round 0) and after each; its figures are the round's central ones. names: of the arrays
+    in model.npz. With `output-dir`, model.npz and metrics.json are written there at the end.
+
+    When there is a checkpoint, the run goes on after its round and gives what an uninterrupted run had given, provided
+    that nodes draw their random numbers from the round's number. When it has all rounds already, nothing is trained.
+
+    Raises ValueError with all faults of the run configuration, CheckpointError, NodesMissing, NothingLearned.
+    """
+    settings = Settings.read(context.run_config)
+    for note in settings.notes():
+        LOG.warning("%s.", note)
+    arrays = list(initial() if callable(initial) else initial)
+    if not arrays:
+        raise ValueError("The ServerApp gave no initial arrays; every strategy starts from a model.")
+    strategy = build(settings)
+    store = store_of(settings)
+    rounds: list[dict[str, Any]] = []
+    done = 0
+    found = store.latest() if store else None
+    if store and found:
+        store.check(found, settings.strategy, arrays)
+        strategy.restore(found.state)
+        arrays, rounds, done = found.arrays, list(found.metrics), found.round
+        LOG.info("Resuming after round %d of the checkpoint in %s.", done, store.folder)
+
+    def keep(number: int, record: ArrayRecord, so_far: list[dict[str, Any]]) -> None:
+        if store and (number % settings.checkpoint_interval == 0 or number == settings.num_server_rounds):
+            store.save(_checkpoint(number, record, so_far, strategy, settings, str(context.run_id)))
+
+    if done >= settings.num_server_rounds:
+        LOG.info("The checkpoint holds all %d rounds: nothing is trained.", settings.num_server_rounds)
+    else:
+        loop = Rounds(grid, strategy, settings, evaluate, keep)
+        arrays = arrays_of(loop.run(record_of(arrays), rounds, first=done + 1))
+    if not any(one["aggregated"] for one in rounds):
+        raise NothingLearned(nothing(rounds))
+    result = Result(arrays, rounds, degraded(rounds), done)
+    if result.degraded:
+        LOG.warning("Degraded: %s.", result.degraded)
+    if settings.output_dir:
+        output.write(Path(settings.output_dir), result, settings, names)
+    return result
+
+
+def store_of(settings: Settings) -> Store | None:
+    """Where checkpoints go; None when there are none."""
+    if not settings.checkpoint_enabled:
+        return None
+    folder = settings.checkpoint_path or (settings.output_dir and f"{settings.output_dir}/checkpoints")
+    if not folder:
+        LOG.warning("No checkpoints are written: set checkpoint-path or output-dir, or checkpoint-enabled to false.")
+        return None
+    return Store(Path(folder), settings.checkpoint_keep)
+
+
+def nothing(rounds: list[dict[str, Any]]) -> str:
+    """Why not one round changed the model."""
+    reasons = [f"node {node}: {why}" for one in rounds for node, why in one["failures"].items()]
+    first = f"the first failure was of {reasons[0][:500]}" if reasons else "see the warnings of the strategy in the log"
+    return f"No round brought a new model; {first}."
+
+
+def _checkpoint(
+    number: int, record: ArrayRecord, rounds: list[dict[str, Any]], strategy: Strategy, settings: Settings, run: str
+) -> Checkpoint:
+    return Checkpoint(
+        round=number,
+        arrays=arrays_of(record),
+        state=strategy.state(),
+        metrics=list(rounds),
+        run=run,
+        strategy=settings.strategy,
+        settings=asdict(settings),
+    )
