@@ -77,9 +77,11 @@ def fault(answer: Message, shapes: Shapes | None, weight: str) -> str | None:
 def _form(answer: Message) -> tuple[tuple[str, ...], ...]:
     """Names of the records and of what is in them."""
     content = answer.content
-    arrays = next(iter(content.array_records.items()), ("", {}))
-    metrics = next(iter(content.metric_records.items()))
-    return (arrays[0], *arrays[1]), (metrics[0], *sorted(metrics[1]))
+    metrics, figures = next(iter(content.metric_records.items()))
+    names = (metrics, *sorted(figures))
+    for arrays, record in content.array_records.items():
+        return (arrays, *record), names
+    return (), names
 
 
 def _brief(shapes: Shapes) -> str:

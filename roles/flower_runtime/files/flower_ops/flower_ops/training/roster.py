@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 
 from flower_ops.training.errors import NodesMissing
 from flower_ops.training.flower import LOG
-from flower_ops.training.grid import Delegate, nodes
+from flower_ops.training.grid import Delegate, FastGrid, nodes
 from flower_ops.training.settings import Settings
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
@@ -52,7 +52,7 @@ class Roster:
 
     def __init__(
         self,
-        grid: Grid,
+        grid: FastGrid,
         settings: Settings,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -62,7 +62,7 @@ class Roster:
         self._clock = clock
         self._sleep = sleep
         self._seen: dict[int, float] = {}
-        # By node: why it may not take part; empty when it may.
+        # By connected node: why it may not take part; empty when it may.
         self._reasons: dict[int, str] = {}
 
     def fit(self) -> list[int]:
@@ -70,6 +70,8 @@ class Roster:
         connected = sorted(self._grid.get_node_ids())
         now = self._clock()
         self._seen.update(dict.fromkeys(connected, now))
+        # A node that comes back may have been repaired meanwhile: it is asked anew.
+        self._reasons = {node: why for node, why in self._reasons.items() if node in connected}
         unknown = [node for node in connected if node not in self._reasons]
         if unknown:
             self._reasons.update(self._ask(unknown))
@@ -88,23 +90,23 @@ class Roster:
             if now - begun >= limit:
                 raise NodesMissing(
                     f"Round {server_round} did not begin: {len(found)} of {needed} nodes were there for {limit:.0f} s"
-                    f"{self._absent(found, now)}. Start the missing SuperNodes, or lower min-available-clients."
+                    f"{self._absent(now)}. Start the missing SuperNodes, or lower min-available-clients."
                 )
             if told is None or now - told >= TELL_EVERY:
                 told = now
                 # The first line is Flower's own, word for word: the reader of runs knows it.
                 LOG.info("Waiting for nodes to connect: %d connected (minimum required: %d).", len(found), needed)
-                absent = self._absent(found, now)
+                absent = self._absent(now)
                 left = limit - (now - begun)
                 LOG.info("Round %d cannot begin%s; the run ends in %.0f s.", server_round, absent, left)
             self._sleep(min(LOOK_EVERY, limit - (now - begun)))
 
-    def _absent(self, found: list[int], now: float) -> str:
+    def _absent(self, now: float) -> str:
         """Whom this run has seen before or refuses, in words that go on a sentence."""
         gone = [
             f"node {node} has been away for {now - seen:.0f} s"
             for node, seen in sorted(self._seen.items())
-            if seen < now and not self._reasons[node]
+            if node not in self._reasons
         ]
         refused = [f"node {node} {why}" for node, why in sorted(self._reasons.items()) if why]
         words = gone + refused

@@ -116,4 +116,5 @@ class Rounds:
 
 def _failures(answers: list[Message]) -> dict[str, str]:
     """By node id, which JSON wants as text: why its result is missing."""
-    return {str(one.metadata.src_node_id): str(one.error.reason) for one in answers if one.has_error()}
+    bad = sorted((one for one in answers if one.has_error()), key=lambda one: one.metadata.src_node_id)
+    return {str(one.metadata.src_node_id): str(one.error.reason) for one in bad}

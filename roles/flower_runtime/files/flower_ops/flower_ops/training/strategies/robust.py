@@ -33,7 +33,8 @@ def distances(records: list[ArrayRecord]) -> NDArray[np.float64]:
             for column in range(row):
                 difference = np.subtract(layer[row], layer[column], dtype=np.float64).ravel()
                 found[row, column] += difference @ difference
-    return found + found.T
+    both: NDArray[np.float64] = found + found.T
+    return both
 
 
 def nearest(contents: list[RecordDict], malicious: int, count: int) -> list[RecordDict]:

@@ -1,0 +1,104 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One node's fault is that node's failure: the others' results are used, and the log says why one is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from digits import apps, new_model
+from flower_ops.training.flower import record_of
+from flower_ops.training.rounds import Rounds
+from flower_ops.training.settings import STRATEGIES, Settings
+from flower_ops.training.strategies import build
+from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from local_grid import LocalGrid
+
+
+def content(arrays: Any = None, **metrics: Any) -> RecordDict:
+    figures = {name.replace("_", "-"): value for name, value in metrics.items()}
+    return RecordDict(
+        {"arrays": record_of(new_model() if arrays is None else arrays), "metrics": MetricRecord(figures)}
+    )
+
+
+def spoilt(value: float) -> list[np.ndarray[Any, Any]]:
+    arrays = new_model()
+    arrays[0][3, 4] = value
+    return arrays
+
+
+FAULTS: dict[str, tuple[Callable[[], RecordDict], str]] = {
+    "nan": (
+        lambda: content(spoilt(np.nan), train_accuracy=1.0, num_examples=5),
+        "array 0 has values that are not finite",
+    ),
+    "inf": (lambda: content(spoilt(-np.inf), train_accuracy=1.0, num_examples=5), "not finite"),
+    "shape": (
+        lambda: content([np.zeros(3)], train_accuracy=1.0, num_examples=5),
+        "the shapes (3,) instead of (64, 10)",
+    ),
+    "text": (
+        lambda: content([np.full((64, 10), "x"), np.zeros(10)], train_accuracy=1.0, num_examples=5),
+        "not numbers",
+    ),
+    "no weight": (lambda: content(train_accuracy=1.0), "num-examples is None, not a number above 0"),
+    "zero": (lambda: content(train_accuracy=1.0, num_examples=0), "num-examples is 0"),
+    "negative": (lambda: content(train_accuracy=1.0, num_examples=-7), "num-examples is -7"),
+    "list": (lambda: content(train_accuracy=1.0, num_examples=[1, 2]), "num-examples is [1, 2]"),
+    "other metrics": (lambda: content(loss=1.0, num_examples=5), "other names than those of most nodes"),
+    "no metrics": (lambda: RecordDict({"arrays": record_of(new_model())}), "0 records of metrics"),
+    "no arrays": (lambda: RecordDict({"m": MetricRecord({"num-examples": 1})}), "0 records of arrays"),
+    "two models": (
+        lambda: RecordDict({"a": ArrayRecord(), "b": ArrayRecord(), "m": MetricRecord({"num-examples": 1})}),
+        "2 records of arrays",
+    ),
+}
+
+
+def faulty(make: Callable[[], RecordDict]) -> ClientApp:
+    client = ClientApp()
+
+    @client.train()
+    def train(message: Message, context: Context) -> Message:
+        return Message(make(), reply_to=message)
+
+    return client
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_run_goes_on_without_a_node_whose_answer_is_of_no_use(strategy: str, fault: str) -> None:
+    make, why = FAULTS[fault]
+    nodes = apps(8)
+    settings = Settings(strategy=strategy, num_malicious=1, min_available_clients=8, num_server_rounds=2)
+
+    def run(grid: LocalGrid) -> tuple[list[Any], list[dict[str, Any]]]:
+        rounds: list[dict[str, Any]] = []
+        arrays = Rounds(grid, build(settings), settings).run(record_of(new_model()), rounds)
+        return arrays.to_numpy_ndarrays(), rounds
+
+    arrays, rounds = run(LocalGrid({**nodes, 5: faulty(make)}))
+    without = LocalGrid(nodes)
+    without.lost = {5}
+    expected, _rounds = run(without)
+    for left, right in zip(arrays, expected, strict=True):
+        np.testing.assert_array_equal(left, right)
+    for one in rounds:
+        assert (one["nodes"], one["results"], list(one["failures"])) == (8, 7, ["5"])
+        assert why in one["failures"]["5"]
+
+
+def test_great_numbers_whose_sum_is_too_great_are_numbers_all_the_same() -> None:
+    great = [np.full((64, 10), 3e38, np.float32), np.zeros(10, np.float32)]
+    nodes = {node: faulty(lambda: content(great, num_examples=1)) for node in (1, 2, 3)}
+    settings = Settings(num_server_rounds=1, strategy="FedMedian")
+    rounds: list[dict[str, Any]] = []
+    start = record_of([np.zeros((64, 10), np.float32), np.zeros(10, np.float32)])
+    Rounds(LocalGrid(nodes), build(settings), settings).run(start, rounds)
+    assert rounds[0]["results"] == 3
