@@ -1,0 +1,109 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Data sets of the Hugging Face Hub through flwr-datasets, where that is installed and the hub or its cache answers."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from flower_ops.training.data.classes import numbered
+from flower_ops.training.data.errors import UnavailableError
+from flower_ops.training.data.limits import within
+from flower_ops.training.data.own_instructions import row_of
+from flower_ops.training.data.partition import Indices
+from flower_ops.training.data.samples import Array, Found, Row
+
+#: Seconds to find out whether the hub answers, and for a data set to arrive: CIFAR-10 is 170 MB.
+REACH_S, LOAD_S = 5.0, 900.0
+OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
+
+
+def _reachable() -> bool:
+    address = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    try:
+        request = urllib.request.Request(address, method="HEAD")
+        within(REACH_S, lambda: urllib.request.urlopen(request, timeout=REACH_S).close())
+    except urllib.error.HTTPError:
+        # It said no to the question, but it is there.
+        return True
+    except (OSError, ValueError, TimeoutError):
+        return False
+    return True
+
+
+def _fetch(name: str, split: str) -> Any:
+    federated = importlib.import_module("flwr_datasets").FederatedDataset
+    # Whole and in its own order: it is cut here, as data from elsewhere is, and alike on all nodes.
+    return federated(dataset=name, partitioners={split: 1}, shuffle=False).load_split(split)
+
+
+def load(name: str, split: str, load_s: float = LOAD_S) -> Any:
+    """The data set, whose columns are read by name. Raises UnavailableError with the reason."""
+    if importlib.util.find_spec("flwr_datasets") is None:
+        raise UnavailableError("flwr-datasets is not installed")
+    os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+    reachable = not any(os.environ.get(name, "0") not in ("", "0") for name in OFFLINE) and _reachable()
+    if not reachable:
+        # Read when the libraries are imported: only their cache is asked then, and no time is lost with retries.
+        for variable in OFFLINE:
+            os.environ.setdefault(variable, "1")
+    try:
+        return within(load_s, lambda: _fetch(name, split))
+    except TimeoutError:
+        raise UnavailableError(f"{name} did not arrive within {load_s:g} seconds") from None
+    # The libraries raise what they please, and whatever it is, the data is not there.
+    except Exception as error:
+        if not reachable:
+            raise UnavailableError(f"the Hugging Face Hub does not answer and {name} is not in its cache") from error
+        told = str(error).strip().splitlines() or [type(error).__name__]
+        raise UnavailableError(f"{name} could not be loaded ({told[0][:200]})") from error
+
+
+def _column(data: Any, *names: str) -> str:
+    for name in names:
+        if name in data.column_names:
+            return name
+    raise UnavailableError(f"the data set has none of the columns {', '.join(names)}")
+
+
+def hub_images(name: str, split: str, size: tuple[int, int], channels: int) -> Found[Array]:
+    """Images as uint8 (n, height, width, channels); decoded only when they are read. Raises UnavailableError."""
+    data = load(name, split)
+    image, label = _column(data, "img", "image"), _column(data, "label", "labels")
+    classes = tuple(str(one) for one in data.features[label].names)
+    height, width = size
+
+    def read(indices: Indices) -> Array:
+        images = np.zeros((len(indices), *size, channels), np.uint8)
+        for number, picture in enumerate(data.select(indices.tolist())[image]):
+            converted = picture.convert("L" if channels == 1 else "RGB")
+            if converted.size != (width, height):
+                converted = converted.resize((width, height))
+            images[number] = np.asarray(converted, np.uint8).reshape(height, width, channels)
+        return images
+
+    return Found(name, len(data), read, np.asarray(data[label], np.int64), classes, split=True)
+
+
+def hub_table(name: str, skip: Sequence[str]) -> Found[Array]:
+    """Columns of numbers with the label last, without those to skip. Raises UnavailableError."""
+    data = load(name, "train")
+    *features, label = [column for column in data.column_names if column not in skip]
+    table = np.array([data[column] for column in features], np.float64).T
+    labels, classes = numbered([str(one) for one in data[label]], None, name)
+    return Found(name, len(table), lambda indices: table[indices], labels, classes)
+
+
+def hub_instructions(name: str) -> Found[list[Row]]:
+    """Rows of instruction, input and output. Raises UnavailableError."""
+    data = load(name, "train")
+    _column(data, "instruction")
+    return Found(name, len(data), lambda indices: [row_of(row) for row in data.select(indices.tolist())])

@@ -1,0 +1,74 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The operator's own images: a folder per class."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from flower_ops.training.data.classes import numbered
+from flower_ops.training.data.errors import DataError, several
+from flower_ops.training.data.partition import Indices
+from flower_ops.training.data.samples import Array, Found
+
+#: Read by Pillow, which images of frameworks bring; arrays need nothing.
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+ARRAYS = (".npy",)
+
+
+def find_images(
+    folder: Path, size: tuple[int, int], channels: int, classes: Sequence[str] | None
+) -> Found[Array] | None:
+    """Images below `folder/<class>/`, as uint8 (n, height, width, channels); None when there are none.
+
+    Raises DataError for what cannot be used.
+    """
+    named: list[tuple[str, Path]] = []
+    for place in sorted(folder.iterdir()):
+        if place.is_dir() and not place.name.startswith("."):
+            files = sorted(file for file in place.rglob("*") if file.suffix.lower() in (*PICTURES, *ARRAYS))
+            named += [(place.name, file) for file in files if file.is_file() and not file.name.startswith(".")]
+    if not named:
+        return None
+    pictures = [file for name, file in named if file.suffix.lower() in PICTURES]
+    if pictures and importlib.util.find_spec("PIL") is None:
+        raise DataError(
+            f"{folder} has {len(pictures)} pictures such as {pictures[0].name}, and reading them needs the package Pillow,"
+            " which is not installed; install it or store them as .npy."
+        )
+    labels, known = numbered([name for name, file in named], classes, str(folder))
+    files = [file for name, file in named]
+
+    def read(indices: Indices) -> Array:
+        images = np.zeros((len(indices), *size, channels), np.uint8)
+        faults = []
+        for number, index in enumerate(indices):
+            try:
+                images[number] = _image(files[index], size, channels)
+            # Decoders raise many kinds for damaged files.
+            except Exception as error:
+                faults.append(f"{files[index]} ({error})")
+        if faults:
+            raise DataError(f"Images cannot be read: {several(faults)}; repair or remove them.")
+        return images
+
+    texts = tuple(str(file.relative_to(folder)) for file in files)
+    return Found(f"own images in {folder}", len(files), read, labels, known, texts, private=True)
+
+
+def _image(file: Path, size: tuple[int, int], channels: int) -> Array:
+    if file.suffix.lower() in ARRAYS:
+        image: Array = np.load(file, allow_pickle=False)
+        image = image[..., np.newaxis] if image.ndim == 2 else image
+        if image.dtype != np.uint8 or image.shape[:2] != size or image.shape[2:] not in ((1,), (channels,)):
+            raise ValueError(f"{image.dtype} {image.shape} instead of uint8 {(*size, channels)}")
+        return image
+    with importlib.import_module("PIL.Image").open(file) as opened:
+        height, width = size
+        picture = opened.convert("L" if channels == 1 else "RGB").resize((width, height))
+    return np.asarray(picture, np.uint8).reshape(height, width, channels)

@@ -1,0 +1,69 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The operator's own table: comma-separated numbers with the label last."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from flower_ops.training.data.classes import numbered
+from flower_ops.training.data.errors import DataError, several
+from flower_ops.training.data.samples import Array, Found
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(float(cell))
+    except ValueError:
+        return False
+
+
+def _lines(file: Path) -> list[tuple[int, list[str]]]:
+    """Lines with content and their numbers, without a header: a first line whose features are no numbers."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.reader(stream)
+            lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{file} is no text in UTF-8 with comma-separated values ({error}); convert it.") from error
+    if lines and not any(_is_number(cell) for cell in lines[0][1][:-1]):
+        return lines[1:]
+    return lines
+
+
+def find_table(folder: Path, classes: Sequence[str] | None) -> Found[Array] | None:
+    """data.csv, or all .csv files where there are several: float64 (n, features); None when there is none.
+
+    Raises DataError for cells that are no finite numbers and for lines of different length.
+    """
+    files = [file for file in sorted(folder.glob("*.csv")) if file.is_file()]
+    if not files:
+        return None
+    rows, names, origins, faults = [], [], [], []
+    width = 0
+    for file in files:
+        for number, cells in _lines(file):
+            width = width or len(cells)
+            if len(cells) != width or width < 2:
+                wanted = f"{width}, as the first one has" if width > 1 else "at least two"
+                faults.append(f"line {number} of {file.name} has {len(cells)} columns instead of {wanted}")
+                continue
+            bad = [column for column, cell in enumerate(cells[:-1], 1) if not _is_number(cell)]
+            faults += [f"column {at} of line {number} of {file.name} is {cells[at - 1]!r}, no number" for at in bad]
+            if not bad:
+                rows.append([float(cell) for cell in cells[:-1]])
+                names.append(cells[-1])
+                origins.append(file.name)
+    if not rows and not faults:
+        faults.append(f"{files[0].name} has no lines")
+    if faults:
+        raise DataError(f"The table in {folder} cannot be used: {several(faults)}; correct it.")
+    features = np.array(rows, np.float64)
+    labels, known = numbered(names, classes, str(files[0] if len(files) == 1 else folder))
+    origin = f"own table {files[0] if len(files) == 1 else f'of {len(files)} files in {folder}'}"
+    return Found(origin, len(rows), lambda indices: features[indices], labels, known, tuple(origins), private=True)
