@@ -21,9 +21,10 @@ from flower_ops.training.data.own_instructions import row_of
 from flower_ops.training.data.partition import Indices
 from flower_ops.training.data.samples import Array, Found, Row
 
-#: Seconds to find out whether the hub answers, and for a data set to arrive: CIFAR-10 is 170 MB.
-REACH_S, LOAD_S = 5.0, 900.0
+#: Seconds to find out whether the hub answers, for a data set to arrive (CIFAR-10 is 170 MB), and out of the cache.
+REACH_S, LOAD_S, CACHE_S = 5.0, 900.0, 120.0
 OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
+NO = ("", "0", "no", "false", "off")
 
 
 def _reachable() -> bool:
@@ -50,21 +51,22 @@ def load(name: str, split: str, load_s: float = LOAD_S) -> Any:
     if importlib.util.find_spec("flwr_datasets") is None:
         raise UnavailableError("flwr-datasets is not installed")
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
-    reachable = not any(os.environ.get(name, "0") not in ("", "0") for name in OFFLINE) and _reachable()
+    offline = any(os.environ.get(variable, "").lower() not in NO for variable in OFFLINE)
+    reachable = not offline and _reachable()
     if not reachable:
         # Read when the libraries are imported: only their cache is asked then, and no time is lost with retries.
         for variable in OFFLINE:
-            os.environ.setdefault(variable, "1")
+            os.environ[variable] = "1"
     try:
-        return within(load_s, lambda: _fetch(name, split))
-    except TimeoutError:
-        raise UnavailableError(f"{name} did not arrive within {load_s:g} seconds") from None
+        return within(load_s if reachable else min(load_s, CACHE_S), lambda: _fetch(name, split))
+    except TimeoutError as error:
+        raise UnavailableError(f"{name} did not arrive in time ({error})") from None
     # The libraries raise what they please, and whatever it is, the data is not there.
     except Exception as error:
+        told = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         if not reachable:
-            raise UnavailableError(f"the Hugging Face Hub does not answer and {name} is not in its cache") from error
-        told = str(error).strip().splitlines() or [type(error).__name__]
-        raise UnavailableError(f"{name} could not be loaded ({told[0][:200]})") from error
+            raise UnavailableError(f"without the Hugging Face Hub, {name} could not be loaded ({told})") from error
+        raise UnavailableError(f"{name} could not be loaded ({told})") from error
 
 
 def _column(data: Any, *names: str) -> str:

@@ -21,8 +21,9 @@ from flower_ops.training.data.sources import first, own_data
 FOLDER = Path("/opt/flower/data")
 WHOLE = Share()
 
-# Of all three: own data is this node's alone and never partitioned. `split` is train, test, or all (for data without a
-# test set of its own: both). `source` is auto, own, hub or bundled. They raise DataError.
+# Of all three: own data is this node's alone and not partitioned, unless `shared` says that all nodes see the same
+# folder, as they do in a simulation. `split` is train, test, or all: for training, with what would be held back of data
+# without a test set of its own. `source` is auto, own, hub or bundled. They raise DataError.
 
 
 def images(
@@ -30,6 +31,7 @@ def images(
     split: str = "train",
     folder: Path = FOLDER,
     source: str = "auto",
+    shared: bool = False,
     size: tuple[int, int] = (32, 32),
     channels: int = 3,
     classes: Sequence[str] | None = None,
@@ -40,7 +42,9 @@ def images(
     `classes` names all classes in their order, for nodes whose own data has only some of them.
     """
     return first(
-        lambda: own_data(lambda place: find_images(place, size, channels, classes), "folders of images", folder),
+        lambda: own_data(
+            lambda place: find_images(place, size, channels, classes), "folders of images", folder, shared
+        ),
         lambda: hub_images(name, "test" if split == "test" else "train", size, channels),
         lambda: bundled_images(size, channels),
         source,
@@ -54,6 +58,7 @@ def table(
     split: str = "train",
     folder: Path = FOLDER,
     source: str = "auto",
+    shared: bool = False,
     classes: Sequence[str] | None = None,
     name: str = "scikit-learn/iris",
     skip: Sequence[str] = ("Id",),
@@ -64,7 +69,7 @@ def table(
     the published data set that are no features: a number that counts its lines gives the label away.
     """
     return first(
-        lambda: own_data(lambda place: find_table(place, classes), "data.csv", folder),
+        lambda: own_data(lambda place: find_table(place, classes), "data.csv", folder, shared),
         lambda: hub_table(name, skip),
         bundled_table,
         source,
@@ -78,11 +83,12 @@ def instructions(
     split: str = "train",
     folder: Path = FOLDER,
     source: str = "auto",
+    shared: bool = False,
     name: str = "vicgalle/alpaca-gpt4",
 ) -> Dataset[list[Row]]:
     """Instructions for a language model: rows of `instruction`, `input` and `output`, without labels."""
     return first(
-        lambda: own_data(find_instructions, "instructions.jsonl", folder),
+        lambda: own_data(find_instructions, "instructions.jsonl", folder, shared),
         lambda: hub_instructions(name),
         bundled_instructions,
         source,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,15 +32,14 @@ def find_images(
     named: list[tuple[str, Path]] = []
     for place in sorted(folder.iterdir()):
         if place.is_dir() and not place.name.startswith("."):
-            files = sorted(file for file in place.rglob("*") if file.suffix.lower() in (*PICTURES, *ARRAYS))
-            named += [(place.name, file) for file in files if file.is_file() and not file.name.startswith(".")]
+            named += [(place.name, file) for file in _files(place) if file.suffix.lower() in (*PICTURES, *ARRAYS)]
     if not named:
         return None
     pictures = [file for name, file in named if file.suffix.lower() in PICTURES]
     if pictures and importlib.util.find_spec("PIL") is None:
         raise DataError(
-            f"{folder} has {len(pictures)} pictures such as {pictures[0].name}, and reading them needs the package Pillow,"
-            " which is not installed; install it or store them as .npy."
+            f"{folder} has {len(pictures)} pictures such as {pictures[0].name}, and reading them needs the package"
+            " Pillow, which is not installed; install it or store them as .npy."
         )
     labels, known = numbered([name for name, file in named], classes, str(folder))
     files = [file for name, file in named]
@@ -58,7 +58,17 @@ def find_images(
         return images
 
     texts = tuple(str(file.relative_to(folder)) for file in files)
-    return Found(f"own images in {folder}", len(files), read, labels, known, texts, private=True)
+    return Found(f"own images in {folder}", len(files), read, labels, known, texts)
+
+
+def _files(place: Path) -> list[Path]:
+    """Below a folder, in one order on all machines. Raises OSError for a folder that cannot be read."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    found = [Path(at, name) for at, folders, names in os.walk(place, onerror=fail) for name in names]
+    return sorted(file for file in found if file.is_file() and not file.name.startswith("."))
 
 
 def _image(file: Path, size: tuple[int, int], channels: int) -> Array:

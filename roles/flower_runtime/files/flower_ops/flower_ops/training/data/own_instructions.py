@@ -16,7 +16,7 @@ FIELDS = ("instruction", "input", "output")
 
 
 def row_of(value: Any) -> Row:
-    """instruction, input and output, the two last empty where they are missing. Raises ValueError with what is wrong."""
+    """The three fields, the two last empty where they are missing. Raises ValueError with what is wrong."""
     if not isinstance(value, dict):
         raise ValueError("is no JSON object")
     row = {name: "" if value.get(name) is None else value[name] for name in FIELDS}
@@ -60,4 +60,4 @@ def find_instructions(folder: Path) -> Found[list[Row]] | None:
     if faults:
         raise DataError(f"The instructions in {folder} cannot be used: {several(faults)}; correct them.")
     origin = f"own instructions {files[0] if len(files) == 1 else f'of {len(files)} files in {folder}'}"
-    return Found(origin, len(rows), lambda indices: [rows[at] for at in indices], files=tuple(origins), private=True)
+    return Found(origin, len(rows), lambda indices: [rows[at] for at in indices], files=tuple(origins))

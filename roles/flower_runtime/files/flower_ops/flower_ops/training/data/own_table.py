@@ -31,7 +31,7 @@ def _lines(file: Path) -> list[tuple[int, list[str]]]:
             lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{file} is no text in UTF-8 with comma-separated values ({error}); convert it.") from error
-    if lines and not any(_is_number(cell) for cell in lines[0][1][:-1]):
+    if lines and len(lines[0][1]) > 1 and not any(map(_is_number, lines[0][1][:-1])):
         return lines[1:]
     return lines
 
@@ -66,4 +66,4 @@ def find_table(folder: Path, classes: Sequence[str] | None) -> Found[Array] | No
     features = np.array(rows, np.float64)
     labels, known = numbered(names, classes, str(files[0] if len(files) == 1 else folder))
     origin = f"own table {files[0] if len(files) == 1 else f'of {len(files)} files in {folder}'}"
-    return Found(origin, len(rows), lambda indices: features[indices], labels, known, tuple(origins), private=True)
+    return Found(origin, len(rows), lambda indices: features[indices], labels, known, tuple(origins))

@@ -42,7 +42,7 @@ def iid(total: int, parts: int, seed: int = 0) -> list[Indices]:
 
 
 def dirichlet(labels: NDArray[Any], parts: int, alpha: float = 0.5, seed: int = 0) -> list[Indices]:
-    """Of each label, shares drawn from a symmetric Dirichlet distribution: the smaller alpha, the more unlike the parts.
+    """Of each label, shares from a symmetric Dirichlet distribution: the smaller alpha, the more unlike the parts.
 
     The way of Hsu, Qi, Brown (2019), https://arxiv.org/abs/1909.06335, drawn anew while a part is empty.
     Raises DataError when that does not help.
@@ -72,23 +72,24 @@ def dirichlet(labels: NDArray[Any], parts: int, alpha: float = 0.5, seed: int = 
 
 
 def by_label(labels: NDArray[Any], parts: int, seed: int = 0) -> list[Indices]:
-    """Each part has labels of its own; where there are more parts than labels, parts that share a label share its samples.
+    """Each part has labels of its own; with more parts than labels, parts that share a label share its samples.
 
-    Raises DataError when a label has fewer samples than parts.
+    Then labels with many samples have more parts than others.
     """
     _check(len(labels), parts)
     dice = np.random.RandomState(seed)
-    order = dice.permutation(np.unique(labels))
+    names, sizes = np.unique(labels, return_counts=True)
+    order = dice.permutation(len(names))
+    owners = [[] if parts > len(names) else [number % parts] for number in range(len(names))]
+    if parts > len(names):
+        for part in range(parts):
+            # The next part goes where samples per part are most: by that, none is left without one.
+            waiting = [sizes[label] / len(own) if own else np.inf for label, own in zip(order, owners, strict=True)]
+            owners[int(np.argmax(waiting))].append(part)
     found: list[list[Indices]] = [[] for _part in range(parts)]
-    for number, label in enumerate(order):
-        owners = range(number, parts, len(order)) if parts > len(order) else [number % parts]
-        members = dice.permutation(np.flatnonzero(labels == label))
-        if len(members) < len(owners):
-            raise DataError(
-                f"The label {label} has {len(members)} samples for {len(owners)} partitions;"
-                " take fewer partitions or another way to cut."
-            )
-        for owner, piece in zip(owners, np.array_split(members, len(owners)), strict=True):
+    for label, own in zip(order, owners, strict=True):
+        members = dice.permutation(np.flatnonzero(labels == names[label]))
+        for owner, piece in zip(own, np.array_split(members, len(own)), strict=True):
             found[owner].append(piece)
     return _sorted([np.concatenate(part) for part in found])
 

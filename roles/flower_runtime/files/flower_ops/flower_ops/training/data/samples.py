@@ -40,8 +40,8 @@ class Dataset(Generic[S]):
 class Found(Generic[S]):
     """What a source has: all labels, but samples only when they are read, because a node needs only its share.
 
-    `files` has the file of each sample, or nothing. `private` data is this node's alone, so it is not partitioned. `split`
-    tells that the source has held its test set back itself.
+    `files` has the file of each sample, or nothing. `private` data is this node's alone, so it is not partitioned.
+    `split` tells that the source has held its test set back itself.
     """
 
     origin: str

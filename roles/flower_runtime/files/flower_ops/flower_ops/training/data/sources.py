@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,9 +25,11 @@ SOURCES = ("auto", "own", "hub", "bundled")
 S = TypeVar("S")
 
 
-def own_data(find: Callable[[Path], Found[S] | None], what: str, folder: Path) -> Found[S]:
+def own_data(find: Callable[[Path], Found[S] | None], what: str, folder: Path, shared: bool) -> Found[S]:
     """What is in the folder. Raises UnavailableError when that is nothing of the kind, DataError when it is no use."""
     try:
+        # Path.glob takes a folder that cannot be read for an empty one.
+        os.listdir(folder)
         found = find(folder)
     except (FileNotFoundError, NotADirectoryError):
         raise UnavailableError(f"there is no folder {folder}") from None
@@ -34,7 +38,7 @@ def own_data(find: Callable[[Path], Found[S] | None], what: str, folder: Path) -
         raise DataError(f"{error.filename or folder} cannot be read: {error.strerror}; make it readable.") from error
     if found is None:
         raise UnavailableError(f"{folder} has no {what}")
-    return found
+    return replace(found, private=not shared)
 
 
 def first(
