@@ -159,17 +159,17 @@ class Federation:
             return False
         return True
 
-    def train(self, timeout: float = 600.0, **run_config: Any) -> dict[str, Any]:
-        """Submit the app and follow it to its end; the run's status as flower-ops tells it."""
-        run_id = self.submit(**run_config)
+    def train(self, timeout: float = 600.0, app: Path = APP, **run_config: Any) -> dict[str, Any]:
+        """Submit an app and follow it to its end; the run's status as flower-ops tells it."""
+        run_id = self.submit(app, **run_config)
         return self.finish(run_id, timeout)
 
-    def submit(self, **run_config: Any) -> str:
-        """Submit the app as flower-ops does; the watcher starts with it."""
+    def submit(self, app: Path = APP, **run_config: Any) -> str:
+        """Submit an app as flower-ops does; the watcher starts with it."""
         given = {name.replace("_", "-"): value for name, value in run_config.items()}
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(MARK, self._mark)
-            return str(run_submit.submit(self.places, APP, given)["run_id"])
+            return str(run_submit.submit(self.places, app, given)["run_id"])
 
     def status(self, run_id: str) -> dict[str, Any]:
         """A run's status as flower-ops tells it."""

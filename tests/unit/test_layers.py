@@ -146,6 +146,7 @@ OPS_LAYERS = {
     "keeper": (*CORE, "firewall", "agent"),
     "runs": ("flower_cli",),
     "gate": (),
+    "training": (),
 }
 
 
@@ -162,11 +163,17 @@ def test_packages_inside_a_vm_know_only_those_below(package: str) -> None:
     assert not breaches(folder, FLOWER_OPS, "", lambda found: found.within(*banned))
 
 
+def outside_training(forbidden: Callable[[Import], bool]) -> list[str]:
+    """Breaches in flower_ops, less those in the package that apps import."""
+    found = breaches(FLOWER_OPS / "flower_ops", FLOWER_OPS, "", forbidden)
+    return [one for one in found if "/flower_ops/training/" not in one]
+
+
 def test_only_the_gate_needs_what_one_generation_of_flower_brings() -> None:
     """It runs with that generation alone; nothing else may load it."""
     package = FLOWER_OPS / "flower_ops"
     known = ("flower_ops", "cryptography", "tomli")
-    found = breaches(package, FLOWER_OPS, "", lambda one: is_foreign(one, *known))
+    found = outside_training(lambda one: is_foreign(one, *known))
     assert found
     assert all("/flower_ops/gate/" in one and one.split()[-1].startswith(("httpx", "uvicorn")) for one in found)
     assert not [
@@ -177,8 +184,33 @@ def test_only_the_gate_needs_what_one_generation_of_flower_brings() -> None:
 
 
 def test_no_machine_learning_and_no_ansible_in_flower_ops() -> None:
-    banned = ("flwr", "numpy", "torch", "sklearn", COLLECTION, "ansible", "one_sandbox")
-    assert not breaches(FLOWER_OPS / "flower_ops", FLOWER_OPS, "", lambda found: found.within(*banned))
+    banned = ("flwr", "numpy", "torch", "sklearn", COLLECTION, "ansible", "one_sandbox", "flower_ops.training")
+    assert not outside_training(lambda found: found.within(*banned))
+
+
+def test_training_needs_flower_and_numpy_and_nothing_of_the_machine() -> None:
+    """Apps import it in Flower's processes: with every framework, and on a laptop that is no node."""
+    folder = FLOWER_OPS / "flower_ops" / "training"
+    assert not breaches(folder, FLOWER_OPS, "", lambda found: is_foreign(found, "flower_ops", "flwr", "numpy"))
+    assert not breaches(
+        folder,
+        FLOWER_OPS,
+        "",
+        lambda found: found.within("flower_ops") and not found.within("flower_ops.training"),
+    )
+
+
+@pytest.mark.parametrize(("package", "upper"), [("client", ()), ("strategies", ("settings", "flower", "strategies"))])
+def test_parts_of_training_that_apps_use_alone_know_no_more(package: str, upper: tuple[str, ...]) -> None:
+    """A ClientApp pays for nothing of the server's side; a strategy knows no rounds."""
+    known = tuple(f"flower_ops.training.{name}" for name in (package, "flower", *upper))
+    folder = FLOWER_OPS / "flower_ops" / "training" / package
+    assert not breaches(folder, FLOWER_OPS, "", lambda found: found.within("flower_ops") and not found.within(*known))
+
+
+def test_a_training_task_needs_nothing_of_the_server() -> None:
+    folder = FLOWER_OPS / "flower_ops" / "training" / "client"
+    assert not breaches(folder, FLOWER_OPS, "", lambda found: found.within("flwr.serverapp"))
 
 
 def test_the_sandbox_stands_alone() -> None:

@@ -1,0 +1,52 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tests of what runs in Flower's processes, run where a version of Flower and NumPy are, by a pytest of their own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+from pathlib import Path
+
+from .environments import CACHE, FLOWER_OPS, ROOT, environment
+
+TRAINING = ROOT / "tests/unit/training"
+#: Seconds for one file of tests, on a machine that has other things to do.
+LIMIT_S = 900
+
+
+def tools() -> Path:
+    """A folder with pytest and hypothesis for the import path, made once; pure Python, the same for every version."""
+    place = CACHE / "pytest"
+    lines = (ROOT / "requirements/test.txt").read_text().splitlines()
+    wanted = [line for line in lines if line.startswith(("pytest==", "hypothesis=="))]
+    assert len(wanted) == 2
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "pytest.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        mark = place / "made.txt"
+        if not mark.is_file() or mark.read_text() != "\n".join(wanted):
+            uv = ROOT / ".venv/bin/uv"
+            subprocess.run([uv, "pip", "install", "--quiet", "--upgrade", "--target", place, *wanted], check=True)
+            mark.write_text("\n".join(wanted))
+    return place
+
+
+def run_tests(version: str, *files: Path) -> None:
+    """Run files of tests with a version of Flower; AssertionError with their output when one fails or there is none."""
+    python = environment(version) / "bin/python"
+    # Options and coverage of the outer pytest are not for this one.
+    inherited = {name: text for name, text in os.environ.items() if not name.startswith(("PYTEST_", "COV"))}
+    path = os.pathsep.join(map(str, (tools(), FLOWER_OPS)))
+    done = subprocess.run(
+        [python, "-m", "pytest", "-q", "--color=no", "-o", f"cache_dir={CACHE}/pytest-{version}", *files],
+        cwd=ROOT,
+        env={**inherited, "PYTHONPATH": path, "FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert done.returncode == 0, f"with Flower {version}:\n{done.stdout[-20000:]}\n{done.stderr[-5000:]}"

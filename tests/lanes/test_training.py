@@ -1,0 +1,62 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training code on every version of Flower: its tests, and real runs of an app that uses it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from flower_ops import profiles
+
+from .conftest import Make
+from .inside import TRAINING, run_tests
+
+APP = Path(__file__).parent / "training_app"
+
+
+@pytest.mark.parametrize("version", [known for known in profiles.known() if known != profiles.DEFAULT])
+def test_training_on_another_version(version: str) -> None:
+    """With the default version they run among the unit tests."""
+    run_tests(version, TRAINING)
+
+
+@pytest.mark.parametrize("version", profiles.known())
+def test_a_run_by_the_one_call(federation: Make, version: str) -> None:
+    lane = federation(version)
+    lane.start()
+    run = lane.train(
+        app=APP,
+        strategy="FedProx",
+        proximal_mu=0.25,
+        num_server_rounds=3,
+        require_framework="sklearn",
+        require_flower_version=version,
+    )
+    assert run["status"] == "finished:completed" and not run["degraded"], run
+    assert [(one["round"], one["nodes"], one["results"]) for one in run["rounds"]] == [(n, 2, 2) for n in (1, 2, 3)]
+    assert [one["central"] for one in run["rounds"]] == [{"mean": 1.5 * number} for number in (1, 2, 3)]
+    assert [one["train"] for one in run["rounds"]] == [{"mu": 0.25, "round": float(number)} for number in (1, 2, 3)]
+    files = {file["name"]: Path(file["path"]) for file in run["files"]}
+    assert {"model.npz", "metrics.json"} <= set(files)
+    told = json.loads(files["metrics.json"].read_text())
+    assert told["parameters"] == 1000 and told["degraded"] is None and len(told["rounds"]) == 4
+
+
+def test_a_silent_node_costs_a_round_no_more_than_its_deadline(federation: Make) -> None:
+    lane = federation(profiles.DEFAULT)
+    lane.start()
+    run = lane.train(
+        app=APP,
+        num_server_rounds=2,
+        round_timeout=20.0,
+        silent_partition=1,
+        silent_seconds=60,
+    )
+    assert run["status"] == "finished:completed" and run["degraded"], run
+    first, second = run["rounds"]
+    assert (first["results"], second["nodes"], second["results"], second["failures"]) == (2, 2, 1, 1)
+    assert second["errors"] == [f"node {lane.node_ids[1]}: no answer within 20 s"]
+    assert second["seconds"] < 30 and second["central"] == {"mean": 2.5}
