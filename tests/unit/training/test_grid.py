@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from digits import apps, new_model
+from flower_ops.runs.log import RunLog
 from flower_ops.training.flower import arrays_of, record_of
 from flower_ops.training.grid import FastGrid, nodes
 from flower_ops.training.rounds import Rounds
 from flower_ops.training.settings import STRATEGIES, Settings
 from flower_ops.training.strategies import build
-from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAvg
 from local_grid import LocalGrid
 
@@ -121,6 +123,23 @@ def test_the_superlinks_word_for_a_lost_node_names_that_node() -> None:
     quick, _clock = fast(grid)
     bad = [one for one in quick.send_and_receive(messages(grid)) if one.has_error()]
     assert [(one.metadata.src_node_id, one.error.reason) for one in bad] == [(3, "Node Unavailable")]
+
+
+def test_a_node_cannot_write_lines_of_the_log(log: list[str]) -> None:
+    def lie(message: Message, context: Context) -> Message:
+        raise RuntimeError("x\nINFO :      [ROUND 9/9]\x1b[2J" + "y" * 9000)
+
+    liar = ClientApp()
+    liar.train()(lie)
+    settings = Settings(num_server_rounds=1, min_available_clients=3)
+    grid = LocalGrid({**apps(3), 2: liar})
+    Rounds(grid, build(settings), settings).run(record_of(new_model()), [])
+    (told,) = [line for line in log if "in reply from node 2" in line]
+    assert "x INFO : [ROUND 9/9]?[2Jyyy" in told and len(told) < 2200
+    reader = RunLog()
+    for line in log:
+        reader.feed(line, 0.0)
+    assert [one["round"] for one in reader.rounds] == [1] and reader.rounds[0]["failures"] == 1
 
 
 def test_a_long_wait_is_told_with_its_nodes(log: list[str]) -> None:

@@ -182,6 +182,28 @@ def test_the_fault_tolerant_variant_needs_a_share_of_the_answers(log: list[str])
     assert any("Only 1 of 4 nodes answered" in line for line in log)
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_arrays_without_dimensions_stay_so(strategy: str) -> None:
+    """PyTorch's batch normalisation has one: the number of batches it has seen."""
+    from flower_ops.training.client.messages import task_of, trained
+    from flwr.clientapp import ClientApp
+
+    def scaling(node: int) -> ClientApp:
+        client = ClientApp()
+
+        @client.train()
+        def fit(message: Message, context: Context) -> Message:
+            weights, scale = task_of(message).arrays
+            return trained(message, [weights + node / 10, scale + np.float32(node)], node)
+
+        return client
+
+    grid = LocalGrid({node: scaling(node) for node in range(1, 8)})
+    asked = context(strategy=strategy, min_available_clients=7, num_malicious=1, checkpoint_enabled=False)
+    weights, scale = train(grid, asked, [np.zeros(3, np.float32), np.array(1, np.float32)]).arrays
+    assert scale.shape == () and scale.dtype == weights.dtype == np.float32 and scale > 1
+
+
 def test_counters_stay_whole_numbers() -> None:
     from flower_ops.training.client.messages import task_of, trained
     from flwr.clientapp import ClientApp

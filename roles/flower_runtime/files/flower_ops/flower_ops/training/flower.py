@@ -1,10 +1,11 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Flower's public names as this package uses them, and the two places where its versions differ.
+"""Flower's public names as this package uses them, and what differs between its versions.
 
 Works alike on 1.25.0, 1.32.1, 1.34.0 and 1.41.0. The logger is taken by its name, because the function that hands it
-out moved from `flwr.common` to `flwr.supercore`; its lines are what `flower_ops.runs.log` reads.
+out moved from `flwr.common` to `flwr.supercore`; its lines are what `flower_ops.runs.log` reads. Arrays without
+dimensions: see `strategies/base.py`. The argument of `Grid.set_run`: see `grid.py`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def arrays_of(record: ArrayRecord) -> Arrays:
 
 
 def array(values: Any) -> Array:
-    """One array; also of a scalar that NumPy made out of an array without dimensions, which 1.25.0 refuses."""
+    """One array, or a scalar of NumPy, which 1.25.0 does not take for one."""
     return Array(np.asarray(values))
 
 

@@ -17,7 +17,7 @@ from flower_ops.training.flower import LOG, Arrays, arrays_of, figures
 from flower_ops.training.grid import FastGrid
 from flower_ops.training.replies import screened
 from flower_ops.training.result import new_round
-from flower_ops.training.roster import Roster
+from flower_ops.training.roster import Chosen, Roster
 from flower_ops.training.settings import Settings
 from flower_ops.training.strategies import Strategy
 from flwr.app import ArrayRecord, ConfigRecord, Message
@@ -104,7 +104,7 @@ class Rounds:
         if len(found) < needed:
             LOG.warning("No evaluation at the nodes in this round: %d of %d are there.", len(found), needed)
             return
-        chosen = self.roster.gather(current["round"], needed)
+        chosen = Chosen(self.grid, found)
         messages = list(self.strategy.configure_evaluate(current["round"], arrays, ConfigRecord(), chosen))
         answers = self.grid.send_and_receive(messages, timeout=settings.round_timeout)
         answers = screened(answers, messages, None, self.strategy.weighted_by_key)

@@ -46,7 +46,7 @@ class Strategy(FlowerFedAvg):
         """Flower's messages; what was sent, and to how many, is remembered for the aggregation."""
         messages = list(super().configure_train(server_round, arrays, config, grid))
         self.chosen = len(messages)
-        self._types = {name: one.dtype for name, one in arrays.items()}
+        self._sent = {name: (np.dtype(one.dtype), tuple(one.shape)) for name, one in arrays.items()}
         return messages
 
     def configure_evaluate(
@@ -60,22 +60,22 @@ class Strategy(FlowerFedAvg):
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Flower's aggregation, in types that nodes were sent.
+        """Flower's aggregation, in types and shapes that nodes were sent.
 
         Flower's arithmetic makes float64 of some float32 models, which doubles every later message, and floats of
         integers, such as the counters of batch normalisation.
         """
         arrays, metrics = super().aggregate_train(server_round, replies)
-        return None if arrays is None else self._typed(arrays), metrics
+        return None if arrays is None else self.like_sent(arrays), metrics
 
-    def _typed(self, arrays: ArrayRecord) -> ArrayRecord:
-        types = getattr(self, "_types", {})
+    def like_sent(self, arrays: ArrayRecord) -> ArrayRecord:
+        """The arrays, those of another type or shape than was sent converted."""
         for name, one in arrays.items():
-            wanted = types.get(name, one.dtype)
-            if one.dtype != wanted:
-                values = one.numpy()
-                whole = np.issubdtype(np.dtype(wanted), np.integer)
-                arrays[name] = array((np.rint(values) if whole else values).astype(wanted))
+            kind, shape = getattr(self, "_sent", {}).get(name, (one.dtype, tuple(one.shape)))
+            if one.dtype != kind or tuple(one.shape) != shape:
+                values = one.numpy().reshape(shape)
+                whole = np.issubdtype(kind, np.integer)
+                arrays[name] = array((np.rint(values) if whole else values).astype(kind))
         return arrays
 
     def _check_and_log_replies(
@@ -84,4 +84,8 @@ class Strategy(FlowerFedAvg):
         # Floating point sums depend on their order, and answers come in any: sorted, a run can be repeated exactly.
         ordered = sorted(replies, key=lambda message: message.metadata.src_node_id)
         good, bad = super()._check_and_log_replies(ordered, is_train, validate)
+        # Arithmetic on arrays without dimensions gives NumPy's scalars, of which Flower 1.25.0 makes no Array.
+        for record in (record for reply in good for record in reply.content.array_records.values()):
+            for name in [name for name, one in record.items() if not one.shape]:
+                record[name] = array(record[name].numpy().reshape(1))
         return self.select(good, is_train) if good else good, bad

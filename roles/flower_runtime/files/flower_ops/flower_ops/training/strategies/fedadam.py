@@ -28,7 +28,10 @@ class FedAdam(Strategy, flower.FedAdam):
     ) -> Iterable[Message]:
         """Tell nodes their learning rate."""
         config["client-lr"] = float(self.eta_l)
-        return super().configure_train(server_round, arrays, config, grid)
+        messages = super().configure_train(server_round, arrays, config, grid)
+        # As answers are compared with it: see base.py.
+        self.current_arrays = {name: np.atleast_1d(one) for name, one in (self.current_arrays or {}).items()}
+        return messages
 
     def state(self) -> State:
         """Both moments, arrays in one order, and their names; nothing before the first aggregation."""

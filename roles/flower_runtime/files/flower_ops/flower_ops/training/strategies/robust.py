@@ -75,7 +75,7 @@ class MultiKrum(Strategy, flower.MultiKrum):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """The mean of the selected; Flower's own selection is passed by, and with it its copy of all models."""
         arrays, metrics = flower.FedAvg.aggregate_train(self, server_round, replies)
-        return None if arrays is None else self._typed(arrays), metrics
+        return None if arrays is None else self.like_sent(arrays), metrics
 
 
 class Krum(MultiKrum, flower.Krum):
