@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
-from flower_ops.training.flower import failure
-from flwr.app import ArrayRecord, Message
+from flower_ops.training.flower import failure, look
+from flwr.app import Array, ArrayRecord, Message
 
 Shapes = list[tuple[int, ...]]
 
@@ -63,14 +63,25 @@ def fault(answer: Message, shapes: Shapes | None, weight: str) -> str | None:
     got = [tuple(array.shape) for array in records[0].values()]
     if got != shapes:
         return f"its arrays have the shapes {_brief(got)} instead of {_brief(shapes)}"
-    for name, array in records[0].items():
-        values = array.numpy()
-        if values.dtype.kind not in "fiub":
-            return f"its array {name} holds {values.dtype}, not numbers"
-        # A sum is finite only if all values are, or else (too great a sum) the values are looked at one by one.
-        with np.errstate(all="ignore"):
-            if values.dtype.kind == "f" and not np.isfinite(values.sum()) and not np.isfinite(values).all():
-                return f"its array {name} has values that are not finite"
+    wrong = ((name, _array_fault(array)) for name, array in records[0].items())
+    return next((f"its array {name} {why}" for name, why in wrong if why), None)
+
+
+def _array_fault(array: Array) -> str | None:
+    """Why an array of a node is of no use, to go on its name; None when it is."""
+    try:
+        values = look(array)
+    except Exception as error:
+        # The bytes are a node's: whatever NumPy makes of them must not end the run.
+        return f"cannot be read: {type(error).__name__}"
+    if values.shape != tuple(array.shape):
+        return f"has the shape {values.shape} and not {tuple(array.shape)}, as it says"
+    if values.dtype.kind not in "fiub":
+        return f"holds {values.dtype}, not numbers"
+    # A sum is finite only if all values are, or else (too great a sum) the values are looked at one by one.
+    with np.errstate(all="ignore"):
+        if values.dtype.kind == "f" and not np.isfinite(values.sum()) and not np.isfinite(values).all():
+            return "has values that are not finite"
     return None
 
 
