@@ -89,7 +89,8 @@ def _heard(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_own_data_comes_first(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "data.csv").write_text("1,0\n2,1\n")
-    assert len(table(Share(1, 2), folder=tmp_path, split="all")) == 2
+    data = table(Share(1, 2), folder=tmp_path, split="all")
+    assert (len(data), data.source) == (2, "own")
     assert the_line(caplog) == (
         f"Data (all): 2 samples in 2 classes from own table {tmp_path}/data.csv, because own data comes first."
     )
@@ -98,6 +99,7 @@ def test_own_data_comes_first(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
 def test_bundled_data_comes_last(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     data = images(Share(1, 3, "dirichlet"), folder=tmp_path)
     assert data.samples.shape == (len(data), 32, 32, 3) and data.samples.max() == 255
+    assert data.source == "bundled"
     assert the_line(caplog) == (
         f"Data (train): {len(data)} samples in 10 classes from the bundled handwritten digits, partition 1 of 3"
         f" (dirichlet), because {tmp_path} has no folders of images and flwr-datasets is not installed."
@@ -118,6 +120,7 @@ def test_a_fake_hub_that_answers(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     test = images(folder=tmp_path, split="test", size=(4, 4))
     assert test.samples[:, 0, 0, 0].tolist() == [9]
     flowers = table(folder=tmp_path, split="all")
+    assert flowers.source == "hub"
     # The line number would give the label away.
     assert flowers.samples[:3].tolist() == [[0, 1], [0.5, 1], [1, 1]]
     assert (flowers.labels[:2].tolist(), flowers.classes) == ([1, 0], ("Iris-a", "Iris-b"))

@@ -23,12 +23,14 @@ S = TypeVar("S")
 class Dataset(Generic[S]):
     """Samples of one node. `labels` (n,) count into `classes`; both are empty for data without labels.
 
-    `origin` says where they come from, and `private` that only this node has them.
+    `source` is own, hub or bundled; an app that keeps it and asks for it by name gets the same data in every round, also
+    when the hub comes or goes. `origin` names the data for a reader. `private`: only this node has them.
     """
 
     samples: S
     labels: Labels
     classes: tuple[str, ...]
+    source: str
     origin: str
     private: bool
 

@@ -68,7 +68,7 @@ def first(
     if not found.private:
         files = tuple(found.files[at] for at in kept) if found.files else ()
         kept = kept[share.of(len(kept), _of(found.labels, kept), files)]
-    dataset = Dataset(found.read(kept), _of(found.labels, kept), found.classes, found.origin, found.private)
+    dataset = Dataset(found.read(kept), _of(found.labels, kept), found.classes, name, found.origin, found.private)
     part = "" if found.private or share.parts == 1 else f", partition {share.number} of {share.parts} ({share.scheme})"
     classes = f" in {len(found.classes)} classes" if found.classes else ""
     why = " and ".join(reasons) or ("own data comes first" if source == "auto" else f"the source is set to {source}")
