@@ -11,10 +11,13 @@ import central
 import numpy as np
 import pytest
 from digits import accuracy, all_digits, apps, new_model
+from flower_ops.training.flower import record_of
 from flower_ops.training.result import Result
-from flower_ops.training.settings import STRATEGIES
+from flower_ops.training.settings import STRATEGIES, Settings
+from flower_ops.training.strategies import build
 from flower_ops.training.train import train
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Context, Message, MetricRecord, RecordDict
+from flwr.serverapp import strategy as flower
 from local_grid import LocalGrid
 
 NODES = 7
@@ -89,6 +92,30 @@ def test_every_round_is_what_the_rule_makes_of_the_answers(strategy: str, kind: 
         assert apart(globals_[number], globals_[number - 1]) > 1e-3
     assert all(array.dtype == kind for array in result.arrays)
     assert [one["results"] for one in result.rounds] == [NODES] * ROUNDS and result.degraded is None
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64", "int32"])
+def test_the_mean_is_flowers_to_the_last_bit(kind: str) -> None:
+    rng = np.random.default_rng(4)
+
+    def answers() -> list[Message]:
+        made = []
+        for node in (1, 2, 3):
+            arrays = record_of(
+                [(100 * np.random.default_rng(node).normal(size=shape)).astype(kind) for shape in shapes]
+            )
+            asked = Message(RecordDict(), node, "train")
+            content = RecordDict({"arrays": arrays, "metrics": MetricRecord({"num-examples": 7 * node, "loss": 0.1})})
+            made.append(Message(content, reply_to=asked))
+        return made
+
+    shapes = [(4, 5), (3,), tuple(rng.integers(1, 4, 3))]
+    theirs, metrics = flower.FedAvg().aggregate_train(1, answers())
+    ours, own_metrics = build(Settings()).aggregate_train(1, answers())
+    assert theirs is not None and ours is not None and own_metrics == metrics
+    for left, right in zip(ours.to_numpy_ndarrays(), theirs.to_numpy_ndarrays(), strict=True):
+        np.testing.assert_array_equal(left, right)
+        assert left.dtype == right.dtype
 
 
 @pytest.mark.parametrize("strategy", ["Krum", "MultiKrum", "Bulyan", "FedTrimmedAvg", "FedMedian"])

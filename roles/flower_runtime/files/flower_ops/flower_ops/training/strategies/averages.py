@@ -9,15 +9,16 @@ from typing import Any
 
 from flower_ops.training.flower import LOG
 from flower_ops.training.strategies.base import Strategy
+from flower_ops.training.strategies.mean import Averaging
 from flwr.app import Message
 from flwr.serverapp import strategy as flower
 
 
-class FedAvg(Strategy):
+class FedAvg(Averaging):
     """Mean, weighted by numbers of examples (McMahan et al. 2017)."""
 
 
-class FedProx(Strategy, flower.FedProx):
+class FedProx(Averaging, flower.FedProx):
     """FedAvg whose nodes stay near the global model (Li et al. 2020).
 
     The server only tells `proximal-mu`; the term itself is the node's: see `flower_ops.training.client.proximal`.
@@ -32,7 +33,7 @@ class FedTrimmedAvg(Strategy, flower.FedTrimmedAvg):
     """Mean of each coordinate without the share `beta` of the smallest and of the greatest values (Yin et al. 2018)."""
 
 
-class FaultTolerantFedAvg(Strategy):
+class FaultTolerantFedAvg(Averaging):
     """FedAvg that aggregates only when a given share of the chosen nodes has answered.
 
     Flower has it in its former API only. A round with fewer answers is void: the global model stays as it is, so that

@@ -10,14 +10,14 @@ to each other than to zero, which is what training comes to, and then chooses by
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from flower_ops.training.flower import LOG
+from flower_ops.training.flower import LOG, look
 from flower_ops.training.settings import least_nodes
 from flower_ops.training.strategies.base import Strategy
-from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
+from flower_ops.training.strategies.mean import Averaging
+from flwr.app import ArrayRecord, Message, RecordDict
 from flwr.serverapp import strategy as flower
 from numpy.typing import NDArray
 
@@ -28,7 +28,7 @@ def distances(records: list[ArrayRecord]) -> NDArray[np.float64]:
     found = np.zeros((size, size))
     for name in records[0]:
         # One layer of all models at a time, so that they never lie in memory twice.
-        layer = [record[name].numpy() for record in records]
+        layer = [look(record[name]) for record in records]
         for row in range(size):
             for column in range(row):
                 difference = np.subtract(layer[row], layer[column], dtype=np.float64).ravel()
@@ -46,7 +46,7 @@ def nearest(contents: list[RecordDict], malicious: int, count: int) -> list[Reco
     return [contents[place] for place in np.argsort(scores, kind="stable")[:count]]
 
 
-class MultiKrum(Strategy, flower.MultiKrum):
+class MultiKrum(Averaging, flower.MultiKrum):
     """Weighted mean of the answers that lie nearest to their neighbours: all but the number of malicious nodes."""
 
     def count(self, replies: int) -> int:
@@ -69,13 +69,6 @@ class MultiKrum(Strategy, flower.MultiKrum):
             return []
         chosen = nearest([reply.content for reply in replies], self.num_malicious_nodes, self.count(len(replies)))
         return [reply for reply in replies if any(reply.content is one for one in chosen)]
-
-    def aggregate_train(
-        self, server_round: int, replies: Iterable[Message]
-    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """The mean of the selected; Flower's own selection is passed by, and with it its copy of all models."""
-        arrays, metrics = flower.FedAvg.aggregate_train(self, server_round, replies)
-        return None if arrays is None else self.like_sent(arrays), metrics
 
 
 class Krum(MultiKrum, flower.Krum):

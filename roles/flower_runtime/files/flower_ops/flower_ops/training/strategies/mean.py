@@ -1,0 +1,47 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The weighted mean of answers, bit for bit Flower's own, at the price of a plain mean in NumPy.
+
+Flower copies every array out of its message and again for every product, and so takes twice as long as the mean itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from flower_ops.training.flower import array, look
+from flower_ops.training.strategies.base import Strategy
+from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
+
+
+def weighted_mean(contents: Sequence[RecordDict], weight: str) -> ArrayRecord:
+    """The mean of the contents' arrays, each by its share of the metric `weight`; in the arrays' own types."""
+    examples = [float(next(iter(one.metric_records.values()))[weight]) for one in contents]  # type: ignore[arg-type]
+    shares = [one / sum(examples) for one in examples]
+    records = [next(iter(one.array_records.values())) for one in contents]
+    result = ArrayRecord()
+    for name in records[0]:
+        total = np.asarray(look(records[0][name]) * shares[0])
+        part = np.empty_like(total)
+        for record, share in zip(records[1:], shares[1:], strict=True):
+            np.multiply(look(record[name]), share, out=part)
+            total += part
+        result[name] = array(total)
+    return result
+
+
+class Averaging(Strategy):
+    """FedAvg and what differs from it in the choice of answers only."""
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """The mean of the selected answers; (None, None) when there are none."""
+        good, _bad = self._check_and_log_replies(replies, is_train=True)
+        if not good:
+            return None, None
+        contents = [reply.content for reply in good]
+        arrays = self.like_sent(weighted_mean(contents, self.weighted_by_key))
+        return arrays, self.train_metrics_aggr_fn(contents, self.weighted_by_key)
