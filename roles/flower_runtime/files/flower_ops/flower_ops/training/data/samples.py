@@ -23,8 +23,8 @@ S = TypeVar("S")
 class Dataset(Generic[S]):
     """Samples of one node. `labels` (n,) count into `classes`; both are empty for data without labels.
 
-    `source` is own, hub or bundled; an app that keeps it and asks for it by name gets the same data in every round, also
-    when the hub comes or goes. `origin` names the data for a reader. `private`: only this node has them.
+    `source` is own, hub or bundled; an app that keeps it and asks for it by name gets the same data in every round,
+    also when the hub comes or goes. `origin` names the data for a reader. `private`: only this node has them.
     """
 
     samples: S
