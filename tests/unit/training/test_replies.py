@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from digits import apps, new_model
-from flower_ops.training.flower import look, record_of
+from flower_ops.training.flower import array, look, record_of
 from flower_ops.training.rounds import Rounds
 from flower_ops.training.settings import Settings
 from flower_ops.training.strategies import build
@@ -132,3 +132,6 @@ def test_a_look_sees_what_flower_reads(shape: tuple[int, ...], kind: str, order:
     one = Array(values)
     np.testing.assert_array_equal(look(one), one.numpy())
     assert look(one).dtype == one.numpy().dtype and look(one).shape == shape
+    # And what is written is what Flower writes.
+    ours = array(values)
+    assert (ours.dtype, tuple(ours.shape), ours.stype, ours.data) == (one.dtype, shape, one.stype, one.data)
