@@ -24,8 +24,6 @@ from flower_ops.training.data import DataError, Share, hub, images, instructions
 from flower_ops.training.data.bundled import FILES
 from flower_ops.training.data.hub import OFFLINE
 
-ROOT = Path(__file__).resolve().parents[3]
-
 FAKE = Path(__file__).with_name("fake_flwr_datasets.py")
 
 
@@ -229,6 +227,6 @@ def test_no_framework_is_imported() -> None:
         "print([name for name in sys.modules if name.split('.')[0] in"
         " ('flwr', 'flwr_datasets', 'datasets', 'sklearn', 'torch', 'tensorflow', 'PIL', 'pandas', 'scipy')])"
     )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "roles/flower_runtime/files/flower_ops")}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
