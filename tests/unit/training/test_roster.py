@@ -62,13 +62,15 @@ def test_the_wait_is_told_with_those_who_were_here_before(log: list[str]) -> Non
     with pytest.raises(NodesMissing) as caught:
         nodes.gather(2, 3)
     assert str(caught.value) == (
-        "Round 2 did not begin: 2 of 3 nodes were there for 60 s (node 2 has been away for 70 s). "
+        "Round 2 did not begin: 2 of 3 nodes were there for 60 s (here: nodes 1, 3; node 2 has been away for 70 s). "
         "Start the missing SuperNodes, or lower min-available-clients."
     )
     assert time.now == pytest.approx(170.0)
     told = [line for line in log if "Round 2 cannot begin" in line]
     assert len(told) == 4
-    assert told[1].endswith("Round 2 cannot begin (node 2 has been away for 25 s); the run ends in 45 s.")
+    assert told[1].endswith(
+        "Round 2 cannot begin (here: nodes 1, 3; node 2 has been away for 25 s); the run ends in 45 s."
+    )
     reader = RunLog()
     for line in log:
         reader.feed(line, 0.0)

@@ -1,52 +1,20 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one call: a run from the configuration to the result, its log, its end when nodes die, and its resumption."""
+"""The one call: a run from the configuration to the result, its log, its end when nodes die."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from digits import accuracy, all_digits, apps, new_model
-from flower_ops.runs.log import RunLog
-from flower_ops.runs.verdict import add_log, missing_results
-from flower_ops.training.checkpoint import CheckpointError
+from digits import apps, new_model
 from flower_ops.training.errors import NodesMissing, NothingLearned
-from flower_ops.training.result import Result
-from flower_ops.training.settings import STRATEGIES
 from flower_ops.training.train import train
-from flwr.app import Context, RecordDict
 from local_grid import LocalGrid
-
-
-def context(**config: Any) -> Context:
-    keys = {name.replace("_", "-"): value for name, value in config.items()}
-    return Context(run_id=77, node_id=1, node_config={}, state=RecordDict(), run_config=keys)
-
-
-def central(number: int, arrays: list[Any]) -> dict[str, float]:
-    return {"accuracy": accuracy(arrays, all_digits())}
-
-
-def read(log: list[str]) -> tuple[RunLog, str | None]:
-    """What the reader of runs takes from these lines, and its verdict."""
-    reader = RunLog()
-    for moment, line in enumerate(log):
-        reader.feed(line, float(moment))
-    record: dict[str, Any] = {"rounds": []}
-    add_log(record, reader, {})
-    return reader, missing_results(record)
-
-
-def same(left: Result, right: Result) -> None:
-    for one, other in zip(left.arrays, right.arrays, strict=True):
-        np.testing.assert_array_equal(one, other)
-        assert one.dtype == other.dtype
-    assert [{**one, "seconds": 0} for one in left.rounds] == [{**one, "seconds": 0} for one in right.rounds]
+from run_support import central, context, read
 
 
 def test_a_run_learns_and_tells_its_rounds(log: list[str], tmp_path: Path) -> None:
@@ -123,7 +91,9 @@ def test_a_node_that_stays_away_ends_the_run_with_its_name() -> None:
 
     grid.before_round = leave
     asked = context(checkpoint_enabled=False, round_timeout=0.2, node_wait_timeout=0.3)
-    with pytest.raises(NodesMissing, match=r"^Round 2 did not begin: 1 of 2 nodes .* \(node 2 has been away for"):
+    with pytest.raises(
+        NodesMissing, match=r"^Round 2 did not begin: 1 of 2 nodes .* \(here: node 1; node 2 has been away for"
+    ):
         train(grid, asked, new_model())
 
 
@@ -152,81 +122,3 @@ def test_faults_end_the_run_before_the_first_message() -> None:
     with pytest.raises(ValueError, match="no initial arrays"):
         train(grid, context(), [])
     assert grid.sent == []
-
-
-class Crash(RuntimeError):
-    pass
-
-
-@pytest.mark.parametrize("kind", ["float64", "float32"])
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_resumed_run_equals_one_that_was_never_interrupted(
-    strategy: str, kind: str, tmp_path: Path, log: list[str]
-) -> None:
-    def asked(place: str) -> Context:
-        return context(
-            strategy=strategy,
-            num_server_rounds=5,
-            min_available_clients=7,
-            num_malicious=1,
-            checkpoint_path=str(tmp_path / place),
-        )
-
-    whole = train(LocalGrid(apps(7)), asked("whole"), new_model(kind), central)
-    broken = LocalGrid(apps(7))
-
-    def crash(number: int) -> None:
-        if number == 4:
-            raise Crash
-
-    broken.before_round = crash
-    with pytest.raises(Crash):
-        train(broken, asked("broken"), new_model(kind), central)
-    del log[:]
-    again = LocalGrid(apps(7))
-    resumed = train(again, asked("broken"), new_model(kind), central)
-    same(resumed, whole)
-    assert resumed.resumed_from == 3
-    assert {int(one.content["config"]["server-round"]) for one in again.sent} == {4, 5}  # type: ignore
-    reader, degraded = read(log)
-    assert [one["round"] for one in reader.rounds] == [4, 5] and reader.planned == 5 and degraded is None
-
-
-def test_a_finished_training_is_not_done_again(tmp_path: Path) -> None:
-    asked = context(num_server_rounds=2, output_dir=str(tmp_path))
-    first = train(LocalGrid(apps(2)), asked, new_model(), central)
-    (tmp_path / "model.npz").unlink()
-    grid = LocalGrid(apps(2))
-    second = train(grid, asked, new_model(), central)
-    same(first, second)
-    assert grid.sent == [] and (tmp_path / "model.npz").is_file()
-
-
-def test_the_degraded_rounds_of_an_earlier_submission_are_not_forgotten(tmp_path: Path) -> None:
-    grid = LocalGrid(apps(2))
-    grid.before_round = lambda number: grid.lost.add(2) if number == 1 else grid.lost.clear()
-    train(grid, context(num_server_rounds=2, checkpoint_path=str(tmp_path)), new_model())
-    result = train(LocalGrid(apps(2)), context(num_server_rounds=3, checkpoint_path=str(tmp_path)), new_model())
-    assert result.degraded == "round 1: 1 of 2 results (node 2: Node Unavailable)"
-
-
-def test_checkpoints_come_every_so_many_rounds_and_after_the_last(tmp_path: Path) -> None:
-    asked = context(num_server_rounds=7, checkpoint_interval=3, checkpoint_keep=9, checkpoint_path=str(tmp_path))
-    train(LocalGrid(apps(2)), asked, new_model())
-    kept = {path.name for path in tmp_path.glob("checkpoint_round_*.npz")}
-    assert kept == {f"checkpoint_round_{number}.npz" for number in (3, 6, 7)}
-
-
-def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
-    train(LocalGrid(apps(2)), context(num_server_rounds=1, checkpoint_path=str(tmp_path)), new_model())
-    grid = LocalGrid(apps(2))
-    with pytest.raises(CheckpointError, match="strategy FedAvg, and this run uses FedAdam"):
-        train(grid, context(strategy="FedAdam", checkpoint_path=str(tmp_path)), new_model())
-    with pytest.raises(CheckpointError, match="has 2 arrays, and the model of this run has 1"):
-        train(grid, context(checkpoint_path=str(tmp_path)), new_model()[:1])
-    assert grid.sent == []
-
-
-def test_without_a_place_there_are_no_checkpoints_and_that_is_said(log: list[str]) -> None:
-    train(LocalGrid(apps(2)), context(num_server_rounds=1), new_model())
-    assert any("No checkpoints are written" in line for line in log)

@@ -30,6 +30,8 @@ from flwr.serverapp import Grid
 QUERY = "query.describe"
 LOOK_EVERY = 1.0
 TELL_EVERY = 15.0
+# To say what it is, a node starts a process that imports the app, and trains nothing.
+ANSWER_WITHIN = 120.0
 
 
 class Chosen(Delegate):
@@ -90,26 +92,27 @@ class Roster:
             if now - begun >= limit:
                 raise NodesMissing(
                     f"Round {server_round} did not begin: {len(found)} of {needed} nodes were there for {limit:.0f} s"
-                    f"{self._absent(now)}. Start the missing SuperNodes, or lower min-available-clients."
+                    f"{self._who(found, now)}. Start the missing SuperNodes, or lower min-available-clients."
                 )
             if told is None or now - told >= TELL_EVERY:
                 told = now
                 # The first line is Flower's own, word for word: the reader of runs knows it.
                 LOG.info("Waiting for nodes to connect: %d connected (minimum required: %d).", len(found), needed)
-                absent = self._absent(now)
+                who = self._who(found, now)
                 left = limit - (now - begun)
-                LOG.info("Round %d cannot begin%s; the run ends in %.0f s.", server_round, absent, left)
+                LOG.info("Round %d cannot begin%s; the run ends in %.0f s.", server_round, who, left)
             self._sleep(min(LOOK_EVERY, limit - (now - begun)))
 
-    def _absent(self, now: float) -> str:
-        """Whom this run has seen before or refuses, in words that go on a sentence."""
+    def _who(self, found: list[int], now: float) -> str:
+        """Who is here, whom this run has seen before, whom it refuses, in words that go on a sentence."""
+        here = [f"here: {nodes(found)}"] if found else []
         gone = [
             f"node {node} has been away for {now - seen:.0f} s"
             for node, seen in sorted(self._seen.items())
             if node not in self._reasons
         ]
         refused = [f"node {node} {why}" for node, why in sorted(self._reasons.items()) if why]
-        words = gone + refused
+        words = here + gone + refused
         return f" ({'; '.join(words[:10])})" if words else ""
 
     def _ask(self, unknown: list[int]) -> dict[int, str]:
@@ -120,7 +123,8 @@ class Roster:
         LOG.info("Asking %s for framework and Flower version.", nodes(unknown))
         messages = [Message(RecordDict(), node, QUERY) for node in unknown]
         reasons = dict.fromkeys(unknown, "did not say what it is")
-        for answer in self._grid.send_and_receive(messages, timeout=settings.round_timeout):
+        limit = min(settings.round_timeout, ANSWER_WITHIN)
+        for answer in self._grid.send_and_receive(messages, timeout=limit):
             node = answer.metadata.src_node_id
             reasons[node] = (
                 f"did not say what it is: {answer.error.reason}"
