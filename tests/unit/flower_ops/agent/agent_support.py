@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import subprocess
@@ -65,8 +66,9 @@ class Listener:
             plain.close()
 
     def close(self) -> None:
-        """Free the port."""
-        self._socket.shutdown(socket.SHUT_RDWR)
+        """Free the port, should that not have been done."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
 
