@@ -244,6 +244,30 @@ def test_a_framework_that_is_not_installed_is_never_replaced_by_another(supernod
     assert supernode.systemd.calls == [f"restart {UNIT}"] and link.readlink().name == "sklearn"
 
 
+def test_a_refused_framework_leaves_a_node_ready_that_works(supernode: FakeNode, gate: FakeOneGate) -> None:
+    superlink_is_up(gate)
+    admitted(gate)
+    assert supernode.configure(MAX_RETRIES="7")[0] == 0
+    supernode.install("1.25.0", "frameworks/llm")
+    watcher = supernode.keeper()
+    for framework, word in (("pytorch", "framework_missing"), ("llm", "version_mismatch")):
+        assert supernode.configure(FRAMEWORK=framework)[0] == 1
+        own = gate.of("5")
+        assert (own["FL_ERROR"], own["READY"], own["FL_NODE_READY"]) == (word, "YES", "YES")
+        # The keeper sees the complaint, and finds the node as it was configured last.
+        assert [action.why for action in supernode.keep(watcher, 240)] == ["What failed before may work now."]
+        assert "FL_ERROR" not in own and own["READY"] == "YES" and "--max-retries 7" in environment(supernode)
+
+
+def test_a_node_whose_superlink_runs_another_version_is_not_ready(supernode: FakeNode, gate: FakeOneGate) -> None:
+    superlink_is_up(gate)
+    admitted(gate)
+    assert supernode.configure()[0] == 0
+    gate.of("4")["FL_VERSION"] = "1.41.0"
+    assert supernode.configure()[0] == 1
+    assert gate.of("5")["FL_ERROR"] == "version_mismatch" and gate.of("5")["READY"] == "NO"
+
+
 def test_an_environment_of_another_flower_is_refused(supernode: FakeNode, gate: FakeOneGate) -> None:
     superlink_is_up(gate)
     supernode.install("1.25.0", "frameworks/llm")
