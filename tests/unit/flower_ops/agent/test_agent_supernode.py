@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from agent_support import FakeNode
 from fake_onegate import FakeOneGate
+from flower_ops.agent.supernode import ENDED
 from flower_ops.node.node import env_file
 from flower_ops.pki import keys, tls
 
@@ -321,6 +322,23 @@ def test_a_service_without_living_connection_is_not_ready(supernode: FakeNode, g
     supernode.systemd.cut_off = True
     code, answer = supernode.configure()
     assert code == 1 and "no connection to the SuperLink at 10.0.0.4:9092" in answer["message"]
+
+
+def test_a_process_that_has_given_up_and_stays_is_started_anew(supernode: FakeNode, gate: FakeOneGate) -> None:
+    superlink_is_up(gate)
+    admitted(gate)
+    assert supernode.configure()[0] == 0
+    supernode.systemd.calls.clear()
+    supernode.systemd.cut_off, supernode.systemd.said = True, {ENDED}
+    assert supernode.configure(check=True)[1]["facts"]["ready"] is False and supernode.systemd.calls == []
+
+    def come_back(unit: str) -> int:
+        supernode.systemd.cut_off = False
+        return 2
+
+    supernode.systemd.on_start = come_back
+    assert supernode.configure()[0] == 0
+    assert supernode.systemd.calls == ["restart flower-supernode.service"]
 
 
 def test_check_mode_changes_nothing_before_and_after(supernode: FakeNode, gate: FakeOneGate) -> None:
