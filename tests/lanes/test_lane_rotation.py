@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import pytest
 from flower_ops.agent.supernode import ACCEPTED, ENDED
@@ -56,11 +57,7 @@ class Rotating:
     def back(self) -> None:
         """Wait until nodes that were left alone have reached the SuperLink again."""
         for node, heard in zip(self.lane.nodes, self._heard, strict=True):
-            wait_until(
-                lambda node=node, heard=heard: self._is_back(node, heard),
-                120,
-                f"a node stays away: {node.said()[-800:]}",
-            )
+            wait_until(partial(self._is_back, node, heard), 120, f"a node stays away: {node.said()[-800:]}")
 
     def trust(self, *nodes: int, roots: list[bytes]) -> None:
         """Nodes start anew with these authorities."""
