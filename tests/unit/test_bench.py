@@ -14,7 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.boot import figures_of as boot_figures
-from bench.boot import properties
+from bench.boot import processor_time, properties
 from bench.dummy import dummy_cloud
 from bench.figures import Figure, number, table
 from bench.inventory import figures_of as inventory_figures
@@ -158,5 +158,7 @@ def test_processor_time_that_nobody_counted_meets_no_goal() -> None:
     ]  # fmt: skip
     not_counted = boot_figures(seconds, {"superlink": [], "supernode": []})
     assert [figure.name for figure in not_counted] == [figure.name for figure in counted if "READY" in figure.name]
-    assert all("not counted" in figure.note for figure in not_counted)
-    assert properties("CPUUsageNSec=[not set]\nResult=success") == {"CPUUsageNSec": "[not set]", "Result": "success"}
+    assert all("did not tell" in figure.note for figure in not_counted)
+    assert properties("A=[not set]\nResult=success") == {"A": "[not set]", "Result": "success"}
+    told = "[13/13] announce … done\nFlower is ready: this supernode took 9.1 s (0.43 s of processor time).\n"
+    assert processor_time(told) == 0.43 and processor_time("waiting: OneGate\n") is None

@@ -83,3 +83,10 @@ def test_readme_names_every_playbook() -> None:
 def test_every_role_has_a_readme() -> None:
     roles = {path.parent.parent for path in (ROOT / "roles").glob("*/meta/argument_specs.yml")}
     assert [role.name for role in roles if not (role / "README.md").is_file()] == []
+
+
+def test_the_changelog_names_every_plugin() -> None:
+    text = (ROOT / "CHANGELOG.rst").read_text(encoding="utf-8")
+    kinds = ("modules", "filter", "inventory")
+    plugins = {path.stem for kind in kinds for path in (ROOT / "plugins" / kind).glob("*.py")}
+    assert set(re.findall(r"^- opennebula\.flower\.(\w+) - ", text, re.MULTILINE)) == plugins

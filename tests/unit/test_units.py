@@ -84,6 +84,11 @@ def test_a_boot_is_told_on_the_console_and_repeated_unless_the_variables_are_wro
     assert found["Restart"] == ["on-failure"] and found["RestartPreventExitStatus"] == ["2"]
 
 
+def test_the_gate_starts_after_the_superlink_and_is_started_anew_with_it() -> None:
+    found = settings(ROOT / "roles/superlink/files/flower-gate.service")
+    assert found["PartOf"] == ["flower-superlink.service"] and "flower-superlink.service" in found["After"][0].split()
+
+
 def test_the_firewall_is_closed_before_there_is_a_network() -> None:
     found = settings(ROOT / "roles/flower_runtime/files/flower-firewall.service")
     assert "network-pre.target" in found["Before"][0] and found["DefaultDependencies"] == ["no"]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import subprocess
@@ -65,8 +66,9 @@ class Listener:
             plain.close()
 
     def close(self) -> None:
-        """Free the port."""
-        self._socket.shutdown(socket.SHUT_RDWR)
+        """Free the port, should that not have been done."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
 
@@ -82,6 +84,8 @@ class FakeSystemd:
         self.calls: list[str] = []
         self.cut_off = False
         self.says: bool | None = True
+        #: Texts that a service which is cut off has logged; a restart makes them old.
+        self.said: set[str] = set()
         self.old = 3600.0
         self.on_start: Callable[[str], int] = lambda unit: 1
 
@@ -102,6 +106,7 @@ class FakeSystemd:
     def restart(self, unit: str) -> None:
         """See flower_ops.machine.systemd."""
         self.calls.append(f"restart {unit}")
+        self.said.clear()
         self.active[unit] = self.on_start(unit)
 
     def restart_later(self, unit: str) -> None:
@@ -121,7 +126,7 @@ class FakeSystemd:
 
     def logged(self, unit: str, text: str) -> bool | None:
         """See flower_ops.machine.systemd."""
-        return self.says
+        return text in self.said if self.cut_off else self.says
 
     def reaches(self, endpoint: str) -> bool:
         """See flower_ops.machine.systemd."""

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from agent_support import FakeNode
 from fake_onegate import FakeOneGate
+from flower_ops.agent import agent
 from flower_ops.machine.errors import OneGateError
 from flower_ops.machine.files import Files
 from flower_ops.machine.onegate import OneGate
@@ -209,9 +210,74 @@ def test_what_nobody_thought_of_is_told_like_any_other_failure(
 
 def test_a_later_failure_takes_ready_back(superlink: FakeNode, gate: FakeOneGate) -> None:
     superlink.configure()
-    assert superlink.configure(LOG_LEVEL="LOUD")[0] == 2
+    superlink.systemd.on_start = lambda unit: (superlink.close(), 1)[1]
+    assert superlink.configure(LOG_LEVEL="DEBUG")[0] == 1
     assert gate.of("4")["READY"] == gate.of("4")["FL_READY"] == "NO"
-    assert gate.of("4")["FL_ERROR"] == "config_validation_failed"
+    assert gate.of("4")["FL_ERROR"] == "health_check_timeout"
+
+
+def ask(node: FakeNode, role: str = "superlink", **variables: str) -> tuple[int, dict[str, Any]]:
+    """What a person asks for by hand."""
+    request = agent.Request(role, {**node.given(), **variables}, root=node.root, timeout=5.0)
+    return agent.configure(request, node.systemd, node.sleep, node.clock)
+
+
+REFUSED = [
+    ("superlink", {"ONEAPP_FLOWER_VERSION": "1.32.1"}, 1, "version_mismatch"),
+    ("superlink", {"ONEAPP_FLOWER_VERSION": "1.99.0"}, 2, "config_validation_failed"),
+    ("superlink", {"ONEAPP_FL_LOG_LEVEL": "LOUD"}, 2, "config_validation_failed"),
+    ("supernode", {"ONEAPP_FL_LOG_LEVEL": "LOUD"}, 2, "config_validation_failed"),
+    ("boss", {"ONEAPP_FL_ROLE": "boss"}, 2, "config_validation_failed"),
+]
+
+
+@pytest.mark.parametrize(("role", "asked", "ends", "word"), REFUSED)
+def test_what_is_refused_before_a_change_leaves_a_superlink_ready_that_serves(
+    superlink: FakeNode, gate: FakeOneGate, role: str, asked: dict[str, str], ends: int, word: str
+) -> None:
+    assert superlink.configure(NUM_PARTITIONS="3")[0] == 0
+    kept, before = superlink.path("/etc/flower-ops/overrides.json"), dict(gate.of("4"))
+    remembered = kept.read_bytes()
+    watcher = superlink.keeper()
+    code, answer = ask(superlink, "auto" if role == "boss" else role, **asked)
+    assert (code, answer["changed"]) == (ends, False) and kept.read_bytes() == remembered
+    own = dict(gate.of("4"))
+    assert own.pop("FL_ERROR") == word and own.pop("FL_ERROR_TEXT") and own == before
+    # Whoever runs the agent without variables is asked for what was in force, and finds it well.
+    (action,) = superlink.keep(watcher, 3700)
+    assert action.why == "" and gate.of("4")["READY"] == "YES" and "FL_ERROR" not in gate.of("4")
+
+
+@pytest.mark.parametrize(("role", "asked", "ends", "word"), REFUSED[:3])
+@pytest.mark.parametrize("state", ["new", "down", "rebooted", "unhealthy"])
+def test_what_is_refused_is_never_ready_where_nothing_serves(
+    superlink: FakeNode, gate: FakeOneGate, role: str, asked: dict[str, str], ends: int, word: str, state: str
+) -> None:
+    if state != "new":
+        assert superlink.configure()[0] == 0
+    if state == "down":
+        superlink.systemd.active.clear()
+    if state == "rebooted":
+        superlink.path("/run/flower-ops/booted").unlink()
+    if state == "unhealthy":
+        gate.of("4").update(READY="NO", FL_READY="NO")
+    assert ask(superlink, role, **asked)[0] == ends
+    assert gate.of("4").get("READY", "NO") == gate.of("4")["FL_READY"] == "NO" and gate.of("4")["FL_ERROR"] == word
+
+
+def test_a_number_of_partitions_that_is_refused_is_not_remembered(superlink: FakeNode) -> None:
+    assert superlink.configure(NUM_PARTITIONS="4")[0] == 0
+    members = {"members": [{"site": "a", "name": "b", "partition_id": 3}]}
+    Files(Paths(superlink.root)).store("/etc/flower-ops/members.json", json.dumps(members).encode())
+    code, answer = superlink.configure(NUM_PARTITIONS="3")
+    assert (code, answer["changed"]) == (1, False) and "partition 3 is in use" in answer["message"]
+    assert '"ONEAPP_FL_NUM_PARTITIONS": "4"' in superlink.path("/etc/flower-ops/overrides.json").read_text()
+
+
+def test_what_changed_something_is_remembered_though_it_failed(superlink: FakeNode) -> None:
+    superlink.systemd.on_start = lambda unit: 1
+    assert superlink.configure(LOG_LEVEL="DEBUG")[0] == 1
+    assert '"ONEAPP_FL_LOG_LEVEL": "DEBUG"' in superlink.path("/etc/flower-ops/overrides.json").read_text()
 
 
 def test_invalid_variables_change_nothing(superlink: FakeNode) -> None:

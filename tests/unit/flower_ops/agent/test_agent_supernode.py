@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from agent_support import FakeNode
 from fake_onegate import FakeOneGate
+from flower_ops.agent.supernode import ENDED
 from flower_ops.node.node import env_file
 from flower_ops.pki import keys, tls
 
@@ -244,6 +245,30 @@ def test_a_framework_that_is_not_installed_is_never_replaced_by_another(supernod
     assert supernode.systemd.calls == [f"restart {UNIT}"] and link.readlink().name == "sklearn"
 
 
+def test_a_refused_framework_leaves_a_node_ready_that_works(supernode: FakeNode, gate: FakeOneGate) -> None:
+    superlink_is_up(gate)
+    admitted(gate)
+    assert supernode.configure(MAX_RETRIES="7")[0] == 0
+    supernode.install("1.25.0", "frameworks/llm")
+    watcher = supernode.keeper()
+    for framework, word in (("pytorch", "framework_missing"), ("llm", "version_mismatch")):
+        assert supernode.configure(FRAMEWORK=framework)[0] == 1
+        own = gate.of("5")
+        assert (own["FL_ERROR"], own["READY"], own["FL_NODE_READY"]) == (word, "YES", "YES")
+        # The keeper sees the complaint, and finds the node as it was configured last.
+        assert [action.why for action in supernode.keep(watcher, 240)] == ["What failed before may work now."]
+        assert "FL_ERROR" not in own and own["READY"] == "YES" and "--max-retries 7" in environment(supernode)
+
+
+def test_a_node_whose_superlink_runs_another_version_is_not_ready(supernode: FakeNode, gate: FakeOneGate) -> None:
+    superlink_is_up(gate)
+    admitted(gate)
+    assert supernode.configure()[0] == 0
+    gate.of("4")["FL_VERSION"] = "1.41.0"
+    assert supernode.configure()[0] == 1
+    assert gate.of("5")["FL_ERROR"] == "version_mismatch" and gate.of("5")["READY"] == "NO"
+
+
 def test_an_environment_of_another_flower_is_refused(supernode: FakeNode, gate: FakeOneGate) -> None:
     superlink_is_up(gate)
     supernode.install("1.25.0", "frameworks/llm")
@@ -297,6 +322,23 @@ def test_a_service_without_living_connection_is_not_ready(supernode: FakeNode, g
     supernode.systemd.cut_off = True
     code, answer = supernode.configure()
     assert code == 1 and "no connection to the SuperLink at 10.0.0.4:9092" in answer["message"]
+
+
+def test_a_process_that_has_given_up_and_stays_is_started_anew(supernode: FakeNode, gate: FakeOneGate) -> None:
+    superlink_is_up(gate)
+    admitted(gate)
+    assert supernode.configure()[0] == 0
+    supernode.systemd.calls.clear()
+    supernode.systemd.cut_off, supernode.systemd.said = True, {ENDED}
+    assert supernode.configure(check=True)[1]["facts"]["ready"] is False and supernode.systemd.calls == []
+
+    def come_back(unit: str) -> int:
+        supernode.systemd.cut_off = False
+        return 2
+
+    supernode.systemd.on_start = come_back
+    assert supernode.configure()[0] == 0
+    assert supernode.systemd.calls == ["restart flower-supernode.service"]
 
 
 def test_check_mode_changes_nothing_before_and_after(supernode: FakeNode, gate: FakeOneGate) -> None:

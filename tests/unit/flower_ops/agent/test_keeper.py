@@ -25,6 +25,7 @@ from flower_ops.machine.files import Files
 from flower_ops.machine.paths import Paths
 from flower_ops.node.keeper_unit import INSIDE
 from flower_ops.pki import keys, tls
+from test_agent_profiles import change_to
 from test_agent_supernode import CA, Registrar, environment, superlink_is_up, with_registrar
 
 UNIT = "flower-supernode.service"
@@ -297,6 +298,39 @@ def test_a_superlink_whose_address_changed_says_so(superlink: FakeNode, gate: Fa
     os.utime(env, (1, 1))
     (action,) = superlink.keep(watcher, 60)
     assert "from 10.0.0.20 to 10.0.0.21" in action.why and "10.0.0.20" in gate.of("4")["FL_EVENT"]
+
+
+@pytest.mark.parametrize(
+    ("version", "door", "unit"),
+    [
+        ("1.41.0", "fleet", "flower-gate.service"),
+        ("1.41.0", "control", LINK),
+        ("1.34.0", "fleet", LINK),
+        ("1.34.0", "control", LINK),
+    ],
+)
+def test_a_service_that_hangs_is_started_anew_and_no_other(
+    superlink: FakeNode, gate: FakeOneGate, version: str, door: str, unit: str
+) -> None:
+    change_to(superlink, version)
+    assert superlink.configure()[0] == 0
+    watcher = superlink.keeper()
+    assert superlink.keep(watcher, 120) == []
+    serve = superlink.systemd.on_start
+
+    def hangs() -> None:
+        superlink._opened[("fleet", "control").index(door)].close()
+        # Behind its gate the SuperLink is mended by its own restart alone, and the gate by the gate's.
+        superlink.systemd.on_start = lambda started: (serve(LINK) if started == unit else 1, 1)[1]
+
+    hangs()
+    superlink.systemd.calls.clear()
+    actions = superlink.keep(watcher, 400)
+    assert [action.kind for action in actions][:2] == [Kind.CONFIGURE, Kind.RESTART] and actions[1].unit == unit
+    assert {call for call in superlink.systemd.calls if call.startswith("restart")} == {f"restart {unit}"}
+    api = f"{door.title()} API"
+    assert api in actions[0].why and ("gate" in actions[0].why) == (unit != LINK)
+    assert superlink.keep(watcher, 400) == [] and gate.of("4")["READY"] == gate.of("4")["FL_READY"] == "YES"
 
 
 def test_onegate_down_is_told_once_and_numbers_come_later(running: FakeNode, gate: FakeOneGate) -> None:

@@ -439,6 +439,25 @@ def test_a_door_that_stays_shut_is_mended_by_the_agent_then_by_a_restart() -> No
     assert action is not None and action.kind is Kind.CONFIGURE
 
 
+def test_the_unit_that_holds_the_shut_door_is_restarted_and_no_other() -> None:
+    brain = link()
+    shut = {"trouble": "the gate of the Fleet API does not answer", "door": keeper_link.GATE}
+    for moment in (30, 60):
+        action = brain.decide(Look(moment, **shut))
+    assert action is not None and action.kind is Kind.CONFIGURE and "gate of the Fleet API" in action.why
+    # The agent waited in vain for that door and failed.
+    brain.unfinished = True
+    brain.acted(180, ())
+    actions = [brain.decide(Look(moment, **shut)) for moment in (190, 200, 210, 220)]
+    # That it failed leads to no second run while the door is known to be shut.
+    (action,) = [action for action in actions if action is not None][:1]
+    assert (action.kind, action.unit) == (Kind.RESTART, keeper_link.GATE)
+    brain.acted(220, ())
+    brain.decide(Look(250, trouble=""))
+    action = brain.decide(Look(300, trouble=""))
+    assert action is not None and action.why == "What failed before may work now."
+
+
 def test_a_door_that_nobody_tried_says_nothing() -> None:
     brain = link()
     assert brain.decide(Look(30, trouble="no connection")) is None

@@ -247,6 +247,14 @@ def test_somebody_is_awaited_until_every_vm_is_a_member_but_not_for_ever(watch: 
     assert watch.poll(2, pause=200) is False
 
 
+def test_the_first_member_is_awaited_for_a_minute_before_there_is_any_vm(watch: Watch, gate: FakeOneGate) -> None:
+    for vm_id in ("5", "6"):
+        del gate.vms[vm_id]
+    watch.restart()
+    assert watch.poll() is True
+    assert watch.poll(20) is False
+
+
 def test_the_loop_says_a_fault_once_waits_longer_and_recovers(
     watch: Watch, gate: FakeOneGate, flower: FakeFlower
 ) -> None:

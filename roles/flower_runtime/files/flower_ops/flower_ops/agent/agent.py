@@ -30,6 +30,9 @@ OK, FAILED, INVALID = 0, 1, 2
 STEPS = {"superlink": superlink.STEPS, "supernode": supernode.STEPS}
 # A node without OneGate must be introduced by hand, which needs its public key before it can be started.
 IDENTITY = {"superlink": superlink.IDENTITY, "supernode": supernode.IDENTITY}
+UNITS = {"superlink": superlink.UNIT, "supernode": supernode.UNIT}
+# Steps that judge what was asked for and this VM's disk, never whether the service is well.
+_JUDGING = (superlink.folders, supernode.folders, supernode.environment)
 Answer = dict[str, Any]
 
 
@@ -96,6 +99,8 @@ class _Run:
         self.overrides = self.given.variables if request.overrides is None else request.overrides
         self.role = "" if request.role == "auto" else request.role
         self.own: dict[str, str] | None = None
+        #: Whether a failure now would be a refusal of what was asked for.
+        self.judging = True
         self.answer: Answer = {
             "changed": False,
             "diff": [],
@@ -108,16 +113,16 @@ class _Run:
 
     def all(self) -> tuple[int, Answer]:
         """The run, with every failure turned into an answer."""
-        code, error_code = FAILED, ""
+        code, error_code, refused = FAILED, "", False
         try:
             self._walk(self._node())
             code = OK
         except _InvalidError as error:
             self.answer.update(message=str(error), errors=[fault.as_dict() for fault in error.errors])
-            code, error_code = INVALID, "config_validation_failed"
+            code, error_code, refused = INVALID, "config_validation_failed", True
         except NodeError as error:
             self.answer.update(message=error.full, sentence=str(error))
-            error_code = error.code
+            error_code, refused = error.code, self.judging
         except OSError as error:
             self.answer["message"] = f"{error.filename or 'A file'} could not be handled: {error.strerror or error}."
             error_code = "configuration_failed"
@@ -132,7 +137,8 @@ class _Run:
             error_code = "configuration_failed"
         self.answer["sentence"] = self.answer["sentence"] or self.answer["message"]
         if error_code and self.gate is not None and not (self.request.check or self.request.identity_only):
-            notice.failure(self.gate, self.role, error_code, self.answer["sentence"])
+            goes_on = refused and not self.files.changes and self._serves()
+            notice.failure(self.gate, self.role, error_code, self.answer["sentence"], goes_on)
         self.answer["diff"] = [change.as_dict() for change in self.files.changes]
         self.answer["changed"] = bool(self.files.changes)
         return code, self.answer
@@ -150,8 +156,6 @@ class _Run:
         except profiles.UnknownVersionError as error:
             fault = variables.Fault("ONEAPP_FLOWER_VERSION", version, str(error))
             raise _InvalidError(str(error), [fault]) from error
-        if not self.request.identity_only:
-            remember(self.files, Given(self.role, self.overrides))
         node = Node(
             self.role,
             values,
@@ -171,6 +175,21 @@ class _Run:
         if self.own is not None:
             node.knows(self.own)
         return node
+
+    def _serves(self) -> bool:
+        """Whether the service that an earlier run configured runs, and an agent has seen to it since the VM started."""
+        unit = UNITS.get(self.given.role)
+        if unit is None or not self.systemd.available or self.files.read(self.paths.booted) is None:
+            return False
+        try:
+            return self.systemd.state(unit).active
+        except NodeError:
+            return False
+
+    def _remember(self) -> None:
+        """Keep what was asked for: later runs without variables are asked for the same."""
+        if not self.request.identity_only:
+            remember(self.files, Given(self.role, self.overrides))
 
     def _own_role(self) -> str:
         """The role that this VM was made for: by variable, else by OneFlow, else as it was configured before."""
@@ -210,12 +229,18 @@ class _Run:
             notice.unready_after_reboot(node)
         for line, step in zip(head[2:], steps, strict=True):
             before = len(self.files.changes)
+            self.judging = self.judging and step in _JUDGING
             try:
                 step(node)
             except (NodeError, OSError) as error:
                 self.say(f"{line} … failed: {error.full if isinstance(error, NodeError) else error}")
                 raise
+            finally:
+                # At once, for a later step may take minutes; what ends before any change leaves all as it was.
+                if len(self.files.changes) > before:
+                    self._remember()
             self.say(f"{line} … {'done' if len(self.files.changes) > before else 'kept'}")
+        self._remember()
 
 
 def _same_as_installed(node: Node) -> None:

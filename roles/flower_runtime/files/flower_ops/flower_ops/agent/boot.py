@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,11 @@ from flower_ops.machine.systemd import ServiceManager
 
 def _say(line: str) -> None:
     print(line, flush=True)
+
+
+def processor_time() -> float:
+    """Seconds that this process and the commands it has waited for have kept a core busy, since it started."""
+    return sum(os.times()[:4])
 
 
 def boot(
@@ -36,7 +42,8 @@ def boot(
     if code == agent.OK and not answer["facts"]["ready"]:
         say("Settings are in place; nothing was started.")
     elif code == agent.OK:
-        say(f"Flower is ready: this {answer['facts']['role']} took {clock() - started:.1f} s.")
+        took = f"{clock() - started:.1f} s ({processor_time():.2f} s of processor time)"
+        say(f"Flower is ready: this {answer['facts']['role']} took {took}.")
     elif code == agent.INVALID:
         say(f"Flower was not started: {answer['message']} Correct them in the VM's CONTEXT and start the VM again.")
     else:

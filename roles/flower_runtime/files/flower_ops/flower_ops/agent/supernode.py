@@ -22,6 +22,9 @@ _CA = "/opt/flower/certs/ca.crt"
 ADMISSION_LIMIT = 300.0
 #: What every Flower version logs once the SuperLink has accepted the node.
 ACCEPTED = "SuperNode ID: "
+#: What one logs whose first connection failed for good (1.25 to 1.34). It should end then, but now and then it stays,
+#: and systemd has nothing to restart.
+ENDED = "RuntimeError: generator didn't yield"
 #: Seconds for which a service has to stay after it was found healthy; longer where its log does not say so.
 SETTLE, SETTLE_SILENT = 2.0, 20.0
 #: Seconds after its start in which a process counts as new.
@@ -232,12 +235,15 @@ def service(node: Node) -> None:
     silent = node.value("LOG_LEVEL") not in ("DEBUG", "INFO")
 
     def probe() -> str:
-        nonlocal silent
+        nonlocal silent, fresh
         state = node.systemd.state(UNIT)
         if not state.active:
             return f"{UNIT} is not running"
         # One that finds no SuperLink waits without a connection.
         if not health.has_child(state.main_pid) or not node.systemd.reaches(endpoint):
+            if not node.check and node.systemd.logged(UNIT, ENDED):
+                node.systemd.restart_later(UNIT)
+                fresh = True
             return f"it has no connection to the SuperLink at {endpoint}"
         # One with the wrong key or certificate lives, and is connected, for some seconds before it ends.
         if fresh and not silent:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from flower_ops.keeper.keeper_look import Action, Clocks, Kind, Look, Pauses
 
-UNIT, REGISTRAR = "flower-superlink.service", "flower-registrar.service"
+UNIT, REGISTRAR, GATE = "flower-superlink.service", "flower-registrar.service", "flower-gate.service"
 #: Seconds for which a unit may be down before that counts: systemd restarts it by itself.
 DOWN = 30.0
-#: Seconds between two trials of the SuperLink's door; the second that fails counts.
+#: Seconds between two trials of the SuperLink's doors; the second in a row that fails counts.
 DOOR = 30.0
 #: Seconds between two runs of the agent that find nothing to do but renew what is near its end.
 RENEWAL = 3600.0
@@ -28,15 +28,17 @@ class LinkKeeper:
         self._addresses: tuple[str, ...] = ()
         self._renewed = now
         self._knocked = now
-        #: How often in a row the door did not open, and whether the agent has tried to mend that already.
+        #: How often in a row a door did not open, and whether the agent has tried to mend that already.
         self._closed = 0
         self._agent_tried = False
+        #: The last such door: why it is shut, and the unit that holds it.
         self._why = ""
+        self._door = UNIT
         #: The last run of the agent failed, and what it said of this VM still stands in OneGate.
         self.unfinished = False
 
     def wants_door(self, now: float) -> bool:
-        """Whether it is time to try the door of the SuperLink."""
+        """Whether it is time to try the doors of the SuperLink."""
         if now - self._knocked < DOOR:
             return False
         self._knocked = now
@@ -58,16 +60,16 @@ class LinkKeeper:
             self._pauses.used(now)
 
     def _reopen(self) -> Action:
-        """The agent mends a wrong certificate; what it finds in order but silent is started anew."""
+        """The agent mends a wrong certificate; a service that it finds in order but silent is started anew."""
         why = f"The SuperLink does not serve: {self._why}."
-        return Action(Kind.RESTART, why, UNIT) if self._agent_tried else Action(Kind.CONFIGURE, why)
+        return Action(Kind.RESTART, why, self._door) if self._agent_tried else Action(Kind.CONFIGURE, why)
 
     def _wanted(self, look: Look) -> Action | None:
         self._addresses = self._addresses or look.addresses
         down = self._clocks.note("down", not look.active, look.now)
         if look.trouble is not None:
             self._closed = self._closed + 1 if look.trouble else 0
-            self._why = look.trouble
+            self._why, self._door = look.trouble, look.door or UNIT
             self._agent_tried = self._agent_tried and bool(look.trouble)
         unwatched = self._clocks.note("registrar", look.active and not look.registrar, look.now)
         if look.boot:
@@ -85,7 +87,8 @@ class LinkKeeper:
             return Action(Kind.CONFIGURE, "The firewall was not in force.")
         if self._has_registrar and unwatched >= DOWN:
             return Action(Kind.RESTART, "Nobody watched the members of the federation.", REGISTRAR)
-        if self.unfinished and look.active:
+        # While a door is shut at which the agent failed already, it would only fail again.
+        if self.unfinished and look.active and not (self._closed and self._agent_tried):
             return Action(Kind.CONFIGURE, "What failed before may work now.")
         due = look.now - self._renewed - RENEWAL
         if due >= 0 and (not look.app or due >= POSTPONED_AT_MOST):

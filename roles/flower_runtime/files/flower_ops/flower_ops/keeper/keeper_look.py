@@ -50,7 +50,8 @@ class Look:
     `connected` None: nobody looked. `lines` are what Flower's service has logged since the last look. `app` is whether
     a process of a training app lives. `boot` is whether the boot unit or another run of the agent is at work; then all
     is left to it.
-    `trouble`: why the SuperLink's door does not open, None where nobody tried.
+    `trouble`: which of the SuperLink's doors does not open and why, None where nobody tried; `door`: the unit that
+    holds that door, empty for the SuperLink's own.
     `key_in_use` False: the key pair on the disk is another one than the service was started with.
     """
 
@@ -69,6 +70,7 @@ class Look:
     addresses: tuple[str, ...] = ()
     firewall: bool = True
     trouble: str | None = None
+    door: str = ""
 
 
 class Clocks:

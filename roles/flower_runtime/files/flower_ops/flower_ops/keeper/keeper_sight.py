@@ -14,7 +14,7 @@ from flower_ops import context as variables
 from flower_ops import profiles
 from flower_ops.agent import discovery, serving
 from flower_ops.firewall import firewall
-from flower_ops.keeper.keeper_link import REGISTRAR, LinkKeeper
+from flower_ops.keeper.keeper_link import GATE, REGISTRAR, LinkKeeper
 from flower_ops.keeper.keeper_link import UNIT as LINK_UNIT
 from flower_ops.keeper.keeper_look import Action, Look, View
 from flower_ops.keeper.keeper_node import UNIT as NODE_UNIT
@@ -220,6 +220,7 @@ class LinkSight(Sight):
         state = self._state(self.unit, now)
         below = processes.descendants(state.main_pid) if state.main_pid else {}
         boot, rebooted = self._boot()
+        trouble, door = self._trouble() if state.active and self.brain.wants_door(now) else (None, "")
         look = Look(
             now,
             active=state.active,
@@ -230,7 +231,8 @@ class LinkSight(Sight):
             registrar=self._state(REGISTRAR, now).active,
             addresses=tuple(addresses.own(self.context)),
             firewall=self._firewall_in_force(now),
-            trouble=self._trouble() if state.active and self.brain.wants_door(now) else None,
+            trouble=trouble,
+            door=door,
         )
         self.activity.take_in([], look.app, now)
         return self.brain.decide(look)
@@ -246,11 +248,13 @@ class LinkSight(Sight):
         """See Sight."""
         return self.activity.of_superlink(now)
 
-    def _trouble(self) -> str | None:
+    def _trouble(self) -> tuple[str | None, str]:
+        """What is wrong with the doors (see Look.trouble), and the unit that holds the one that is shut."""
         # Nothing listens for a tree of files.
         if not self.systemd.available:
-            return None
-        return serving.trouble(self.values, profiles.profile(self.values["ONEAPP_FLOWER_VERSION"]), self.paths)
+            return None, ""
+        shut = serving.shut(self.values, profiles.profile(self.values["ONEAPP_FLOWER_VERSION"]), self.paths)
+        return ("", "") if shut is None else (str(shut), GATE if shut.at_gate else LINK_UNIT)
 
 
 def _stamp(place: Path) -> float:

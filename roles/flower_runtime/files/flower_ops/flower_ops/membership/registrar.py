@@ -36,6 +36,9 @@ MISSING = 3.0
 COMPARE = 300.0
 #: Seconds for which a VM that is no member yet is awaited eagerly.
 EAGER = 300.0
+#: Seconds after its start for which a registrar without a member awaits the first: whoever made the SuperLink makes
+#: nodes next, and they should not wait for a process of Flower to start.
+FIRST = 60.0
 #: Seconds between two attempts with a key that was not taken: its node may be gone by then.
 HELD = 20.0
 #: Attributes cannot be emptied through OneGate; this is what FL_ADMISSION_ERROR and FL_RETIRED_KEY say when unset.
@@ -68,6 +71,7 @@ class Registrar:
         self._troubled: frozenset[str] = frozenset()
         self._unclear: dict[str, str] = {}
         self._compared: float | None = None
+        self._began = clock()
 
     def poll(self) -> bool:
         """Admit new SuperNodes, tell them their partition, remove those whose VM is gone.
@@ -202,7 +206,8 @@ class Registrar:
         self._strangers = {
             peer.vm_id: self._strangers.get(peer.vm_id, now) for peer in nodes if peer.vm_id not in members
         }
-        return any(now - since < EAGER for since in self._strangers.values())
+        first = not members and now - self._began < FIRST
+        return first or any(now - since < EAGER for since in self._strangers.values())
 
 
 def _answer(peer: Peer, member: Member, count: int) -> dict[str, str]:

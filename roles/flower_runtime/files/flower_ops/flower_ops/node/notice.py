@@ -48,14 +48,18 @@ def unready_after_reboot(node: Node) -> bool:
     return bool(stale)
 
 
-def failure(gate: OneGate, role: str, code: str, text: str) -> None:
-    """Publish a failure, best effort: who reads the journal or the answer of the run knows it already."""
+def failure(gate: OneGate, role: str, code: str, text: str, goes_on: bool = False) -> None:
+    """Publish a failure, best effort: who reads the journal or the answer of the run knows it already.
+
+    `goes_on`: what was asked for was refused, and the service runs on untouched; a VM that was ready still is.
+    """
     wanted = {"FL_ERROR": code, "FL_ERROR_TEXT": shortened(text)}
-    if role in READY_OF:
-        wanted[READY_OF[role]] = "NO"
     try:
         own = gate.own()
-        if own.get("READY") == "YES":
+        ready = own.get("READY") == "YES"
+        if role in READY_OF and not (goes_on and ready):
+            wanted[READY_OF[role]] = "NO"
+        if ready and not goes_on:
             wanted["READY"] = "NO"
         differing = {name: value for name, value in wanted.items() if own.get(name) != value}
         if differing:
