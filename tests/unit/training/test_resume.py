@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from digits import apps, new_model
 from flower_ops.training.checkpoint import CheckpointError
 from flower_ops.training.settings import STRATEGIES
 from flower_ops.training.train import train
-from flwr.app import Context
+from flwr.app import Context, RecordDict
 from local_grid import LocalGrid
 from run_support import central, context, read, same
 
@@ -33,6 +34,7 @@ def test_a_resumed_run_equals_one_that_was_never_interrupted(
             min_available_clients=7,
             num_malicious=1,
             checkpoint_path=str(tmp_path / place),
+            training="digits",
         )
 
     whole = train(LocalGrid(apps(7)), asked("whole"), new_model(kind), central)
@@ -93,3 +95,43 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
 def test_without_a_place_there_are_no_checkpoints_and_that_is_said(log: list[str]) -> None:
     train(LocalGrid(apps(2)), context(num_server_rounds=1), new_model())
     assert any("No checkpoints are written" in line for line in log)
+
+
+def submission(number: int, **config: Any) -> Context:
+    """What Flower hands to a run: each has a number of its own."""
+    return Context(number, 1, {}, RecordDict(), context(**config).run_config)
+
+
+def test_a_training_finds_only_its_own_checkpoints_in_a_place_that_several_use(tmp_path: Path) -> None:
+    place = str(tmp_path)
+    first = train(LocalGrid(apps(2)), submission(1, num_server_rounds=2, checkpoint_path=place, training="a"), new_model())
+    other = LocalGrid(apps(2))
+    train(other, submission(2, num_server_rounds=1, checkpoint_path=place, training="b"), new_model())
+    assert {int(one.content["config"]["server-round"]) for one in other.sent} == {1}  # type: ignore[arg-type]
+    again = LocalGrid(apps(2))
+    resumed = train(again, submission(3, num_server_rounds=3, checkpoint_path=place, training="a"), new_model())
+    assert (resumed.resumed_from, len(resumed.rounds)) == (2, 3) and len(again.sent) == 2
+    assert resumed.rounds[:2] == first.rounds
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_a_run_without_a_training_starts_anew_where_another_one_was(tmp_path: Path) -> None:
+    for number in (1, 2):
+        asked = submission(number, num_server_rounds=2, checkpoint_path=str(tmp_path))
+        assert train(LocalGrid(apps(2)), asked, new_model()).resumed_from == 0
+    # Flower may start the process of a run a second time.
+    assert train(LocalGrid(apps(2)), asked, new_model()).resumed_from == 2
+
+
+def test_without_its_disk_a_training_does_not_begin(tmp_path: Path) -> None:
+    grid = LocalGrid(apps(2))
+    asked = context(checkpoint_path=str(tmp_path / "disk/checkpoints"), checkpoint_disk=str(tmp_path / "disk"))
+    with pytest.raises(CheckpointError, match=r"The folder .*/disk for the disk of the checkpoints does not exist"):
+        train(grid, asked, new_model())
+    (tmp_path / "disk").mkdir()
+    with pytest.raises(CheckpointError, match="No disk is mounted at"):
+        train(grid, asked, new_model())
+    assert grid.sent == []
+    on_it = context(num_server_rounds=1, checkpoint_path=str(tmp_path / "of-a-disk"), checkpoint_disk="/")
+    train(grid, on_it, new_model())
+    assert (tmp_path / "of-a-disk/checkpoint_latest.npz").exists()

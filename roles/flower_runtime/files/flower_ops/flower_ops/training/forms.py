@@ -69,3 +69,13 @@ def version() -> Form:
         return (value, None) if fits else (None, 'a version as "1.34" or "1.34.0" in quotes, or nothing')
 
     return check
+
+
+def name() -> Form:
+    """Nothing, or a name that is a folder's as well: letters, digits and . _ - after a letter or digit, at most 80."""
+
+    def check(value: Any) -> tuple[Any, str | None]:
+        fits = isinstance(value, str) and re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]{0,79})?", value) is not None
+        return (value, None) if fits else (None, "a name of letters, digits and . _ -, at most 80 of them, or nothing")
+
+    return check

@@ -40,8 +40,9 @@ def train(
     before the first round (as round 0) and after each; its figures are the round's central ones. names: of the arrays
     in model.npz. With `output-dir`, model.npz and metrics.json are written there at the end.
 
-    When there is a checkpoint, the run goes on after its round and gives what an uninterrupted run had given, provided
-    that nodes draw their random numbers from the round's number. When it has all rounds already, nothing is trained.
+    When the training that the run belongs to (`training`) has a checkpoint, the run goes on after its round and gives
+    what an uninterrupted run had given, provided that nodes draw their random numbers from the round's number. When it
+    has all rounds already, nothing is trained. Checkpoints of other trainings are left alone.
 
     Raises ValueError with all faults of the run configuration, CheckpointError, NodesMissing, NothingLearned.
     """
@@ -55,7 +56,9 @@ def train(
     store = store_of(settings)
     rounds: list[dict[str, Any]] = []
     done = 0
-    found = store.latest() if store else None
+    # Without a name only this very run belongs to the training: Flower may start its process a second time.
+    training = settings.training or str(context.run_id)
+    found = store.latest(run=training) if store else None
     if store and found:
         store.check(found, settings.strategy, arrays)
         strategy.restore(found.state)
@@ -64,7 +67,7 @@ def train(
 
     def keep(number: int, record: ArrayRecord, so_far: list[dict[str, Any]]) -> None:
         if store and (number % settings.checkpoint_interval == 0 or number == settings.num_server_rounds):
-            store.save(_checkpoint(number, record, so_far, strategy, settings, str(context.run_id)))
+            store.save(_checkpoint(number, record, so_far, strategy, settings, training))
 
     if done >= settings.num_server_rounds:
         LOG.info("The checkpoint holds all %d rounds: nothing is trained.", settings.num_server_rounds)
@@ -89,7 +92,8 @@ def store_of(settings: Settings) -> Store | None:
     if not folder:
         LOG.warning("No checkpoints are written: set checkpoint-path or output-dir, or checkpoint-enabled to false.")
         return None
-    return Store(Path(folder), settings.checkpoint_keep)
+    disk = Path(settings.checkpoint_disk) if settings.checkpoint_disk else None
+    return Store(Path(folder) / settings.training, settings.checkpoint_keep, disk)
 
 
 def nothing(rounds: list[dict[str, Any]]) -> str:
