@@ -104,7 +104,9 @@ def submission(number: int, **config: Any) -> Context:
 
 def test_a_training_finds_only_its_own_checkpoints_in_a_place_that_several_use(tmp_path: Path) -> None:
     place = str(tmp_path)
-    first = train(LocalGrid(apps(2)), submission(1, num_server_rounds=2, checkpoint_path=place, training="a"), new_model())
+    first = train(
+        LocalGrid(apps(2)), submission(1, num_server_rounds=2, checkpoint_path=place, training="a"), new_model()
+    )
     other = LocalGrid(apps(2))
     train(other, submission(2, num_server_rounds=1, checkpoint_path=place, training="b"), new_model())
     assert {int(one.content["config"]["server-round"]) for one in other.sent} == {1}  # type: ignore[arg-type]

@@ -58,7 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     rotate.add_argument("--json", action="store_true", help="answer in JSON")
     rotate.add_argument("--root", type=Path, default=Path("/"))
 
+    supervise = commands.add_parser("supervise", help="see that trainings are run to their end (a service)")
+    supervise.add_argument("--root", type=Path, default=Path("/"))
+
     commands.add_parser("run", help="training runs (see flower-ops run --help)", add_help=False)
+    commands.add_parser("training", help="supervised trainings (see flower-ops training --help)", add_help=False)
     return parser
 
 
@@ -161,6 +165,12 @@ def _registrar(options: argparse.Namespace) -> int:
     return registrar_service.serve(options.root)
 
 
+def _supervise(options: argparse.Namespace) -> int:
+    from flower_ops.supervisor import service
+
+    return service.serve(options.root)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -168,6 +178,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from flower_ops.runs import cli as runs
 
         return int(runs.main(words[1:]))
+    if words[:1] == ["training"]:
+        from flower_ops.supervisor import cli as trainings
+
+        return trainings.main(words[1:])
     options = _parser().parse_args(words)
     commands = {
         "boot": _boot,
@@ -175,6 +189,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "keep": _keep,
         "member": _member,
         "registrar": _registrar,
+        "supervise": _supervise,
         "rotate": _rotate,
     }
     return commands[options.command](options)

@@ -13,6 +13,14 @@ from flower_ops.profiles import Ports
 
 _PKI = ("SSL_CA_CERTFILE", "SSL_CERTFILE", "SSL_KEYFILE")
 _SIZES = ("MIN_FIT_CLIENTS", "MIN_EVALUATE_CLIENTS", "MIN_AVAILABLE_CLIENTS")
+# In the specification's container, and on the VM.
+_CHECKPOINTS = ("/app/checkpoints", "/opt/flower/checkpoints")
+#: Frameworks with which a use case works.
+USE_CASES = {
+    "image-classification": ("pytorch", "tensorflow"),
+    "anomaly-detection": ("sklearn",),
+    "llm-fine-tuning": ("pytorch", "llm"),
+}
 # Of these it matters whether they are given, not what they are.
 _PRESENCE = (*_PKI, "SUPERLINK_ADDRESS")
 
@@ -52,6 +60,7 @@ def _superlink(given: Mapping[str, str]) -> dict[str, str]:
     found = _ports(given)
     if given["ALLOWED_NETWORKS"] and given["FIREWALL"] == "NO":
         found["ALLOWED_NETWORKS"] = "needs ONEAPP_FL_FIREWALL=YES; leave it empty without a firewall of ours"
+    found.update(_strategy(given))
     available, partitions = given["MIN_AVAILABLE_CLIENTS"], given["NUM_PARTITIONS"]
     for name in _SIZES:
         if available and given[name] and int(given[name]) > int(available):
@@ -60,6 +69,31 @@ def _superlink(given: Mapping[str, str]) -> dict[str, str]:
         elif partitions and given[name] and 0 < int(partitions) < int(given[name]) != 2:
             found[name] = f"expected at most ONEAPP_FL_NUM_PARTITIONS, which is {partitions}"
     return found
+
+
+def _strategy(given: Mapping[str, str]) -> dict[str, str]:
+    """What a strategy asks of the number of nodes, and where checkpoints may lie."""
+    found = {}
+    strategy, bad, available = given["STRATEGY"], given["NUM_MALICIOUS"], given["MIN_AVAILABLE_CLIENTS"]
+    if strategy and bad and available:
+        needed, rule = _least(strategy, int(bad))
+        if int(available) < needed:
+            name = "NUM_MALICIOUS" if int(bad) else "STRATEGY"
+            found[name] = (
+                f"{strategy} expects ONEAPP_FL_MIN_AVAILABLE_CLIENTS of at least {rule} = {needed}, which is {available}"
+            )
+    path = given["CHECKPOINT_PATH"]
+    inner = next((path[len(start) :] for start in _CHECKPOINTS if f"{path}/".startswith(f"{start}/")), None)
+    if path and (inner is None or {".", ".."} & set(inner.split("/"))):
+        found["CHECKPOINT_PATH"] = f"expected {' or '.join(_CHECKPOINTS)}, or a folder below; mount another disk there"
+    return found
+
+
+def _least(strategy: str, bad: int) -> tuple[int, str]:
+    """Least number of nodes of a strategy, and the rule (see training/settings.py, which checks every app's run)."""
+    if strategy == "Bulyan":
+        return 4 * bad + 3, "4f + 3"
+    return (2 * bad + 3, "2f + 3") if strategy in ("Krum", "MultiKrum") and bad else (0, "")
 
 
 def _ports(given: Mapping[str, str]) -> dict[str, str]:
@@ -102,6 +136,10 @@ def _is_any(host: str) -> bool:
 
 def _supernode(given: Mapping[str, str]) -> dict[str, str]:
     found = _partition(rules.split_node_config(given["NODE_CONFIG"]))
+    case, framework = given["USE_CASE"], given["FRAMEWORK"]
+    if framework and case in USE_CASES and framework not in USE_CASES[case]:
+        wanted = " or ".join(USE_CASES[case])
+        found["USE_CASE"] = f"{case} needs ONEAPP_FL_FRAMEWORK={wanted}, which is {framework}"
     pause, patience = given["GRPC_KEEPALIVE_TIME"], given["GRPC_KEEPALIVE_TIMEOUT"]
     if pause and patience and int(patience) >= int(pause):
         found["GRPC_KEEPALIVE_TIMEOUT"] = f"expected less than ONEAPP_FL_GRPC_KEEPALIVE_TIME, which is {pause}"

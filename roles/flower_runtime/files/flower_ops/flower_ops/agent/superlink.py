@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 
+from flower_ops.agent import use_case
 from flower_ops.agent.serving import reachable, trouble
 from flower_ops.firewall import firewall
 from flower_ops.flower_cli.flwr_cli import connection_files
@@ -29,6 +30,7 @@ def folders(node: Node) -> None:
     node.files.folder(node.paths.config, 0o750, "root:flower")
     for name in ("certs", "state", "checkpoints", "apps", "runs", "cli"):
         node.files.folder(f"{node.paths.home}/{name}", 0o700, "flower:flower")
+    node.files.folder(node.paths.trainings, 0o750, "root:flower")
 
 
 def _auth(node: Node) -> bool:
@@ -161,6 +163,8 @@ STEPS = (
     gate_service,
     serving,
     registrar,
+    use_case.asked,
+    use_case.supervisor,
     keeper_unit.keeper,
     announce,
 )

@@ -96,6 +96,8 @@ class FlwrCli:
         self.connection = connection
         self.user = user
         self.timeout = timeout
+        #: Open files that commands share with this process, such as a lock that outlives it as long as they do.
+        self.shared: tuple[int, ...] = ()
         try:
             self.profile = profiles.profile(profiles.installed(self.binary.parent.parent))
         except profiles.UnknownVersionError:
@@ -197,7 +199,11 @@ class FlwrCli:
 
     def _process(self) -> dict[str, Any]:
         """Account, folder and environment of a flwr process."""
-        settings: dict[str, Any] = {"env": self._environment(), "cwd": str(self.home) if self.home.is_dir() else "/"}
+        settings: dict[str, Any] = {
+            "env": self._environment(),
+            "cwd": str(self.home) if self.home.is_dir() else "/",
+            "pass_fds": self.shared,
+        }
         if self.user is not None and os.geteuid() == 0:
             try:
                 account = pwd.getpwnam(self.user)

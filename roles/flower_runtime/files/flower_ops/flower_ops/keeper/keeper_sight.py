@@ -14,6 +14,7 @@ from flower_ops import context as variables
 from flower_ops import profiles
 from flower_ops.agent import discovery, serving
 from flower_ops.firewall import firewall
+from flower_ops.keeper import run_state
 from flower_ops.keeper.keeper_link import GATE, REGISTRAR, LinkKeeper
 from flower_ops.keeper.keeper_link import UNIT as LINK_UNIT
 from flower_ops.keeper.keeper_look import Action, Look, View
@@ -246,7 +247,7 @@ class LinkSight(Sight):
 
     def metrics(self, now: float) -> dict[str, str]:
         """See Sight."""
-        return self.activity.of_superlink(now)
+        return {**self.activity.of_superlink(now), **run_state.attributes(self.paths.at(run_state.FILE))}
 
     def _trouble(self) -> tuple[str | None, str]:
         """What is wrong with the doors (see Look.trouble), and the unit that holds the one that is shut."""

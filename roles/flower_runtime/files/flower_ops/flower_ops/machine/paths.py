@@ -20,6 +20,11 @@ class Paths:
     certs = "/opt/flower/certs"
     venv = "/opt/flower/venv"
     cli = "/opt/flower/cli"
+    checkpoints = "/opt/flower/checkpoints"
+    #: What was asked of the supervisor, one folder per training.
+    trainings = "/opt/flower/trainings"
+    #: Apps of the use cases, one folder each.
+    use_cases = "/opt/flower/use-cases"
     private = "/etc/flower-ops"
     ca_key = "/etc/flower-ops/ca.key"
     members = "/etc/flower-ops/members.json"

@@ -26,13 +26,18 @@ SUFFIXES = (".py", ".toml", ".md", ".yaml", ".yml", ".json", ".jsonl")
 NAMES = ("LICENSE", ".gitignore")
 FOLDERS_LEFT_OUT = ("__pycache__", "node_modules", "build", "dist")
 _HEADER = re.compile(r"^\s*\[{1,2}\s*([^\[\]#]+?)\s*\]{1,2}\s*(#.*)?$")
+_VERSION = re.compile(r"""(\s*version\s*=\s*["'])([^"'\\]*)["']""")
 _SECTION = re.compile(r"tool\s*\.\s*flwr\s*\.\s*federations\b")
 
 
 @contextlib.contextmanager
-def ready_to_submit(places: Places, app: App, connection: str) -> Iterator[Path]:
-    """The app's folder, or a copy without its own connections and with `connection` (TOML), gone afterwards."""
-    if not connection and not app.has_connections:
+def ready_to_submit(places: Places, app: App, connection: str, mark: str = "") -> Iterator[Path]:
+    """The app's folder, or a copy without its own connections and with `connection` (TOML), gone afterwards.
+
+    `mark` is added to the version of the copy: of all that Flower tells of a run, only name and version of its app are
+    for whoever submits it to choose, so by it a run is found again.
+    """
+    if not connection and not app.has_connections and not mark:
         yield app.path
         return
     parent = places.root / "opt/flower/apps"
@@ -42,9 +47,11 @@ def ready_to_submit(places: Places, app: App, connection: str) -> Iterator[Path]
     except OSError as error:
         raise RunError(f"Cannot copy the app to {parent}: {error.strerror}; is there space left?") from error
     try:
-        _copy(app.path, folder)
+        copy_app(app.path, folder)
         project = folder / "pyproject.toml"
         text = without_connections(project.read_text(encoding="utf-8"))
+        if mark:
+            text = with_mark(text, app, mark)
         project.write_text(text, encoding="utf-8")
         if _has_connections(folder):
             raise RunError(
@@ -74,6 +81,32 @@ def without_connections(text: str) -> str:
     return "".join(kept)
 
 
+def with_mark(text: str, app: App, mark: str) -> str:
+    """A pyproject.toml with `+mark` behind the version of the project; RunError where it cannot be found."""
+    lines = text.splitlines(keepends=True)
+    section = ""
+    for number, line in enumerate(lines):
+        header = _HEADER.match(line)
+        section = header[1].strip() if header else section
+        found = _VERSION.match(line) if section == "project" else None
+        if found and found[2] == app.version:
+            lines[number] = f"{found[1]}{marked(app.version, mark)}{line[found.end(2) :]}"
+            return "".join(lines)
+    raise RunError(
+        f'The app {app.path} cannot be supervised: its pyproject.toml has no line version = "…" in [project]; add one.'
+    )
+
+
+def marked(version: str, mark: str) -> str:
+    """A version with a mark: as a local version label of PEP 440."""
+    return f"{version}{'.' if '+' in version else '+'}{mark}"
+
+
+def has_mark(version: str, mark: str) -> bool:
+    """Whether a version carries a mark."""
+    return re.split(r"[+.]", version)[-1] == mark and "+" in version
+
+
 def _has_connections(folder: Path) -> bool:
     """Whether the copy still names SuperLinks, or is no app any more because of what was cut out."""
     try:
@@ -82,7 +115,8 @@ def _has_connections(folder: Path) -> bool:
         return True
 
 
-def _copy(source: Path, target: Path) -> None:
+def copy_app(source: Path, target: Path) -> None:
+    """Copy what Flower bundles of an app."""
     for place, folders, names in os.walk(source):
         here = Path(place)
         folders[:] = [

@@ -54,6 +54,11 @@ class RunLog:
         self._traceback = False
         self._exception = False
 
+    @property
+    def exception(self) -> str | None:
+        """The exception that ended the ServerApp, as Python prints it: its class, a colon, its text."""
+        return self.error if self._exception else None
+
     def feed(self, line: str, now: float) -> bool:
         """Take in one line; True when it told something new about the run (not for every line of the log)."""
         text = ANSI.sub("", line).rstrip()

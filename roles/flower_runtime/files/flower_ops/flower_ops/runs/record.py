@@ -55,13 +55,15 @@ class Places:
         return FlwrCli(binary or self.root / "opt/flower/venv/bin/flwr", self.root / "opt/flower/cli", user=self.user)
 
 
-def new_record(run_id: str, app: Mapping[str, Any], output_dir: Path) -> dict[str, Any]:
-    """The record of a run that was just submitted."""
+def new_record(run_id: str, app: Mapping[str, Any], output_dir: Path, training: str = "") -> dict[str, Any]:
+    """The record of a run that was just submitted; `training` is the supervised one that it belongs to."""
     return {
         "run_id": run_id,
         "app": dict(app),
+        "training": training or None,
         "status": "pending",
         "reason": None,
+        "exception": None,
         "degraded": False,
         "submitted_at": timestamp(),
         "started_at": None,
@@ -119,8 +121,8 @@ def save(path: Path, record: dict[str, Any], owner: str | None = None) -> None:
     write_atomically(path, json.dumps(record, indent=1, allow_nan=False) + "\n", owner)
 
 
-def write_atomically(path: Path, text: str, owner: str | None = None, mode: int = 0o644) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part."""
+def write_atomically(path: Path, text: str, owner: str | None = None, mode: int = 0o644, durable: bool = False) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part; `durable`: after a power cut too."""
     temporary = ""
     try:
         # Training code may write into this folder: a name that it can guess could be a link of its own making.
@@ -129,6 +131,9 @@ def write_atomically(path: Path, text: str, owner: str | None = None, mode: int 
             stream.write(text)
             os.fchmod(stream.fileno(), mode)
             give_to(stream.fileno(), owner)
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
         os.replace(temporary, path)
     except OSError as error:
         if temporary:

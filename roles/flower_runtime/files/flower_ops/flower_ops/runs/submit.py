@@ -9,11 +9,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flower_ops.flower_cli.flwr_cli import FlwrCliError
+from flower_ops.flower_cli.flwr_cli import FlwrCli, FlwrCliError
 from flower_ops.runs import app as apps
 from flower_ops.runs import output
 from flower_ops.runs import record as records
@@ -26,8 +27,25 @@ SYSTEMD_IS_RUNNING = Path("/run/systemd/system")
 CONFIG_FILE = "run-config.toml"
 
 
+@dataclass(frozen=True)
+class Supervised:
+    """What a run has beyond others when it belongs to a training: the training's name and mark, and who submits it.
+
+    `follow` is called with the places and the run's id in place of the unit that follows other runs.
+    """
+
+    training: str
+    mark: str
+    cli: FlwrCli
+    follow: Callable[[Places, str], None]
+
+
 def submit(
-    places: Places, app_dir: str | Path, run_config: Mapping[str, Any], output_dir: str | None = None
+    places: Places,
+    app_dir: str | Path,
+    run_config: Mapping[str, Any],
+    output_dir: str | None = None,
+    supervised: Supervised | None = None,
 ) -> dict[str, Any]:
     """Submit the app; returns the new record. RunError, and nothing left behind, when it cannot be submitted.
 
@@ -43,17 +61,18 @@ def submit(
         config_file = folder / CONFIG_FILE
         config = (CONFIG_FILE, apps.render_toml(overrides)) if overrides else ()
         output.make(folder, places.user, *config)
-        cli = places.cli()
-        with ready_to_submit(places, app, cli.own_connection()) as prepared:
+        cli = supervised.cli if supervised else places.cli()
+        with ready_to_submit(places, app, cli.own_connection(), supervised.mark if supervised else "") as prepared:
             run_id = cli.run(prepared, config_file if overrides else None)
     except (FlwrCliError, RunError, OSError) as error:
         if made:
             output.remove(folder, places.user)
         raise error if isinstance(error, RunError) else RunError(str(error)) from error
     described = {"name": app.name, "version": app.version}
-    record = records.new_record(run_id, described, Path(str(overrides.get(apps.OUTPUT_KEY, folder))))
+    training = supervised.training if supervised else ""
+    record = records.new_record(run_id, described, Path(str(overrides.get(apps.OUTPUT_KEY, folder))), training)
     records.save(places.record(run_id), record, places.user)
-    start_watcher(places, run_id)
+    (supervised.follow if supervised else start_watcher)(places, run_id)
     return record
 
 
@@ -70,6 +89,11 @@ def start_watcher(places: Places, run_id: str) -> None:
                 f"apply the role superlink, then start the unit."
             )
         return
+    watch_by_process(places, run_id)
+
+
+def watch_by_process(places: Places, run_id: str) -> None:
+    """Follow the run by a process of its own, which outlives this one unless a unit ends both."""
     command = [sys.executable, "-m", "flower_ops.runs", "watch", "--run-id", run_id, "--root", str(places.root)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     with places.record(run_id).with_suffix(".watch.log").open("ab") as log:

@@ -22,6 +22,7 @@ def add_log(record: dict[str, Any], log: RunLog, earlier: Mapping[int, float]) -
         initial=log.initial,
         num_rounds=log.planned,
         waiting=log.waiting,
+        exception=log.exception,
         nodes=sampled[-1] if sampled else record.get("nodes"),
         log_tail=list(log.tail),
     )

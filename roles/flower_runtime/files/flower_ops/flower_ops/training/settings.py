@@ -65,8 +65,8 @@ class Settings:
     node_wait_timeout: how long a round waits to begin while too few nodes are connected; then the run ends.
     poll_interval: the longest pause between two looks for answers; in short rounds the pauses are shorter.
     require_framework, require_flower_version: only such nodes are chosen (see roster.py); empty: every node.
-    training: name of the training that this run belongs to. Its checkpoints lie in a folder of that name, and a later run
-        with the same name goes on from them. Empty: the run is a training of its own and starts anew.
+    training: name of the training that this run belongs to. Its checkpoints lie in a folder of that name, and a later
+        run with the same name goes on from them. Empty: the run is a training of its own and starts anew.
     checkpoint_path: folder on the SuperLink; empty: `checkpoints` in output_dir, and without that none are written.
     checkpoint_disk: where a disk must be mounted that holds that folder; empty: any disk will do.
     """

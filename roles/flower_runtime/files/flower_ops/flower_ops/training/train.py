@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The one call of a ServerApp: train as the operator asked for, and go on where an earlier submission stopped.
 
-    @app.main()
-    def main(grid, context):
-        result = train(grid, context, initial=new_parameters, evaluate=test)
+@app.main()
+def main(grid, context):
+    result = train(grid, context, initial=new_parameters, evaluate=test)
 """
 
 from __future__ import annotations

@@ -1,0 +1,76 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Command line `flower-ops training …`. Answers are JSON on standard output, an error is {"error": "sentence"}."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flower_ops.flower_cli.flwr_cli import FlwrCliError
+from flower_ops.runs.errors import RunError
+from flower_ops.runs.record import Places
+from flower_ops.supervisor import handed
+
+
+def main(arguments: list[str]) -> int:
+    """What comes after `flower-ops training`. Returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        answer = COMMANDS[options.training_command](Places(options.root), options)
+    except (RunError, FlwrCliError) as error:
+        if options.json:
+            print(json.dumps({"error": str(error)}))
+        else:
+            print(error, file=sys.stderr)
+        return 1
+    print(json.dumps(answer, indent=None if options.json else 2))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="flower-ops training", description="Trainings that are supervised: run until they are done."
+    )
+    commands = parser.add_subparsers(dest="training_command", required=True, metavar="COMMAND")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="answer on one line, errors as JSON too")
+    common.add_argument("--root", type=Path, default=Path("/"), help="folder that stands for / (for tests)")
+    config = argparse.ArgumentParser(add_help=False)
+    config.add_argument("--run-config", default="{}", help="JSON object of overrides; - reads it from standard input")
+    one = argparse.ArgumentParser(add_help=False)
+    one.add_argument("--training", required=True, help="name as flower-ops training list shows it")
+
+    new = commands.add_parser("start", parents=[common, config], help="hand over an app to be trained")
+    new.add_argument("--app", required=True, help="folder with the app's pyproject.toml")
+    new.add_argument("--name", default="", help="beginning of the training's name (default: the app's)")
+    commands.add_parser("resume", parents=[common, config, one], help="go on with one that has ended")
+    commands.add_parser("status", parents=[common, one], help="state, runs and reason")
+    commands.add_parser("stop", parents=[common, one], help="stop it; its checkpoints stay")
+    commands.add_parser("list", parents=[common], help="all trainings of this SuperLink")
+    return parser
+
+
+def _config(options: argparse.Namespace) -> dict[str, Any]:
+    text = sys.stdin.read() if options.run_config == "-" else options.run_config
+    try:
+        found = json.loads(text or "{}")
+    except ValueError as error:
+        raise RunError(f"The run configuration is not JSON: {error}.") from error
+    if not isinstance(found, dict):
+        raise RunError("The run configuration is not a JSON object of keys and values.")
+    return found
+
+
+COMMANDS: dict[str, Callable[[Places, argparse.Namespace], Any]] = {
+    "start": lambda places, options: handed.hand_over(places, options.app, _config(options), options.name),
+    "resume": lambda places, options: handed.again(places, options.training, _config(options)),
+    "status": lambda places, options: handed.status(places, options.training),
+    "stop": lambda places, options: handed.withdraw(places, options.training),
+    "list": lambda places, options: handed.trainings(places),
+}

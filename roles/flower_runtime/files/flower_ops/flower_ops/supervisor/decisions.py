@@ -1,0 +1,125 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the supervisor decides about one training. Pure: it looks at nothing and does nothing itself.
+
+Which runs there are is Flower's word, never memory's: between a submission and the note of it lies a moment in which
+everything may be killed. Memory says what Flower does not: how far a run came, and what was said about its end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from flower_ops.supervisor.model import Action, Asked, Attempt, Cause, Kind, Look, Memory, Seen, State
+
+#: Runs in a row that may break without a new checkpoint.
+FAILURES = 3
+#: Seconds before the next run, by how many broke in a row without a new checkpoint.
+PAUSES = (0.0, 30.0, 120.0)
+#: Seconds that a submission which was cut off may take to show up in Flower's list.
+SETTLE = 15.0
+
+
+def observe(asked: Asked, memory: Memory, look: Look) -> Memory:
+    """Memory after a look: runs that came into being, and how runs ended."""
+    if memory.asked != asked.at:
+        # Asked for again: what has ended goes on, and earlier failures count no more.
+        memory = replace(memory, asked=asked.at, state=State.WAITING, reason="", intent=0.0)
+    if look.runs is None or memory.state.final:
+        return memory
+    attempts = {one.run_id: one for one in memory.attempts}
+    for seen in look.runs:
+        known = attempts.get(seen.run_id)
+        if known is None:
+            begun = memory.intent_round if memory.intent else -1
+            known = Attempt(seen.run_id, seen.at, begun)
+            memory = replace(memory, intent=0.0)
+        if seen.cause is not None and not known.cause:
+            known = _ended(known, memory, seen, look)
+        attempts[seen.run_id] = known
+    present = {seen.run_id for seen in look.runs}
+    for one in memory.attempts:
+        if not one.cause and one.run_id not in present:
+            lost = Seen(one.run_id, one.at, Cause.BROKEN, "the SuperLink has no record of the run any more")
+            attempts[one.run_id] = _ended(one, memory, lost, look)
+    ordered = tuple(sorted(attempts.values(), key=lambda one: one.at))
+    return memory if ordered == memory.attempts else replace(memory, attempts=ordered)
+
+
+def _ended(attempt: Attempt, memory: Memory, seen: Seen, look: Look) -> Attempt:
+    cause, reason = seen.cause or Cause.BROKEN, seen.reason
+    if seen.run_id in memory.dead and cause is not Cause.DONE:
+        cause, reason = Cause.BROKEN, memory.dead[seen.run_id]
+    return replace(attempt, cause=cause.value, reason=reason, reached=look.round, ended=look.now)
+
+
+def decide(asked: Asked, memory: Memory, look: Look) -> Action:
+    """The one thing to do now; `memory` has taken in the look."""
+    if memory.state.final:
+        return Action(Kind.WAIT, memory.reason, state=memory.state)
+    if look.runs is None:
+        return Action(Kind.WAIT, "Flower has not said yet what became of its runs")
+    active = [seen for seen in look.runs if seen.cause is None]
+    if asked.withdrawn:
+        if active:
+            return Action(Kind.STOP, "the training is no longer asked for", active[-1].run_id)
+        return Action(Kind.FINISH, "no longer asked for", state=State.STOPPED)
+    if len(active) > 1:
+        # Nothing here submits twice; somebody else did.
+        return Action(Kind.END, f"the training runs already, as run {active[0].run_id}", active[-1].run_id)
+    if active:
+        (one,) = active
+        return Action(Kind.END, one.orphan, one.run_id) if one.orphan else Action(Kind.FOLLOW, run_id=one.run_id)
+    return _after(asked, memory, look)
+
+
+def counting(asked: Asked, memory: Memory) -> list[Attempt]:
+    """The runs since the training was last asked for. Flower's times are whole seconds."""
+    return [one for one in memory.attempts if one.at >= float(int(asked.at))]
+
+
+def barren(attempts: list[Attempt]) -> int:
+    """How many of the last runs broke without a checkpoint beyond those before."""
+    best, count = 0, 0
+    for one in attempts:
+        best = max(best, one.begun)
+        count = count + 1 if one.cause == Cause.BROKEN.value and one.reached <= best else 0
+        best = max(best, one.reached)
+    return count
+
+
+def _after(asked: Asked, memory: Memory, look: Look) -> Action:
+    """No run is under way: the end, or the next one."""
+    attempts = counting(asked, memory)
+    done = [one for one in attempts if one.cause == Cause.DONE.value]
+    if done:
+        return Action(Kind.FINISH, done[-1].reason, done[-1].run_id, State.COMPLETED)
+    if attempts:
+        last = max(attempts, key=lambda one: one.ended)
+        if last.cause == Cause.STOPPED.value:
+            return Action(Kind.FINISH, last.reason, last.run_id, State.STOPPED)
+        if last.cause == Cause.APP.value:
+            return Action(Kind.FINISH, last.reason, last.run_id, State.FAILED)
+        if not asked.resumes:
+            return Action(
+                Kind.FINISH,
+                f"{last.reason}; the app keeps no checkpoints from which another run could go on",
+                last.run_id,
+                State.FAILED,
+            )
+        failures = barren(attempts)
+        if failures >= FAILURES:
+            text = f"{failures} runs in a row ended without a new checkpoint, the last one because {last.reason}"
+            return Action(Kind.FINISH, text, last.run_id, State.FAILED)
+        left = last.ended + PAUSES[failures] - look.now
+        # A clock that was set back must not make this a wait of years.
+        if 0 < left <= PAUSES[-1]:
+            return Action(Kind.WAIT, f"{last.reason}; the next run comes in {PAUSES[failures]:.0f} s at most")
+    if memory.intent and 0 <= look.now - memory.intent < SETTLE:
+        return Action(Kind.WAIT, "a submission was cut off, and may yet show up")
+    if look.busy:
+        return Action(Kind.WAIT, f"the training {look.busy} runs")
+    if look.online is None or look.online < asked.nodes:
+        return Action(Kind.WAIT, f"{look.online or 0} of {asked.nodes} nodes are online")
+    return Action(Kind.SUBMIT)

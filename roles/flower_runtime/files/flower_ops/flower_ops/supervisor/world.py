@@ -1,0 +1,217 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the supervisor sees and does: Flower's command line, records of runs, checkpoints, processes."""
+
+from __future__ import annotations
+
+import calendar
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from flower_ops.flower_cli.flwr_cli import FlwrCliError
+from flower_ops.flower_cli.flwr_session import FlwrSession
+from flower_ops.runs import app as apps
+from flower_ops.runs import record as records
+from flower_ops.runs.copy import has_mark
+from flower_ops.runs.errors import RunError
+from flower_ops.runs.record import Places
+from flower_ops.runs.status import WATCHER_START_S, watched
+from flower_ops.runs.submit import Supervised, submit, watch_by_process
+from flower_ops.supervisor.causes import cause
+from flower_ops.supervisor.model import Asked, Seen
+
+_CHECKPOINT = re.compile(r"checkpoint_round_([1-9][0-9]{0,8})\.npz")
+#: Seconds that the watcher of a run that has ended may take to read its log to the end.
+READING = 60.0
+Entry = dict[str, Any]
+
+
+class Unanswered(Exception):
+    """Flower did not answer; later it may."""
+
+
+class World(Protocol):
+    """All that the loop needs of the machine; tests have one of their own."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+    def runs(self) -> list[Entry]:
+        """Flower's own list of runs, oldest first; Unanswered."""
+
+    def seen(self, asked: Asked, listed: list[Entry]) -> tuple[Seen, ...] | None:
+        """The runs of a training in Flower's list. None: what became of one is still being read."""
+
+    def online(self) -> int:
+        """Number of nodes that are online; Unanswered."""
+
+    def round(self, asked: Asked) -> int:
+        """Round of the training's newest checkpoint, 0 for none."""
+
+    def submit(self, asked: Asked) -> str:
+        """Submit it and return the run's id. Unanswered; RunError when trying again is of no use."""
+
+    def follow(self, asked: Asked, run_id: str) -> bool:
+        """See that somebody follows the run. Whether its record says that it goes on, so Flower needs no asking."""
+
+    def stop(self, run_id: str) -> None:
+        """Stop a run; one that has ended stays as it is. Unanswered."""
+
+    def progress(self, run_id: str) -> tuple[int, int, str]:
+        """Last round that the run has done, planned rounds, and what it waits for; from its record."""
+
+    def since(self) -> float:
+        """Since when the SuperLink's process has been running, seconds since the epoch; 0 when nobody knows."""
+
+    def rest(self) -> None:
+        """Nothing is asked of Flower for a while."""
+
+
+class Machine:
+    """The real one. `born` tells since when the SuperLink runs, `lock` is kept by every process started for Flower."""
+
+    def __init__(self, places: Places, born: Callable[[], float], lock: int | None = None) -> None:
+        self.places = places
+        self._born = born
+        self._shared = () if lock is None else (lock,)
+        cli = places.cli()
+        self._session = FlwrSession(cli.binary, cli.home, user=cli.user)
+        self._reading: dict[str, float] = {}
+        self._started: dict[str, float] = {}
+
+    def now(self) -> float:
+        """See World."""
+        return time.time()
+
+    def runs(self) -> list[Entry]:
+        """See World."""
+        try:
+            return self._session.list_runs()
+        except FlwrCliError as error:
+            raise Unanswered(str(error)) from error
+
+    def seen(self, asked: Asked, listed: list[Entry]) -> tuple[Seen, ...] | None:
+        """See World."""
+        found = []
+        for entry in listed:
+            if not has_mark(str(entry.get("fab-version", "")), asked.mark):
+                continue
+            run_id = str(entry["run-id"])
+            record = self._record(run_id)
+            ended = str(entry.get("status", "")).startswith("finished")
+            if ended and not (record and records.is_finished(record)) and self._still_reading(asked, run_id):
+                return None
+            why, reason = cause(entry, record)
+            orphan = "" if ended else self._orphan(entry)
+            found.append(Seen(run_id, epoch(entry.get("pending-at")), why, reason, orphan))
+        return tuple(found)
+
+    def _still_reading(self, asked: Asked, run_id: str) -> bool:
+        """Whether the log of a run that has ended is still being read; its last words tell why it ended."""
+        begun = self._reading.setdefault(run_id, time.monotonic())
+        if time.monotonic() - begun > READING:
+            return False
+        self.follow(asked, run_id)
+        return True
+
+    def _orphan(self, entry: Entry) -> str:
+        """Processes of apps live and die with their SuperLink's, but Flower takes 50 s to believe it."""
+        running, since = epoch(entry.get("running-at")), self.since()
+        if str(entry.get("status")) == "running" and running and since > running + 1.0:
+            return "the SuperLink was started anew while it ran"
+        return ""
+
+    def online(self) -> int:
+        """See World."""
+        try:
+            return sum(1 for node in self._session.supernodes() if node.get("status") == "online")
+        except FlwrCliError as error:
+            raise Unanswered(str(error)) from error
+
+    def round(self, asked: Asked) -> int:
+        """See World."""
+        if not asked.place:
+            return 0
+        try:
+            names = [path.name for path in Path(asked.place).iterdir()]
+        except OSError:
+            return 0
+        return max((int(found[1]) for name in names if (found := _CHECKPOINT.fullmatch(name))), default=0)
+
+    def submit(self, asked: Asked) -> str:
+        """See World."""
+        cli = self.places.cli()
+        cli.shared = self._shared
+        supervised = Supervised(asked.name, asked.mark, cli, watch_by_process)
+        try:
+            return str(submit(self.places, asked.app, asked.run_config, self._output(asked), supervised)["run_id"])
+        except RunError as error:
+            if isinstance(error.__cause__, FlwrCliError) and error.__cause__.unreachable:
+                raise Unanswered(str(error)) from error
+            raise
+
+    def _output(self, asked: Asked) -> str:
+        return str(self.places.runs / asked.name)
+
+    def follow(self, asked: Asked, run_id: str) -> bool:
+        """See World."""
+        record = self._record(run_id)
+        if record is None:
+            try:
+                app = apps.load_app(asked.app)
+                described = {"name": app.name, "version": app.version}
+            except RunError:
+                described = {"name": asked.name, "version": ""}
+            output = Path(str(asked.run_config.get(apps.OUTPUT_KEY) or self._output(asked)))
+            record = records.new_record(run_id, described, output, asked.name)
+            records.save(self.places.record(run_id), record, self.places.user)
+            self._watch(run_id)
+        elif not records.is_finished(record) and not watched(record):
+            self._watch(run_id)
+        return not records.is_finished(record)
+
+    def _watch(self, run_id: str) -> None:
+        """Start a watcher, unless one is just starting: it needs a moment before its id is in the record."""
+        if time.monotonic() - self._started.get(run_id, float("-inf")) >= WATCHER_START_S:
+            self._started[run_id] = time.monotonic()
+            watch_by_process(self.places, run_id)
+
+    def stop(self, run_id: str) -> None:
+        """See World."""
+        try:
+            self._session.stop(run_id)
+        except FlwrCliError as error:
+            if error.unreachable:
+                raise Unanswered(str(error)) from error
+
+    def progress(self, run_id: str) -> tuple[int, int, str]:
+        """See World."""
+        record = self._record(run_id) or {"rounds": []}
+        done = max((int(one["round"]) for one in record["rounds"] if one["done"]), default=0)
+        return done, int(record.get("num_rounds") or 0), str(record.get("waiting") or "")
+
+    def since(self) -> float:
+        """See World."""
+        return self._born()
+
+    def rest(self) -> None:
+        """See World."""
+        self._session.close()
+
+    def _record(self, run_id: str) -> dict[str, Any] | None:
+        try:
+            return records.load(self.places.record(run_id))
+        except RunError:
+            return None
+
+
+def epoch(text: Any) -> float:
+    """Flower's times, such as 2026-11-22 00:42:26Z, as seconds since the epoch; 0 for anything else."""
+    try:
+        return float(calendar.timegm(time.strptime(str(text)[:19].replace("T", " "), "%Y-%m-%d %H:%M:%S")))
+    except ValueError:
+        return 0.0
