@@ -80,7 +80,7 @@ def _strategy(given: Mapping[str, str]) -> dict[str, str]:
         if int(available) < needed:
             name = "NUM_MALICIOUS" if int(bad) else "STRATEGY"
             found[name] = (
-                f"{strategy} expects ONEAPP_FL_MIN_AVAILABLE_CLIENTS of at least {rule} = {needed}, which is {available}"
+                f"{strategy} needs ONEAPP_FL_MIN_AVAILABLE_CLIENTS of at least {rule} = {needed}, which is {available}"
             )
     path = given["CHECKPOINT_PATH"]
     inner = next((path[len(start) :] for start in _CHECKPOINTS if f"{path}/".startswith(f"{start}/")), None)

@@ -46,7 +46,7 @@ def supervisor(node: Node) -> None:
     """Run the supervisor, which trains what is asked for now or later."""
     if node.systemd.available and not node.systemd.state(UNIT).loaded:
         node.warnings.append(
-            f"There is no unit {UNIT} on this VM, so no training is supervised; apply the role superlink"
+            f"There is no unit {UNIT} on this VM, so trainings are not supervised; apply superlink"
         )
         return
     node.start(UNIT, [])
@@ -60,37 +60,31 @@ def _wanted(node: Node, use_case: str) -> Asked:
     try:
         app = load_app(place)
         known = {key: value for key, value in config.items() if key in app.config}
-        _check_known(node, use_case, set(config) - set(known))
+        _check_known(node, set(config) - set(known))
         mark, disk = identity(use_case, node.values), _disk(node, folder)
         found = training(app, known, use_case, mark, str(folder), disk, time.time())
         return replace(found, origin=ORIGIN)
     except RunError as error:
         raise NodeError(
-            f"The use case {use_case} cannot be trained: {error} Its app belongs to {place} on the SuperLink.",
+            f"The use case {use_case} cannot be trained from {place} on the SuperLink: {error}",
             "use_case_failed",
         ) from error
 
 
-def _check_known(node: Node, use_case: str, unknown: set[str]) -> None:
+def _check_known(node: Node, unknown: set[str]) -> None:
     """A value that somebody chose must not be without effect."""
     defaults = {name: row.default for name, row in variables.table().items()}
     names = [f"ONEAPP_FL_{name}" for name, key in KEYS.items() if key in unknown]
     chosen = [name for name in names if node.values[name] != defaults[name]]
     if chosen:
-        raise RunError(f"it has no use for {', '.join(chosen)}; leave out what it does not know.")
+        raise RunError(f"Its app has no use for {', '.join(chosen)}; leave out what it does not know.")
 
 
 def _disk(node: Node, folder: Path) -> str:
     """Where a disk is mounted that holds the checkpoints: without it a later run would fill the disk of the system."""
     top = node.paths.at(node.paths.checkpoints)
-    return next(
-        (str(place) for place in (folder, *folder.parents) if within(place, top) and os.path.ismount(place)), ""
-    )
-
-
-def within(place: Path, top: Path) -> bool:
-    """Whether a folder is `top` or lies below it."""
-    return place == top or top in place.parents
+    places = [place for place in (folder, *folder.parents) if place == top or top in place.parents]
+    return next((str(place) for place in places if os.path.ismount(place)), "")
 
 
 def _write(node: Node, one: Asked) -> None:

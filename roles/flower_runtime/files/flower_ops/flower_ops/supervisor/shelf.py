@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Trainings on disk: what was asked for, which only root writes, and what the supervisor remembers of it.
 
-    /opt/flower/trainings/<name>/asked.json   root, for the supervisor to read; beside it app/, where one was handed over
+    /opt/flower/trainings/<name>/asked.json   root, for the supervisor to read; beside it app/, if one was handed over
     /opt/flower/runs/<name>.training.json     the supervisor's memory
     /opt/flower/runs/supervisor.json          what the keeper publishes, see keeper/run_state.py
 
