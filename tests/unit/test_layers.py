@@ -142,9 +142,10 @@ OPS_LAYERS = {
     "firewall": CORE,
     "pki": CORE,
     "membership": (*CORE, "flower_cli", "firewall", "pki"),
-    "agent": (*CORE, "flower_cli", "firewall", "pki"),
-    "keeper": (*CORE, "firewall", "agent"),
     "runs": ("flower_cli",),
+    "supervisor": ("machine", "flower_cli", "runs"),
+    "agent": (*CORE, "flower_cli", "firewall", "pki", "runs", "supervisor"),
+    "keeper": (*CORE, "firewall", "agent"),
     "gate": (),
     "training": (),
 }

@@ -89,6 +89,16 @@ def test_the_gate_starts_after_the_superlink_and_is_started_anew_with_it() -> No
     assert found["PartOf"] == ["flower-superlink.service"] and "flower-superlink.service" in found["After"][0].split()
 
 
+def test_the_supervisor_outlives_its_superlink_and_may_write_nothing_that_was_asked_for() -> None:
+    found = settings(ROOT / "roles/superlink/files/flower-supervisor.service")
+    assert not {"PartOf", "BindsTo", "Requires"} & set(found)
+    assert "flower-superlink.service" in found["After"][0].split()
+    # It reads /proc/uptime to tell the age of a process.
+    assert "ProcSubset" not in found and found["Restart"] == ["always"]
+    assert found["ReadWritePaths"] == ["/opt/flower/runs /opt/flower/cli /opt/flower/apps"]
+    assert "KillMode" not in found, "whatever it has started for Flower must end with it"
+
+
 def test_the_firewall_is_closed_before_there_is_a_network() -> None:
     found = settings(ROOT / "roles/flower_runtime/files/flower-firewall.service")
     assert "network-pre.target" in found["Before"][0] and found["DefaultDependencies"] == ["no"]

@@ -126,8 +126,9 @@ def test_errors_of_oned_and_of_a_proxy_in_front(cloud: Sandbox) -> None:
         pytest.raises(xmlrpc.client.Fault, match="-501: 'no'"),
     ):
         call(cloud, "one.vm.info", 0)
-    with cloud.faults.during("one.*", "http", code=502, text="Bad Gateway"), pytest.raises(
-        xmlrpc.client.ProtocolError, match="502 Bad Gateway"
+    with (
+        cloud.faults.during("one.*", "http", code=502, text="Bad Gateway"),
+        pytest.raises(xmlrpc.client.ProtocolError, match="502 Bad Gateway"),
     ):
         call(cloud, "one.vm.info", 0)
 

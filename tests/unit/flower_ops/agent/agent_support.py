@@ -174,7 +174,7 @@ class FakeNode:
         self.install("1.34.0")
         units = root / "etc/systemd/system"
         units.mkdir(parents=True)
-        for unit in ("superlink", "supernode", "registrar", "keeper"):
+        for unit in ("superlink", "supernode", "registrar", "supervisor", "keeper"):
             (units / f"flower-{unit}.service").write_text("[Service]\n")
         self.systemd = FakeSystemd(units)
         self.systemd.on_start = self._serve

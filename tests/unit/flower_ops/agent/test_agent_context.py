@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flower_ops import context, rules
@@ -100,13 +101,66 @@ def test_all_faults_are_reported_at_once() -> None:
 
 
 def test_what_has_no_effect_yet_is_refused_unless_it_is_the_default() -> None:
-    assert "not available in this version" in faults("superlink", NUM_ROUNDS="7")["NUM_ROUNDS"]
+    assert "not available in this version" in faults("superlink", METRICS_PORT="9102")["METRICS_PORT"]
     assert "not available in this version" in faults("supernode", ISOLATION="process")["ISOLATION"]
-    assert faults("superlink", NUM_ROUNDS="3") == {}
+    assert faults("superlink", METRICS_PORT="9101") == {}
 
 
 def test_form_comes_before_availability() -> None:
-    assert faults("superlink", NUM_ROUNDS="many")["NUM_ROUNDS"] == "expected a whole number >0"
+    assert faults("superlink", METRICS_PORT="many")["METRICS_PORT"].startswith("expected a whole number")
+
+
+@pytest.mark.parametrize(
+    ("asked", "at_fault"),
+    [
+        ({"STRATEGY": "Krum", "NUM_MALICIOUS": "1", "MIN_AVAILABLE_CLIENTS": "4"}, "NUM_MALICIOUS"),
+        ({"STRATEGY": "Krum", "NUM_MALICIOUS": "1", "MIN_AVAILABLE_CLIENTS": "5"}, ""),
+        ({"STRATEGY": "MultiKrum", "NUM_MALICIOUS": "2", "MIN_AVAILABLE_CLIENTS": "6"}, "NUM_MALICIOUS"),
+        ({"STRATEGY": "Bulyan", "NUM_MALICIOUS": "1", "MIN_AVAILABLE_CLIENTS": "6"}, "NUM_MALICIOUS"),
+        ({"STRATEGY": "Bulyan", "NUM_MALICIOUS": "1", "MIN_AVAILABLE_CLIENTS": "7"}, ""),
+        # Bulyan cannot do with two answers even where nobody is suspected; Krum can.
+        ({"STRATEGY": "Bulyan"}, "STRATEGY"),
+        ({"STRATEGY": "Krum"}, ""),
+        # Another strategy has no use for the number.
+        ({"STRATEGY": "FedAvg", "NUM_MALICIOUS": "9"}, ""),
+        ({"CHECKPOINT_PATH": "/srv/checkpoints"}, "CHECKPOINT_PATH"),
+        ({"CHECKPOINT_PATH": "/app/checkpointsx"}, "CHECKPOINT_PATH"),
+        ({"CHECKPOINT_PATH": "/app/checkpoints/../../etc"}, "CHECKPOINT_PATH"),
+        ({"CHECKPOINT_PATH": "/app/checkpoints/a"}, ""),
+        ({"CHECKPOINT_PATH": "/opt/flower/checkpoints"}, ""),
+    ],
+)
+def test_strategies_and_checkpoints(asked: dict[str, str], at_fault: str) -> None:
+    assert sorted(faults("superlink", **asked)) == ([at_fault] if at_fault else [])
+
+
+def test_the_rules_for_strategies_are_those_of_the_training_itself() -> None:
+    """What the agent lets through, training/settings.py must not refuse later. It is read, since it needs NumPy."""
+    import ast
+
+    from flower_ops import combinations
+
+    package = Path(combinations.__file__).parent
+    tree = ast.parse((package / "training/settings.py").read_text(encoding="utf-8"))
+    (rule,) = [one for one in tree.body if isinstance(one, ast.FunctionDef) and one.name == "least_nodes"]
+    names: dict[str, Any] = {}
+    exec(compile(ast.Module([rule], []), "settings.py", "exec"), names)
+    for strategy in context.table()["ONEAPP_FL_STRATEGY"].options:
+        for bad in range(6):
+            assert combinations.least(strategy, bad)[0] == names["least_nodes"](strategy, bad)
+    (known,) = [
+        one.value
+        for one in tree.body
+        if isinstance(one, ast.Assign) and getattr(one.targets[0], "id", "") == "STRATEGIES"
+    ]
+    assert set(ast.literal_eval(known)) == set(context.table()["ONEAPP_FL_STRATEGY"].options)
+
+
+@pytest.mark.parametrize(("case", "framework"), [("anomaly-detection", "pytorch"), ("llm-fine-tuning", "sklearn")])
+def test_a_use_case_needs_its_framework(case: str, framework: str) -> None:
+    found = faults("supernode", USE_CASE=case, FRAMEWORK=framework)
+    assert list(found) == ["USE_CASE"] and f"which is {framework}" in found["USE_CASE"]
+    assert faults("supernode", USE_CASE="anomaly-detection", FRAMEWORK="sklearn") == {}
 
 
 def test_own_certificates_come_all_or_none() -> None:

@@ -41,6 +41,33 @@ HOSTILE = (
 )
 LONG = "1" * 100_000
 
+#: An app with every key that a variable sets.
+USE_CASE = """\
+[project]
+name = "use-case"
+version = "1.0.0"
+[tool.flwr.app.components]
+serverapp = "a:app"
+clientapp = "b:app"
+[tool.flwr.app.config]
+strategy = "FedAvg"
+num-server-rounds = 1
+min-fit-clients = 2
+min-evaluate-clients = 2
+min-available-clients = 2
+proximal-mu = 1.0
+server-lr = 0.1
+client-lr = 0.1
+num-malicious = 0
+trim-beta = 0.2
+checkpoint-enabled = true
+checkpoint-interval = 1
+checkpoint-path = ""
+checkpoint-disk = ""
+training = ""
+output-dir = ""
+"""
+
 
 @functools.cache
 def authority() -> tuple[bytes, bytes]:
@@ -72,7 +99,7 @@ def good(name: str) -> str:
         "ONEAPP_FL_CONTROL_API_ADDRESS": "127.0.0.2:19093",
         "ONEAPP_FL_DATABASE": "state/other/name.db",
         "ONEAPP_FL_ALLOWED_NETWORKS": "203.0.113.0/24, fd77::/48",
-        "ONEAPP_FL_CHECKPOINT_PATH": "/srv/checkpoints",
+        "ONEAPP_FL_CHECKPOINT_PATH": "/opt/flower/checkpoints/disk",
         "ONEAPP_FL_CERT_EXTRA_SAN": "IP:fd00::99,DNS:fed.example.org",
         "ONEAPP_FL_SUPERLINK_ADDRESS": "[fd00::1]:19092",
         "ONEAPP_FL_NODE_CONFIG": "partition-id=2 num-partitions=4 site=\"a b; 'c'\"",
@@ -158,6 +185,10 @@ def tree(root: Path, version: str = "1.34.0") -> Path:
     """A VM's files before it is configured, with every framework that there is."""
     for place in ("venv", *(f"frameworks/{name}" for name in TABLE["ONEAPP_FL_FRAMEWORK"].options)):
         (root / f"opt/flower/{place}/lib/python3.11/site-packages/flwr-{version}.dist-info").mkdir(parents=True)
+    for name in TABLE["ONEAPP_FL_USE_CASE"].options[1:]:
+        app = root / "opt/flower/use-cases" / name
+        app.mkdir(parents=True)
+        (app / "pyproject.toml").write_text(USE_CASE)
     (root / "run/one-context").mkdir(parents=True)
     (root / "run/one-context/one_env").write_text('export ETH0_IP="10.0.0.8"\nexport VMID="3"\n')
     return root

@@ -19,6 +19,7 @@ from cryptography import x509
 from flower_ops.keeper.keeper_sight import NodeSight
 from flower_ops.machine.paths import Paths
 from flower_ops.machine.systemd import NoServices
+from flower_ops.supervisor.asking import KEYS
 
 #: Variables that OpenNebula itself or the playbooks carry out; see the tests of the filter context_template.
 ELSEWHERE = {"TOKEN", "NETWORK", "SSH_PUBLIC_KEY", "START_SCRIPT_BASE64"}
@@ -169,6 +170,47 @@ def test_keepalive(plain: dict[str, Vm], changed: dict[str, Vm]) -> None:
     assert times(changed["supernode"]) == (45.0, 3.0)
 
 
+def trainings(place: Vm) -> list[dict[str, Any]]:
+    """What the supervisor is asked for."""
+    return [json.loads(file.read_text()) for file in sorted(place.root.glob("opt/flower/trainings/*/asked.json"))]
+
+
+def test_a_use_case_is_handed_to_the_supervisor_with_all_that_was_chosen(
+    plain: dict[str, Vm], changed: dict[str, Vm]
+) -> None:
+    assert trainings(plain["superlink"]) == []
+    (one,) = trainings(changed["superlink"])
+    assert one["app"].endswith("/opt/flower/use-cases/image-classification") and one["origin"] == "context"
+    assert one["name"].startswith("image-classification-") and one["nodes"] == 3 and not one["withdrawn"]
+    assert one["run_config"] == {
+        "strategy": good("ONEAPP_FL_STRATEGY"),
+        "num-server-rounds": 45,
+        "min-fit-clients": 3,
+        "min-evaluate-clients": 3,
+        "min-available-clients": 3,
+        "proximal-mu": 0.25,
+        "server-lr": 0.25,
+        "client-lr": 0.25,
+        "num-malicious": 3,
+        "trim-beta": 0.25,
+        "checkpoint-enabled": False,
+        "checkpoint-interval": 3,
+        "checkpoint-path": str(changed["superlink"].root / "opt/flower/checkpoints/disk"),
+        "training": one["name"],
+    }
+    # Asked for without checkpoints.
+    assert not one["resumes"] and one["place"] == ""
+    assert changed["superlink"].answer["facts"]["training"] == one["name"]
+
+
+def test_checkpoints_of_a_use_case_lie_on_the_vm_where_the_specifications_container_has_them(folder: Path) -> None:
+    place = vm(folder / "case", "superlink", {"ONEAPP_FL_USE_CASE": "anomaly-detection"})
+    (one,) = trainings(place)
+    checkpoints = place.root / "opt/flower/checkpoints"
+    assert one["resumes"] and one["place"] == f"{checkpoints}/{one['name']}"
+    assert one["run_config"]["checkpoint-path"] == str(checkpoints) and one["run_config"]["checkpoint-enabled"] is True
+
+
 @pytest.mark.parametrize("size", ["FIT", "EVALUATE", "AVAILABLE"])
 def test_sizes_beyond_the_partitions_are_refused(folder: Path, changed: dict[str, Vm], size: str) -> None:
     """A policy that could leave fewer SuperNodes than that is refused too, by the filter policy_faults."""
@@ -251,6 +293,10 @@ SEEN_IN = {
     "ONEAPP_FL_MAX_RETRIES": test_retries,
     "ONEAPP_FL_MAX_WAIT_TIME": test_retries,
     "ONEAPP_FL_FRAMEWORK": test_framework,
+    **dict.fromkeys(
+        [f"ONEAPP_FL_{name}" for name in ("USE_CASE", *KEYS) if not name.startswith("MIN_")],
+        test_a_use_case_is_handed_to_the_supervisor_with_all_that_was_chosen,
+    ),
     "ONEAPP_FL_ROLE": test_the_role_is_what_the_variable_says,
 }
 

@@ -55,8 +55,10 @@ def test_only_a_dictionary_will_do(value: Any) -> None:
 def test_own_certificates_are_whole_with_the_key_among_the_secrets() -> None:
     ca_key, ca = tls.new_ca()
     key, cert = tls.new_server_cert(ca_key, ca, "superlink", ["DNS:superlink"])
-    readable = {"ONEAPP_FL_SSL_CA_CERTFILE": base64.b64encode(ca).decode(),
-                "ONEAPP_FL_SSL_CERTFILE": base64.b64encode(cert).decode()}
+    readable = {
+        "ONEAPP_FL_SSL_CA_CERTFILE": base64.b64encode(ca).decode(),
+        "ONEAPP_FL_SSL_CERTFILE": base64.b64encode(cert).decode(),
+    }
     assert any(fault.startswith("ONEAPP_FL_SSL_KEYFILE") for fault in context_faults(readable))
     assert context_faults(readable, {"ONEAPP_FL_SSL_KEYFILE": base64.b64encode(key).decode()}) == []
     assert any("ONEAPP_FL_SSL_KEYFLE" in fault for fault in context_faults({}, {"ONEAPP_FL_SSL_KEYFLE": "hush"}))

@@ -105,7 +105,7 @@ def test_a_node_is_told_only_what_is_given(
     heard: str,
 ) -> None:
     agent = tmp_path / "flower-ops"
-    agent.write_text(f"#!/bin/sh\ncat > {tmp_path}/heard\necho '{{\"facts\": {{\"ready\": true}}}}'\n")
+    agent.write_text(f'#!/bin/sh\ncat > {tmp_path}/heard\necho \'{{"facts": {{"ready": true}}}}\'\n')
     agent.chmod(0o755)
     answer = call(flower_node, capsys, monkeypatch, role="supernode", binary=str(agent), **params)
     assert answer["node"]["ready"] and not answer["changed"]

@@ -46,9 +46,7 @@ def world(cloud: InventoryCloud, monkeypatch: pytest.MonkeyPatch) -> InventoryCl
 
 
 @pytest.mark.parametrize(("number", "found"), list(enumerate(FOUND)))
-def test_the_example_finds_what_it_says(
-    world: InventoryCloud, tmp_path: Path, number: int, found: set[str]
-) -> None:
+def test_the_example_finds_what_it_says(world: InventoryCloud, tmp_path: Path, number: int, found: set[str]) -> None:
     assert len(EXAMPLES) == len(FOUND)
     example = dict(EXAMPLES[number])
     assert example.pop("plugin") == NAME

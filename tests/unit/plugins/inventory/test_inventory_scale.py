@@ -42,7 +42,7 @@ class Shrinking:
         self.gone = gone
 
     def call(self, method: str, who: int, offset: int, size: int, state: int, search: str) -> str:
-        page = self.ids[offset:offset - size]
+        page = self.ids[offset : offset - size]
         self.ids = [number for number in self.ids if number not in self.gone]
         return "<VM_POOL>" + "".join(f"<VM><ID>{number}</ID><NAME>x</NAME></VM>" for number in page) + "</VM_POOL>"
 

@@ -154,9 +154,7 @@ def test_no_proxy(no_proxy: str, url: str, used: bool, monkeypatch: pytest.Monke
         ({"http_proxy": "http://a:1"}, None),
     ],
 )
-def test_which_variable_counts(
-    variables: dict[str, str], proxy: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_which_variable_counts(variables: dict[str, str], proxy: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     found = proxy_for("https://one.example.org")

@@ -122,9 +122,7 @@ def test_certificates_of_clients(protocol: str, authority: Authority) -> None:
     with serving(tls=context) as server:
         url = server.url("https")
         assert Client(protocol, url, ca_path=str(authority.file), client_cert=str(mine)).read()
-        assert Client(
-            protocol, url, ca_path=str(authority.file), client_cert=str(mine), client_key=str(mine)
-        ).read()
+        assert Client(protocol, url, ca_path=str(authority.file), client_cert=str(mine), client_key=str(mine)).read()
         # The server closes at once; whether its reason is read before that is a matter of luck.
         with pytest.raises(errors.OneConnectionError, match=r"(certificate required|closed the conn).*client_cert"):
             Client(protocol, url, ca_path=str(authority.file)).read()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-SCRIPT = '#!/bin/sh\necho "$HOME" \'x\' [a] , b=1\n'
+SCRIPT = "#!/bin/sh\necho \"$HOME\" 'x' [a] , b=1\n"
 KEPT = ("TOKEN", "NETWORK", "START_SCRIPT", "SSH_PUBLIC_KEY", "ONEGATE_ENDPOINT", "ETH0_IP", "ETH0_MAC")
 
 
@@ -34,7 +34,7 @@ def kept(result: dict[str, Any]) -> dict[str, str]:
 
 def test_context_keeps_what_it_does_not_mention(cloud, name, rich) -> None:
     plain = cloud.run("one_vm", name=f"{name}-plain", template=rich)
-    made = cloud.converge("one_vm", name=name, template=rich, context={"A": "1", "B": "x, \"y\" ]"})
+    made = cloud.converge("one_vm", name=name, template=rich, context={"A": "1", "B": 'x, "y" ]'})
     address = {"ETH0_IP": made["vm"]["ip"], "ETH0_MAC": made["vm"]["nics"][0]["mac"]}
     assert kept(made) == {**kept(plain), **address}
     assert made["vm"]["context"]["SSH_PUBLIC_KEY"] == "ssh-ed25519 AAAA me@there"

@@ -105,8 +105,12 @@ class ProofCloud:
         environment = {**os.environ, "PYTHONPATH": COLLECTIONS, "ANSIBLE_COLLECTIONS_PATH": COLLECTIONS}
         started = [
             subprocess.Popen(
-                [sys.executable, "-c", ONE_RUN, f"{MODULES}.{module}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE, text=True, env=environment,
+                [sys.executable, "-c", ONE_RUN, f"{MODULES}.{module}"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=environment,
             )  # fmt: skip
             for _run in range(runs)
         ]

@@ -35,7 +35,7 @@ def test_d9_equal_content_is_not_written(cloud: ProofCloud) -> None:
     numbers do not count.
     """
     name = made(cloud)
-    same = "nic=[ network = private ]\nmemory = 512\ncpu=\"1\"\nCONTEXT=[NETWORK=YES]"
+    same = 'nic=[ network = private ]\nmemory = 512\ncpu="1"\nCONTEXT=[NETWORK=YES]'
     for content in (WEB, same, dict(reversed(WEB.items()))):
         for check in (True, False):
             result = cloud.ok("one_template", check=check, name=name, template=content)

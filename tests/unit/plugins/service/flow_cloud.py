@@ -115,10 +115,19 @@ class Cloud:
     # -- objects that the modules under test only use ---------------------------------------------------------------
 
     def vm_template(self, name: str, **attributes: Any) -> int:
-        return int(self.connection.call("one.template.allocate", {
-            "NAME": name, "CPU": "0.1", "MEMORY": "64", "NIC": [{"NETWORK": "private"}],
-            "CONTEXT": {"NETWORK": "YES", "TOKEN": "YES"}, **attributes,
-        }))
+        return int(
+            self.connection.call(
+                "one.template.allocate",
+                {
+                    "NAME": name,
+                    "CPU": "0.1",
+                    "MEMORY": "64",
+                    "NIC": [{"NETWORK": "private"}],
+                    "CONTEXT": {"NETWORK": "YES", "TOKEN": "YES"},
+                    **attributes,
+                },
+            )
+        )
 
     def ready(self, *vm_ids: int) -> None:
         for vm_id in vm_ids:
@@ -132,8 +141,15 @@ class Cloud:
         self.vm_template(f"{name}-vm")
         roles = [
             {"name": "superlink", "template": f"{name}-vm", "cardinality": 1, "min_vms": 1, "max_vms": 1},
-            {"name": "supernode", "template": f"{name}-vm", "cardinality": nodes, "min_vms": 1, "max_vms": 4,
-             "parents": ["superlink"], "cooldown": 1},
+            {
+                "name": "supernode",
+                "template": f"{name}-vm",
+                "cardinality": nodes,
+                "min_vms": 1,
+                "max_vms": 4,
+                "parents": ["superlink"],
+                "cooldown": 1,
+            },
         ]
         template = {"deployment": "straight", "ready_status_gate": gate, "roles": roles, **changes}
         self.ok("one_service_template", name=name, template=template)
@@ -149,19 +165,19 @@ class Cloud:
 
     def in_state(self, name: str, *states: str) -> dict[str, Any]:
         """Wait until the service is in one of the states."""
-        return dict(self.wait(
-            lambda: next((item for item in [self.service(name)] if item["state"] in states), None),
-            f"{name} in {states}",
-        ))
+        return dict(
+            self.wait(
+                lambda: next((item for item in [self.service(name)] if item["state"] in states), None),
+                f"{name} in {states}",
+            )
+        )
 
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """One cloud for all tests: they keep apart by their names."""
     home: Path = tmp_path_factory.mktemp("cloud")
-    sandbox = Sandbox(
-        home, driver="dummy", boot_delay=0.05, image_delay=0.05, flow_interval=0.1, monitor_interval=0.5
-    )
+    sandbox = Sandbox(home, driver="dummy", boot_delay=0.05, image_delay=0.05, flow_interval=0.1, monitor_interval=0.5)
     with sandbox:
         found = Cloud(sandbox)
         assert found.flow.create_template({"name": "zero", "roles": []})["ID"] == "0"

@@ -98,14 +98,27 @@ def test_check_mode_of_a_start(cloud: Cloud) -> None:
 def test_user_inputs_and_networks_reach_the_vms(cloud: Cloud) -> None:
     name = cloud.name()
     cloud.vm_template(f"{name}-vm")
-    cloud.ok("one_service_template", name=name, template={
-        "networks": {"Private": {"description": "any net", "name": "private"}},
-        "user_inputs": {"ROUNDS": "M|number|rounds||", "TLS": "O|boolean|tls||YES", "ADMIN_PASSWORD": "O|password|p||"},
-        "roles": [{
-            "name": "node", "template": f"{name}-vm", "cardinality": 1, "user_inputs": {"SITE": "M|text|site||here"},
-            "template_contents": {"NIC": [{"NETWORK_ID": "$Private"}]},
-        }],
-    })
+    cloud.ok(
+        "one_service_template",
+        name=name,
+        template={
+            "networks": {"Private": {"description": "any net", "name": "private"}},
+            "user_inputs": {
+                "ROUNDS": "M|number|rounds||",
+                "TLS": "O|boolean|tls||YES",
+                "ADMIN_PASSWORD": "O|password|p||",
+            },
+            "roles": [
+                {
+                    "name": "node",
+                    "template": f"{name}-vm",
+                    "cardinality": 1,
+                    "user_inputs": {"SITE": "M|text|site||here"},
+                    "template_contents": {"NIC": [{"NETWORK_ID": "$Private"}]},
+                }
+            ],
+        },
+    )
     assert "user input ROUNDS needs a value" in cloud.fails(MODULE, name=name, template=name)
     given = {"ROUNDS": 5, "TLS": False, "ADMIN_PASSWORD": "hush"}
     networks = {"Private": "private"}

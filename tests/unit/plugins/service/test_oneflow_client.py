@@ -38,9 +38,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-        self.server.seen.append({
-            "call": f"{self.command} {self.path}", "body": body, "authorization": self.headers.get("Authorization"),
-        })
+        self.server.seen.append(
+            {
+                "call": f"{self.command} {self.path}",
+                "body": body,
+                "authorization": self.headers.get("Authorization"),
+            }
+        )
         content = self.server.body.encode()
         self.send_response(self.server.status)
         self.send_header("Content-Type", "text/html;charset=utf-8")

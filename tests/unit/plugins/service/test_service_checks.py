@@ -38,9 +38,7 @@ def test_a_misspelt_key_of_a_role_is_refused(cloud: Cloud, key: str, meant: str)
     name = cloud.name("t")
     number = cloud.vm_template(f"{name}-vm")
     sentence = refused(cloud, name=name, template={"roles": [{"name": "web", "template_id": number, key: 1}]})
-    assert sentence == (
-        f"OneFlow does not know the key {key} of role web of service template {name}; write {meant}"
-    )
+    assert sentence == (f"OneFlow does not know the key {key} of role web of service template {name}; write {meant}")
 
 
 def test_a_foreign_key_of_a_role_is_kept_and_told(cloud: Cloud) -> None:

@@ -76,7 +76,7 @@ def _strategy(given: Mapping[str, str]) -> dict[str, str]:
     found = {}
     strategy, bad, available = given["STRATEGY"], given["NUM_MALICIOUS"], given["MIN_AVAILABLE_CLIENTS"]
     if strategy and bad and available:
-        needed, rule = _least(strategy, int(bad))
+        needed, rule = least(strategy, int(bad))
         if int(available) < needed:
             name = "NUM_MALICIOUS" if int(bad) else "STRATEGY"
             found[name] = (
@@ -89,7 +89,7 @@ def _strategy(given: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _least(strategy: str, bad: int) -> tuple[int, str]:
+def least(strategy: str, bad: int) -> tuple[int, str]:
     """Least number of nodes of a strategy, and the rule (see training/settings.py, which checks every app's run)."""
     if strategy == "Bulyan":
         return 4 * bad + 3, "4f + 3"

@@ -45,9 +45,7 @@ def asked(node: Node) -> None:
 def supervisor(node: Node) -> None:
     """Run the supervisor, which trains what is asked for now or later."""
     if node.systemd.available and not node.systemd.state(UNIT).loaded:
-        node.warnings.append(
-            f"There is no unit {UNIT} on this VM, so trainings are not supervised; apply superlink"
-        )
+        node.warnings.append(f"There is no unit {UNIT} on this VM, so trainings are not supervised; apply superlink")
         return
     node.start(UNIT, [])
 

@@ -1,0 +1,259 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The supervisor's eyes and hands: a flwr that lies as the real one does, real files, real watchers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest_runs import RUN_ID, FakeFlwr, recorded
+from flower_ops.cli import main
+from flower_ops.runs import record as records
+from flower_ops.runs.copy import has_mark, marked
+from flower_ops.runs.errors import RunError
+from flower_ops.runs.record import Places
+from flower_ops.supervisor import handed, service
+from flower_ops.supervisor.model import Cause, Memory, State
+from flower_ops.supervisor.shelf import Shelf
+from flower_ops.supervisor.world import Machine, Unanswered, epoch
+
+CONFIG = {"num-server-rounds": 3, "min-available-clients": 1, "checkpoint-path": "", "training": "", "output-dir": ""}
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    """An app that keeps checkpoints."""
+    folder = tmp_path / "app"
+    (folder / "pkg").mkdir(parents=True)
+    (folder / "pkg/server.py").write_text("app = None\n")
+    (folder / "secret.pem").write_text("not bundled\n")
+    config = "".join(f"{key} = {json.dumps(value)}\n" for key, value in CONFIG.items())
+    (folder / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["x"]\n\n[project]\nname = "digits"\nversion = "1.2.0"  # of the app\n'
+        '[tool.other]\nversion = "1.2.0"\n'
+        '[tool.flwr.app]\npublisher = "p"\n[tool.flwr.app.components]\nserverapp = "a:a"\nclientapp = "b:b"\n'
+        f"[tool.flwr.app.config]\n{config}"
+    )
+    return folder
+
+
+@pytest.fixture
+def world(places: Places) -> Iterator[Machine]:
+    found = Machine(places, lambda: 0.0)
+    found._session._output = found.places.cli()._output  # type: ignore[method-assign]
+    yield found
+    found.rest()
+
+
+def entry(flwr: FakeFlwr, mark: str, status: str = "running", run_id: str = RUN_ID, **more: Any) -> None:
+    flwr.run_states(status, run_id=run_id, **{"fab-version": f"1.2.0+{mark}", **more})
+
+
+def test_a_training_is_handed_over_with_a_copy_of_its_app(places: Places, app: Path) -> None:
+    one = handed.hand_over(places, str(app), {"num-server-rounds": "5"}, "first")
+    assert one["training"].startswith("first-") and one["state"] == "waiting" and one["resumes"] and one["nodes"] == 1
+    assert one["run_config"]["num-server-rounds"] == 5 and one["run_config"]["training"] == one["training"]
+    checkpoints = places.root / "opt/flower/checkpoints"
+    assert one["run_config"]["checkpoint-path"] == str(checkpoints)
+    assert one["checkpoints"] == f"{checkpoints}/{one['training']}"
+    kept = places.root / "opt/flower/trainings" / one["training"] / "app"
+    assert sorted(str(path.relative_to(kept)) for path in kept.rglob("*.*")) == ["pkg/server.py", "pyproject.toml"]
+    assert kept.stat().st_mode & 0o777 == 0o750 and (kept / "pkg/server.py").stat().st_mode & 0o777 == 0o640
+    # Another one of the same name is another training.
+    assert handed.hand_over(places, str(app), {}, "first")["training"] != one["training"]
+    assert len(handed.trainings(places)) == 2
+    assert not list((places.root / "opt/flower/trainings").glob(".new-*"))
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "message"),
+    [
+        ({"rounds": 3}, "", "unknown key rounds"),
+        ({"num-server-rounds": "many"}, "", "not a whole number"),
+        ({}, "../x", "is no name of a training"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_at_once(
+    places: Places, app: Path, config: dict[str, Any], name: str, message: str
+) -> None:
+    with pytest.raises(RunError, match=message):
+        handed.hand_over(places, str(app), config, name)
+    assert handed.trainings(places) == []
+
+
+def test_a_training_is_asked_for_again_and_withdrawn(places: Places, app: Path) -> None:
+    one = handed.hand_over(places, str(app), {})
+    shelf = Shelf(places)
+    asked = shelf.one(one["training"])
+    shelf.keep(asked.name, Memory(asked=asked.at, state=State.COMPLETED))
+    assert handed.status(places, asked.name)["finished"]
+    more = handed.again(places, asked.name, {"num-server-rounds": 9})
+    assert more["state"] == "waiting" and more["run_config"]["num-server-rounds"] == 9
+    now = shelf.one(asked.name)
+    assert (now.at > asked.at, now.mark, now.place, now.app) == (True, asked.mark, asked.place, asked.app)
+    handed.withdraw(places, asked.name)
+    assert shelf.one(asked.name).withdrawn
+    with pytest.raises(RunError, match=f"There is no training other on this SuperLink; it knows: {asked.name}"):
+        handed.status(places, "other")
+
+
+def test_the_command(places: Places, app: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = ["--root", str(places.root), "--json"]
+    assert main(["training", "start", "--app", str(app), "--name", "x", *root]) == 0
+    one = json.loads(capsys.readouterr().out)
+    assert main(["training", "list", *root]) == 0
+    assert [found["training"] for found in json.loads(capsys.readouterr().out)] == [one["training"]]
+    assert main(["training", "status", "--training", "nobody", *root]) == 1
+    assert "There is no training nobody" in json.loads(capsys.readouterr().out)["error"]
+
+
+def test_a_run_carries_the_mark_of_its_training_and_the_app_keeps_its_version(
+    places: Places, flwr: FakeFlwr, app: Path, world: Machine
+) -> None:
+    one = handed.hand_over(places, str(app), {})
+    asked = Shelf(places).one(one["training"])
+    flwr.run_states("running")
+    flwr.logs(recorded("completed"))
+    assert world.submit(asked) == RUN_ID
+    project = (flwr.state / "project.toml").read_text()
+    assert f'version = "1.2.0+{asked.mark}"  # of the app' in project and project.count(asked.mark) == 1
+    assert 'version = "1.2.0"  # of the app' in Path(asked.app, "pyproject.toml").read_text()
+    record = records.load(places.record(RUN_ID))
+    assert record["app"]["version"] == "1.2.0" and record["training"] == asked.name
+    submitted = (flwr.state / "submitted.toml").read_text()
+    assert f'training = "{asked.name}"' in submitted and f'output-dir = "{places.runs / asked.name}"' in submitted
+
+
+def test_marks() -> None:
+    assert marked("1.0", "ab") == "1.0+ab" and marked("1.0+x", "ab") == "1.0+x.ab"
+    assert has_mark("1.0+ab", "ab") and has_mark("1.0+x.ab", "ab")
+    assert not has_mark("1.0.ab", "ab") and not has_mark("1.0+abc", "ab") and not has_mark("", "ab")
+
+
+def test_an_app_whose_version_is_not_to_be_found_is_refused(places: Places, app: Path, world: Machine) -> None:
+    project = app / "pyproject.toml"
+    project.write_text(project.read_text().replace('version = "1.2.0"  #', 'version = """1.2.0"""  #'))
+    asked = Shelf(places).one(handed.hand_over(places, str(app), {})["training"])
+    with pytest.raises(RunError, match="cannot be supervised"):
+        world.submit(asked)
+
+
+def test_only_runs_of_the_training_are_seen(places: Places, flwr: FakeFlwr, app: Path, world: Machine) -> None:
+    asked = Shelf(places).one(handed.hand_over(places, str(app), {})["training"])
+    entry(flwr, "00000000")
+    assert world.seen(asked, world.runs()) == ()
+    entry(flwr, asked.mark)
+    (seen,) = world.seen(asked, world.runs()) or ()
+    assert seen.run_id == RUN_ID and seen.cause is None and seen.at == epoch("2026-11-22T00:00:00Z") and not seen.orphan
+    world._born = lambda: epoch("2026-11-22 00:00:09Z")
+    (seen,) = world.seen(asked, world.runs()) or ()
+    assert "started anew" in seen.orphan
+
+
+def test_a_silent_flower_is_no_reason_to_give_up(flwr: FakeFlwr, places: Places, app: Path, world: Machine) -> None:
+    asked = Shelf(places).one(handed.hand_over(places, str(app), {})["training"])
+    flwr.set("unreachable", 1)
+    for call in (world.runs, world.online, lambda: world.submit(asked), lambda: world.stop(RUN_ID)):
+        with pytest.raises(Unanswered):
+            call()
+    flwr.set("unreachable", 0)
+    flwr.set("refuse_run", 1)
+    with pytest.raises(RunError, match="Invalid run configuration"):
+        world.submit(asked)
+
+
+def test_the_last_words_of_a_run_are_read_before_it_is_judged(
+    places: Places, flwr: FakeFlwr, app: Path, world: Machine
+) -> None:
+    """A supervisor that was away when the run ended: nobody followed it, and its record was never written."""
+    asked = Shelf(places).one(handed.hand_over(places, str(app), {})["training"])
+    entry(flwr, asked.mark, "finished:failed")
+    flwr.logs(recorded("serverapp_failed"))
+    assert world.seen(asked, world.runs()) is None
+    end = time.monotonic() + 30
+    while (found := world.seen(asked, world.runs())) is None:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    (seen,) = found
+    assert seen.cause is Cause.APP and seen.reason.startswith("FileNotFoundError: no digits")
+    assert records.load(places.record(RUN_ID))["training"] == asked.name
+
+
+def test_progress_and_checkpoints(places: Places, app: Path, world: Machine) -> None:
+    asked = Shelf(places).one(handed.hand_over(places, str(app), {})["training"])
+    assert world.round(asked) == 0 and world.progress(RUN_ID) == (0, 0, "")
+    folder = Path(asked.place)
+    folder.mkdir(parents=True)
+    for name in (
+        "checkpoint_round_9.npz",
+        "checkpoint_round_10.npz",
+        "checkpoint_latest.npz",
+        ".new-1-checkpoint_round_99.npz",
+    ):
+        (folder / name).touch()
+    assert world.round(asked) == 10
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"attempts": 3}', '{"attempts": [], "state": "?"}', "\x00"])
+def test_memory_that_cannot_be_read_is_none(places: Places, text: str) -> None:
+    (places.runs / "x-1.training.json").write_text(text)
+    assert Shelf(places).recall("x-1") == Memory()
+
+
+def test_memory_is_read_as_it_was_written(places: Places) -> None:
+    from supervisor_support import Stage
+
+    stage = Stage()
+    stage.until(lambda: stage.world.listed)
+    stage.world.reboot(at_once=False)
+    stage.to_the_end()
+    Shelf(places).keep("x-1", stage.memory())
+    assert Shelf(places).recall("x-1") == stage.memory()
+
+
+def test_whoever_holds_the_lock_alone_supervises(places: Places, flwr: FakeFlwr) -> None:
+    """A flwr that a killed supervisor has left behind keeps the next one from submitting."""
+    code = "import fcntl,sys; f=open(sys.argv[1],'a'); fcntl.flock(f, 2); print('held', flush=True); sys.stdin.read()"
+    held = subprocess.Popen(
+        [sys.executable, "-c", code, str(places.runs / service.LOCK)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert held.stdout and held.stdout.readline() == b"held\n"
+    stop = threading.Event()
+    looked = threading.Event()
+
+    def born() -> float:
+        looked.set()
+        return 0.0
+
+    shelf = Shelf(places)
+    from supervisor_support import asked
+
+    shelf.ask(asked(app="/nowhere"))
+    thread = threading.Thread(target=service.serve, args=(places.root, stop, born))
+    thread.start()
+    try:
+        time.sleep(1.5)
+        assert flwr.calls == []
+        held.communicate(b"")
+        end = time.monotonic() + 20
+        while shelf.recall("digits-1a2b3c4d").reason == "":
+            assert time.monotonic() < end
+            time.sleep(0.1)
+    finally:
+        stop.set()
+        thread.join(20)
+        held.kill()
+
+
+def test_the_birth_of_a_process() -> None:
+    assert abs(service.born(os.getpid()) - time.time()) < 86400 * 30 and service.born(2**22 + 7) == 0.0
