@@ -74,6 +74,19 @@ class Service:
         """Whether the program itself runs."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int | None:
+        """Id of the program's process while it runs."""
+        return self._process.pid if self._process is not None and self.running else None
+
+    def kill(self) -> None:
+        """kill -9 of the program; what it has started ends with it, as a unit's control group does."""
+        assert self._process is not None and self.running, "there is nothing to kill"
+        self._process.kill()
+        self._process.wait()
+        end_all(self._mark)
+        self._process = None
+
     def stop(self) -> int:
         """End it and everything it has started, by process id as a unit's control group is ended. Its exit status."""
         if self._process is None:

@@ -27,8 +27,8 @@ def test_a_superlink_finds_its_role_and_says_how_it_goes(superlink: FakeNode, ga
     in_context(superlink)
     code, told = superlink.boot()
     assert code == 0, told
-    assert told[0] == "[1/14] variables … valid; this VM is the superlink"
-    assert "[4/14] certificates … done" in told and re.fullmatch(
+    assert told[0] == "[1/16] variables … valid; this VM is the superlink"
+    assert "[4/16] certificates … done" in told and re.fullmatch(
         r"Flower is ready: this superlink took [0-9.]+ s \([0-9]+\.[0-9]{2} s of processor time\)\.", told[-1]
     )
     published = gate.of("4")
@@ -38,7 +38,7 @@ def test_a_superlink_finds_its_role_and_says_how_it_goes(superlink: FakeNode, ga
 
     gate.requests.clear()
     code, told = superlink.boot()
-    assert code == 0 and "[4/14] certificates … kept" in told and gate.writes() == []
+    assert code == 0 and "[4/16] certificates … kept" in told and gate.writes() == []
     assert gate.requests == ["GET /vm by 4"]
 
 

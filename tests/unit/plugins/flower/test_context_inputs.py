@@ -82,7 +82,7 @@ def test_a_private_key_is_asked_for_as_a_password_and_only_on_demand() -> None:
     [
         ({"ONEAPP_FL_LOG_LEVEL": "LOUD"}, {}, "ONEAPP_FL_LOG_LEVEL=LOUD: expected one of DEBUG"),
         ({"ONEAPP_FL_LOG_LEVLE": "INFO"}, {}, "ONEAPP_FL_LOG_LEVLE=.*no such variable"),
-        ({"ONEAPP_FL_NUM_ROUNDS": 9}, {}, "ONEAPP_FL_NUM_ROUNDS=9: not available in this version"),
+        ({"ONEAPP_FL_METRICS_PORT": 9102}, {}, "ONEAPP_FL_METRICS_PORT=9102: not available in this version"),
         ({"ONEAPP_FLOWER_VERSION": "1.2.3"}, {}, "ONEAPP_FLOWER_VERSION=1.2.3: expected one of .*1.34.0"),
         ({"ONEAPP_FL_NODE_CONFIG": 'a="x|y"'}, {}, r"\| parts the fields"),
         ({"ONEAPP_FL_SSL_KEYFILE": "hunter2"}, {}, r"ONEAPP_FL_SSL_KEYFILE=\(hidden\)"),

@@ -163,7 +163,7 @@ STEPS = (
     gate_service,
     serving,
     registrar,
-    use_case.asked,
+    use_case.trainings,
     use_case.supervisor,
     keeper_unit.keeper,
     announce,

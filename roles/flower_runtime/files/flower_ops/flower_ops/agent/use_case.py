@@ -25,7 +25,7 @@ UNIT = "flower-supervisor.service"
 ORIGIN = "context"
 
 
-def asked(node: Node) -> None:
+def trainings(node: Node) -> None:
     """Write down the training that the variables ask for; one of an earlier use case is no longer asked for."""
     use_case = node.value("USE_CASE")
     wanted = _wanted(node, use_case) if use_case != "none" else None
