@@ -55,7 +55,7 @@ flower() {
     emptied /etc/flower-ops
     for path in /opt/flower/* /opt/flower/.[!.]* /opt/flower/frameworks/.[!.]*; do
         case $path in
-            /opt/flower/appliance.json | /opt/flower/frameworks | /opt/flower/venv | /opt/flower/venvs) ;;
+            /opt/flower/appliance.json | /opt/flower/frameworks | /opt/flower/use-cases | /opt/flower/venv | /opt/flower/venvs) ;;
             *)
                 if [ -d "$path" ] && [ ! -L "$path" ]; then emptied "$path"; else removed "$path"; fi
                 ;;
