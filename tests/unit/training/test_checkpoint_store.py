@@ -147,18 +147,6 @@ def test_which_folders_are_mounts(tmp_path: Path) -> None:
     assert not is_mounted(tmp_path) and not is_mounted(tmp_path / "gone")
 
 
-def test_bind_mounts_are_mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the same disk, so that only the table of mounts tells; it writes blanks in octal."""
-    place = tmp_path / "a disk"
-    place.mkdir()
-    table = tmp_path / "mountinfo"
-    escaped = str(place).replace(" ", r"\040")
-    table.write_text(f"36 35 98:0 /data {escaped} rw,noatime master:1 - ext4 /dev/vda rw\n")
-    monkeypatch.setattr("flower_ops.training.checkpoint.disk.MOUNTS", table)
-    assert is_mounted(place)
-    assert not is_mounted(tmp_path)
-
-
 def test_a_disk_that_goes_away_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flower_ops.training.checkpoint.disk.is_mounted", lambda place: True)
     kept = Store(tmp_path / "kept", disk=tmp_path)

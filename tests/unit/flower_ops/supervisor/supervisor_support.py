@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -112,7 +112,7 @@ class FakeFlower:
             raise Unanswered("Connection to the SuperLink is unavailable")
         return [{"run": run} for run in self.listed]
 
-    def seen(self, asked: Asked, listed: list[Entry]) -> tuple[Seen, ...] | None:
+    def seen(self, asked: Asked, listed: list[Entry], judged: Collection[str]) -> tuple[Seen, ...] | None:
         mine = [entry["run"] for entry in listed if entry["run"].training == asked.name]
         return tuple(Seen(run.run_id, float(int(run.at)), run.cause, run.reason, run.orphan) for run in mine)
 

@@ -151,12 +151,12 @@ def test_an_app_whose_version_is_not_to_be_found_is_refused(places: Places, app:
 def test_only_runs_of_the_training_are_seen(places: Places, flwr: FakeFlwr, app: Path, world: Machine) -> None:
     asked = Shelf(places).one(handed.hand_over(places, str(app), {})["training"])
     entry(flwr, "00000000")
-    assert world.seen(asked, world.runs()) == ()
+    assert world.seen(asked, world.runs(), ()) == ()
     entry(flwr, asked.mark)
-    (seen,) = world.seen(asked, world.runs()) or ()
+    (seen,) = world.seen(asked, world.runs(), ()) or ()
     assert seen.run_id == RUN_ID and seen.cause is None and seen.at == epoch("2026-11-22T00:00:00Z") and not seen.orphan
     world._born = lambda: epoch("2026-11-22 00:00:09Z")
-    (seen,) = world.seen(asked, world.runs()) or ()
+    (seen,) = world.seen(asked, world.runs(), ()) or ()
     assert "started anew" in seen.orphan
 
 
@@ -179,14 +179,17 @@ def test_the_last_words_of_a_run_are_read_before_it_is_judged(
     asked = Shelf(places).one(handed.hand_over(places, str(app), {})["training"])
     entry(flwr, asked.mark, "finished:failed")
     flwr.logs(recorded("serverapp_failed"))
-    assert world.seen(asked, world.runs()) is None
+    assert world.seen(asked, world.runs(), ()) is None
     end = time.monotonic() + 30
-    while (found := world.seen(asked, world.runs())) is None:
+    while (found := world.seen(asked, world.runs(), ())) is None:
         assert time.monotonic() < end
         time.sleep(0.1)
     (seen,) = found
     assert seen.cause is Cause.APP and seen.reason.startswith("FileNotFoundError: no digits")
     assert records.load(places.record(RUN_ID))["training"] == asked.name
+    # What has been judged is not read again, should its record have gone.
+    places.record(RUN_ID).unlink()
+    assert len(world.seen(asked, world.runs(), {RUN_ID}) or ()) == 1 and not places.record(RUN_ID).exists()
 
 
 def test_progress_and_checkpoints(places: Places, app: Path, world: Machine) -> None:

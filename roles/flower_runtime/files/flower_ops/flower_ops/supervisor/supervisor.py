@@ -86,7 +86,8 @@ class Supervisor:
 
     def _look(self, asked: Asked, memory: Memory, listed: list[Entry] | None, busy: str) -> Memory:
         now = self.world.now()
-        runs = None if listed is None else self.world.seen(asked, listed)
+        judged = {one.run_id for one in memory.attempts if one.cause}
+        runs = None if listed is None else self.world.seen(asked, listed, judged)
         look = Look(now, runs, None, self.world.round(asked), busy)
         if runs is not None:
             self._asked_flower[asked.name] = now
@@ -114,9 +115,10 @@ class Supervisor:
             return self._set(asked, memory, State.RUNNING, "")
         if action.kind is Kind.END:
             # Before it is done: to Flower it will look like a run that somebody stopped.
-            memory = replace(memory, dead={**memory.dead, action.run_id: action.why})
-            self.shelf.keep(asked.name, memory)
-            self._say(f"{asked.name}: run {action.run_id} is ended: {action.why}.")
+            if action.run_id not in memory.dead:
+                memory = replace(memory, dead={**memory.dead, action.run_id: action.why})
+                self.shelf.keep(asked.name, memory)
+                self._say(f"{asked.name}: run {action.run_id} is ended: {action.why}.")
             self._stop(action.run_id)
             return memory
         if action.kind is Kind.STOP:

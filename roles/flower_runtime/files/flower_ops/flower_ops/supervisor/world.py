@@ -8,7 +8,7 @@ from __future__ import annotations
 import calendar
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,8 +43,8 @@ class World(Protocol):
     def runs(self) -> list[Entry]:
         """Flower's own list of runs, oldest first; Unanswered."""
 
-    def seen(self, asked: Asked, listed: list[Entry]) -> tuple[Seen, ...] | None:
-        """The runs of a training in Flower's list. None: what became of one is still being read."""
+    def seen(self, asked: Asked, listed: list[Entry], judged: Collection[str]) -> tuple[Seen, ...] | None:
+        """The runs of a training in Flower's list. None: why one ended is still being read, but for those `judged`."""
 
     def online(self) -> int:
         """Number of nodes that are online; Unanswered."""
@@ -94,7 +94,7 @@ class Machine:
         except FlwrCliError as error:
             raise Unanswered(str(error)) from error
 
-    def seen(self, asked: Asked, listed: list[Entry]) -> tuple[Seen, ...] | None:
+    def seen(self, asked: Asked, listed: list[Entry], judged: Collection[str]) -> tuple[Seen, ...] | None:
         """See World."""
         found = []
         for entry in listed:
@@ -103,7 +103,8 @@ class Machine:
             run_id = str(entry["run-id"])
             record = self._record(run_id)
             ended = str(entry.get("status", "")).startswith("finished")
-            if ended and not (record and records.is_finished(record)) and self._still_reading(asked, run_id):
+            unread = ended and run_id not in judged and not (record and records.is_finished(record))
+            if unread and self._still_reading(asked, run_id):
                 return None
             why, reason = cause(entry, record)
             orphan = "" if ended else self._orphan(entry)
