@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from flower_ops.runs.errors import RunError
 from flower_ops.supervisor.decisions import FAILURES, PAUSES
-from flower_ops.supervisor.model import Cause, Memory, State
+from flower_ops.supervisor.model import Asked, Cause, Memory, State
 from supervisor_support import BEGIN, Stage, asked
 
 NAME = "digits-1a2b3c4d"
@@ -141,6 +142,19 @@ def test_an_app_that_flower_refuses_ends_the_training() -> None:
     stage.world.refuses = "Cannot submit the app: Invalid run configuration."
     stage.until(lambda: stage.state().final)
     assert (stage.state(), stage.memory().reason) == (State.FAILED, stage.world.refuses)
+
+
+def test_a_submission_that_failed_after_flower_took_the_run_is_no_failure() -> None:
+    """The disk of the records was full at that moment, say."""
+    stage = Stage()
+    submit = stage.world.submit
+
+    def half(asked: Asked) -> str:
+        submit(asked)
+        raise RunError("Cannot write the record: No space left on device")
+
+    stage.world.submit = half  # type: ignore[method-assign]
+    assert stage.to_the_end().state is State.COMPLETED and len(stage.world.listed) == 1
 
 
 def test_a_training_that_is_no_longer_asked_for_is_stopped() -> None:

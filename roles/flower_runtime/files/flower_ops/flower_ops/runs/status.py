@@ -98,7 +98,14 @@ def list_runs(places: Places) -> list[dict[str, Any]]:
     found = [records.load(path) for path in places.runs.glob("*.json") if records.RUN_ID.fullmatch(path.stem)]
     found.sort(key=lambda record: str(record["submitted_at"]), reverse=True)
     keys = ("run_id", "app", "status", "reason", "submitted_at", "duration_s", "num_rounds")
-    return [{**{k: one[k] for k in keys}, "rounds": sum(1 for r in one["rounds"] if r["done"])} for one in found]
+    return [
+        {
+            **{k: one[k] for k in keys},
+            "training": one.get("training"),
+            "rounds": sum(1 for r in one["rounds"] if r["done"]),
+        }
+        for one in found
+    ]
 
 
 def _ask_flower(places: Places, path: Path, record: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def observe(asked: Asked, memory: Memory, look: Look) -> Memory:
     """Memory after a look: runs that came into being, and how runs ended."""
     if memory.asked != asked.at:
         # Asked for again: what has ended goes on, and earlier failures count no more.
-        memory = replace(memory, asked=asked.at, state=State.WAITING, reason="", intent=0.0)
+        memory = replace(memory, asked=asked.at, state=State.WAITING, reason="", intent=0.0, refused="")
     if look.runs is None or memory.state.final:
         return memory
     attempts = {one.run_id: one for one in memory.attempts}
@@ -34,7 +34,7 @@ def observe(asked: Asked, memory: Memory, look: Look) -> Memory:
         if known is None:
             begun = memory.intent_round if memory.intent else -1
             known = Attempt(seen.run_id, seen.at, begun)
-            memory = replace(memory, intent=0.0)
+            memory = replace(memory, intent=0.0, refused="")
         if seen.cause is not None and not known.cause:
             known = _ended(known, memory, seen, look)
         attempts[seen.run_id] = known
@@ -117,7 +117,9 @@ def _after(asked: Asked, memory: Memory, look: Look) -> Action:
         if 0 < left <= PAUSES[-1]:
             return Action(Kind.WAIT, f"{last.reason}; the next run comes in {PAUSES[failures]:.0f} s at most")
     if memory.intent and 0 <= look.now - memory.intent < SETTLE:
-        return Action(Kind.WAIT, "a submission was cut off, and may yet show up")
+        return Action(Kind.WAIT, memory.refused or "a submission was cut off, and may yet show up")
+    if memory.refused:
+        return Action(Kind.FINISH, memory.refused, state=State.FAILED)
     if look.busy:
         return Action(Kind.WAIT, f"the training {look.busy} runs")
     if look.online is None or look.online < asked.nodes:

@@ -77,14 +77,15 @@ class Memory:
     """What is kept of a training between two looks and over any crash; all but reasons can be told from Flower too.
 
     `asked`: the `at` of what was asked for when this was last written. `intent`: since when a submission has been under
-    way whose run is not known yet, 0 for none; `intent_round`: the newest checkpoint then. `dead`: runs that were ended
-    here because they could not go on, and why.
+    way whose run is not known yet, 0 for none; `intent_round`: the newest checkpoint then; `refused`: why it seems to
+    have failed. `dead`: runs that were ended here because they could not go on, and why.
     """
 
     asked: float = 0.0
     attempts: tuple[Attempt, ...] = ()
     intent: float = 0.0
     intent_round: int = 0
+    refused: str = ""
     dead: dict[str, str] = field(default_factory=dict)
     state: State = State.WAITING
     reason: str = ""

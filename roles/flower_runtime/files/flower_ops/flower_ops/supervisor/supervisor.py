@@ -137,7 +137,7 @@ class Supervisor:
         return self._set(asked, memory, state, action.why)
 
     def _submit(self, asked: Asked, memory: Memory, look: Look) -> Memory:
-        memory = replace(memory, intent=look.now, intent_round=look.round)
+        memory = replace(memory, intent=look.now, intent_round=look.round, refused="")
         self.shelf.keep(asked.name, memory)
         try:
             run_id = self.world.submit(asked)
@@ -145,8 +145,9 @@ class Supervisor:
             self._tell(asked.name, f"{asked.name}: not submitted yet: {error}")
             return self._set(asked, memory, State.WAITING, str(error))
         except RunError as error:
+            # Flower may have taken the run all the same, and something after that failed: the next looks will tell.
             self._say(f"{asked.name}: cannot be submitted: {error}")
-            return self._set(asked, replace(memory, intent=0.0), State.FAILED, str(error))
+            return self._set(asked, replace(memory, refused=str(error)), State.WAITING, str(error))
         after = f" after round {look.round}" if look.round else ""
         self._say(f"{asked.name}: submitted as run {run_id}{after}.")
         known = {one.run_id for one in memory.attempts}
