@@ -122,7 +122,8 @@ def test_a_run_carries_the_mark_of_its_training_and_the_app_keeps_its_version(
 ) -> None:
     one = handed.hand_over(places, str(app), {})
     asked = Shelf(places).one(one["training"])
-    flwr.run_states("running")
+    # The real watcher that is started ends with the run.
+    flwr.run_states("finished:completed")
     flwr.logs(recorded("completed"))
     assert world.submit(asked) == RUN_ID
     project = (flwr.state / "project.toml").read_text()
@@ -130,6 +131,10 @@ def test_a_run_carries_the_mark_of_its_training_and_the_app_keeps_its_version(
     assert 'version = "1.2.0"  # of the app' in Path(asked.app, "pyproject.toml").read_text()
     record = records.load(places.record(RUN_ID))
     assert record["app"]["version"] == "1.2.0" and record["training"] == asked.name
+    end = time.monotonic() + 30
+    while world.follow(asked, RUN_ID):
+        assert time.monotonic() < end
+        time.sleep(0.1)
     submitted = (flwr.state / "submitted.toml").read_text()
     assert f'training = "{asked.name}"' in submitted and f'output-dir = "{places.runs / asked.name}"' in submitted
 
