@@ -64,6 +64,23 @@ def test_more_rounds_go_on_with_the_same_training_and_another_strategy_begins_a_
     assert [one["withdrawn"] for one in trainings(superlink).values()] == [True, True]
 
 
+def test_a_disk_of_the_checkpoints_stays_asked_for_when_it_is_gone(
+    superlink: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app(superlink, **{"checkpoint-disk": '""'})
+    disk = str(superlink.path("/opt/flower/checkpoints"))
+    with monkeypatch.context() as patch:
+        patch.setattr("flower_ops.agent.use_case.os.path.ismount", lambda place: str(place) == disk)
+        superlink.configure(USE_CASE="anomaly-detection", CHECKPOINT_PATH="/app/checkpoints/inner")
+    ((_name, one),) = trainings(superlink).items()
+    assert one["run_config"]["checkpoint-disk"] == disk and one["run_config"]["checkpoint-path"] == f"{disk}/inner"
+    _code, again = superlink.configure(USE_CASE="anomaly-detection", CHECKPOINT_PATH="/app/checkpoints/inner")
+    assert not again["changed"], again["diff"]
+    superlink.configure(USE_CASE="anomaly-detection", CHECKPOINT_PATH="/app/checkpoints/inner", NUM_ROUNDS="8")
+    ((_name, more),) = trainings(superlink).items()
+    assert more["run_config"]["checkpoint-disk"] == disk and more["at"] > one["at"]
+
+
 def test_a_use_case_that_is_not_on_the_vm_is_told_at_once(superlink: FakeNode) -> None:
     code, answer = superlink.configure(USE_CASE="anomaly-detection")
     assert code == 1 and "anomaly-detection cannot be trained from" in answer["message"], answer

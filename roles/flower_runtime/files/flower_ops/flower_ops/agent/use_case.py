@@ -23,6 +23,7 @@ from flower_ops.supervisor.shelf import ASKED, Shelf
 
 UNIT = "flower-supervisor.service"
 ORIGIN = "context"
+DISK = "checkpoint-disk"
 
 
 def trainings(node: Node) -> None:
@@ -34,7 +35,7 @@ def trainings(node: Node) -> None:
             continue
         if wanted is not None and old.name == wanted.name:
             # Asked for again only when it is something else: more rounds, say.
-            wanted = old if same(old, wanted) else wanted
+            wanted = old if same(old, wanted) else _on_disk_of(old, wanted)
         elif not old.withdrawn:
             _write(node, replace(old, withdrawn=True))
     if wanted is not None:
@@ -83,6 +84,12 @@ def _disk(node: Node, folder: Path) -> str:
     top = node.paths.at(node.paths.checkpoints)
     places = [place for place in (folder, *folder.parents) if place == top or top in place.parents]
     return next((str(place) for place in places if os.path.ismount(place)), "")
+
+
+def _on_disk_of(old: Asked, new: Asked) -> Asked:
+    """The new one with the disk on which the checkpoints of the old one lie, mounted now or not."""
+    disk = old.run_config.get(DISK)
+    return replace(new, run_config={**new.run_config, DISK: disk}) if disk else new
 
 
 def _write(node: Node, one: Asked) -> None:
