@@ -40,7 +40,7 @@ def test_several_ids_are_one_call_and_missing_ones_are_left_out(cloud, image, vm
 
 @pytest.mark.parametrize(("module", "key"), POOLS)
 def test_check_mode_reads_the_same(cloud, image, vm_template, module, key) -> None:
-    # VMs of earlier tests may be on their way out, which changes what a host tells: two equal readings beside it decide.
+    # VMs of earlier tests on their way out change what a host tells: two equal readings beside it decide.
     for _turn in range(50):
         before, checked, after = (cloud.run(module, check=check, id=0)[key] for check in (False, True, False))
         if before == after:
