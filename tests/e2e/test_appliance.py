@@ -188,6 +188,7 @@ def test_a_node_that_was_rebooted_keeps_its_identity(walk: Walk) -> None:
     says_something_new(walk, said, vm)
 
 
+@pytest.mark.full
 def test_certificates_and_keys_are_replaced_while_the_federation_stays_up(walk: Walk) -> None:
     before = walk.attributes()
     result = walk.playbook("rotate", rotate_what=["server", "ca", "node_keys"], rotate_min_age=0)

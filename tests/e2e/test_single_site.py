@@ -79,6 +79,7 @@ def test_check_mode_predicts_no_change(walk: Walk) -> None:
     assert result.changed == 0
 
 
+@pytest.mark.full
 def test_another_version_than_what_runs_is_refused_before_a_change(walk: Walk) -> None:
     before = walk.calls()["writes"]
     result = walk.playbook("single_site", federation_flower_version="1.41.0")
@@ -88,6 +89,7 @@ def test_another_version_than_what_runs_is_refused_before_a_change(walk: Walk) -
     assert len(walk.online()) == 2
 
 
+@pytest.mark.full
 def test_inventory_plugin_and_add_host_agree(walk: Walk) -> None:
     listing = walk.folder / "list_hosts.yml"
     listing.write_text(
@@ -144,6 +146,7 @@ def test_a_run_that_fails_in_the_serverapp_is_told_with_its_reason(walk: Walk) -
     assert "there is no validation data on this SuperLink" in result.output
 
 
+@pytest.mark.full
 def test_a_run_that_takes_too_long_is_stopped(walk: Walk) -> None:
     result = walk.playbook(
         "train", app=str(ROOT / "demos/sklearn"), train_timeout=4, train_report_dir=str(walk.folder / "late")
@@ -192,6 +195,7 @@ def test_scale_down_removes_a_node_and_frees_its_partition(walk: Walk) -> None:
     assert all(node["status"] == "online" for node in known)
 
 
+@pytest.mark.full
 def test_no_secret_in_verbose_output(walk: Walk) -> None:
     result = walk.playbook("verify", "-vvv")
     assert result.code == 0

@@ -13,6 +13,8 @@ import pytest
 from agent_support import FakeNode
 from fake_onegate import FakeOneGate
 from flower_ops import profiles
+from flower_ops.node.keeper_unit import INSIDE
+from supernode_support import superlink_is_up, with_registrar
 
 
 @pytest.fixture
@@ -46,3 +48,21 @@ def supernode(tmp_path: Path, gate: FakeOneGate, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(profiles, "profile", with_free_ports)
     yield node
     node.close()
+
+
+@pytest.fixture(autouse=True)
+def outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the service sets in the environment of its process is not left to other tests."""
+    monkeypatch.setenv(INSIDE, "1")
+    monkeypatch.delenv(INSIDE)
+
+
+@pytest.fixture
+def running(supernode: FakeNode, gate: FakeOneGate) -> FakeNode:
+    """A SuperNode that was configured and works."""
+    superlink_is_up(gate)
+    with_registrar(gate)
+    assert supernode.configure(MAX_RETRIES="7")[0] == 0
+    supernode.systemd.calls.clear()
+    gate.requests.clear()
+    return supernode

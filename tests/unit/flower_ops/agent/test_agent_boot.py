@@ -15,7 +15,7 @@ from agent_support import FakeNode
 from fake_onegate import FakeOneGate
 from flower_ops.agent import agent
 from flower_ops.cli import main
-from test_agent_supernode import admitted, superlink_is_up
+from supernode_support import admitted, superlink_is_up
 
 
 def in_context(node: FakeNode) -> None:

@@ -14,33 +14,10 @@ from agent_support import FakeNode
 from fake_onegate import FakeOneGate
 from flower_ops.agent.supernode import ENDED
 from flower_ops.node.node import env_file
-from flower_ops.pki import keys, tls
+from flower_ops.pki import keys
+from supernode_support import CA, admitted, environment, superlink_is_up, with_registrar
 
 UNIT = "flower-supernode.service"
-CA = tls.new_ca()[1]
-
-
-def superlink_is_up(gate: FakeOneGate, **changes: str) -> None:
-    """What a SuperLink publishes."""
-    gate.of("4").update(
-        {
-            "FL_READY": "YES",
-            "FL_ENDPOINT": "10.0.0.4:9092",
-            "FL_VERSION": "1.34.0",
-            "FL_TLS": "YES",
-            "FL_CA_CERT": base64.b64encode(CA).decode(),
-            **changes,
-        }
-    )
-
-
-def admitted(gate: FakeOneGate) -> None:
-    """What the registrar publishes for VM 5."""
-    gate.of("5").update({"FL_PARTITION_ID": "1", "FL_NUM_PARTITIONS": "3", "FL_NODE_ID": "77"})
-
-
-def environment(node: FakeNode) -> str:
-    return node.path("/opt/flower/config/supernode.env").read_text()
 
 
 def test_first_run_ends_ready_and_the_second_changes_nothing(supernode: FakeNode, gate: FakeOneGate) -> None:
@@ -144,32 +121,6 @@ def test_own_node_config_needs_no_partition_but_still_a_registration(supernode: 
     gate.of("5")["FL_NODE_ID"] = "77"
     code, answer = supernode.configure(NODE_CONFIG="x=1")
     assert code == 0 and answer["facts"]["node_id"] == "77" and "partition_id" not in answer["facts"]
-
-
-class Registrar(dict[str, str]):
-    """Attributes of the VM; answers to each public key as the registrar would. `retire` is the number to refuse."""
-
-    def __init__(self, start: dict[str, str], retire: int = 0) -> None:
-        super().__init__(start)
-        self.keys: list[str] = []
-        self._retire = retire
-
-    def __setitem__(self, key: str, value: str) -> None:
-        super().__setitem__(key, value)
-        if key != "FL_NODE_PUBKEY":
-            return
-        self.keys.append(value)
-        if len(self.keys) <= self._retire:
-            self.update(FL_RETIRED_KEY=value, FL_ADMISSION_ERROR="Flower takes a key only once.")
-        else:
-            self.update(FL_PARTITION_ID="0", FL_NUM_PARTITIONS="2", FL_NODE_ID=str(100 + len(self.keys)))
-
-
-def with_registrar(gate: FakeOneGate, retire: int = 0) -> Registrar:
-    """A registrar that answers VM 5 at once."""
-    registrar = Registrar(gate.of("5"), retire)
-    gate.vms["5"] = ("supernode", registrar)
-    return registrar
 
 
 def test_a_retired_key_is_replaced(supernode: FakeNode, gate: FakeOneGate) -> None:

@@ -7,48 +7,21 @@ from __future__ import annotations
 
 import base64
 import os
-import subprocess
-import sys
-import threading
-import time
-from pathlib import Path
 
 import pytest
 from agent_support import FakeNode
 from fake_onegate import FakeOneGate
-from flower_ops.cli import main
 from flower_ops.firewall import firewall
-from flower_ops.keeper import keeper
 from flower_ops.keeper.keeper_look import Kind
-from flower_ops.machine import given, journal, processes
-from flower_ops.machine.files import Files
+from flower_ops.machine import given
 from flower_ops.machine.paths import Paths
-from flower_ops.node.keeper_unit import INSIDE
 from flower_ops.pki import keys, tls
+from supernode_support import CA, Registrar, environment, with_registrar
 from test_agent_profiles import change_to
-from test_agent_supernode import CA, Registrar, environment, superlink_is_up, with_registrar
 
 UNIT = "flower-supernode.service"
 LINK = "flower-superlink.service"
 EVENT = "2027-01-15T08:00:00Z "
-
-
-@pytest.fixture(autouse=True)
-def outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the service sets in the environment of its process is not left to other tests."""
-    monkeypatch.setenv(INSIDE, "1")
-    monkeypatch.delenv(INSIDE)
-
-
-@pytest.fixture
-def running(supernode: FakeNode, gate: FakeOneGate) -> FakeNode:
-    """A SuperNode that was configured and works."""
-    superlink_is_up(gate)
-    with_registrar(gate)
-    assert supernode.configure(MAX_RETRIES="7")[0] == 0
-    supernode.systemd.calls.clear()
-    gate.requests.clear()
-    return supernode
 
 
 def test_a_healthy_node_costs_one_question_a_minute(running: FakeNode, gate: FakeOneGate) -> None:
@@ -343,222 +316,6 @@ def test_onegate_down_is_told_once_and_numbers_come_later(running: FakeNode, gat
     gate.down = False
     running.keep(watcher, 10)
     assert (gate.of("5")["FL_ROUND_NUMBER"], gate.of("5")["FL_CLIENT_STATUS"]) == ("3", "2")
-
-
-def test_the_agent_of_the_keeper_is_a_process_with_the_stored_variables(tmp_path: Path) -> None:
-    # Without a VM below it the agent has nothing to configure; what counts is that it is reached and heard.
-    code, answer = keeper.run_agent("nobody")
-    assert code != 0 and "did not answer" in answer["message"]
-
-
-def test_the_service_needs_a_configured_vm_and_ends_when_told(
-    running: FakeNode, gate: FakeOneGate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["keep", "--root", str(tmp_path)]) == 1
-    assert "never configured" in capsys.readouterr().out
-    stop = threading.Event()
-    stop.set()
-    assert keeper.serve(running.root, running.systemd, journal.Journal("x", ("true",)), stop) == 0
-    assert "watching this supernode" in capsys.readouterr().out
-
-
-class Service:
-    """flower-keeper.service in a thread, looking many times a second; `said` is what it has printed so far."""
-
-    def __init__(self, node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:
-        self.code: list[int] = []
-        self.said = ""
-        self._capsys, self._stop = capsys, threading.Event()
-        self._thread = threading.Thread(target=self._serve, args=(node,), daemon=True)
-        self._thread.start()
-
-    def _serve(self, node: FakeNode) -> None:
-        self.code.append(keeper.serve(node.root, node.systemd, journal.Journal("x", ("true",)), self._stop))
-
-    def says(self, words: str) -> bool:
-        """Whether it says this within 10 s."""
-        end = time.monotonic() + 10
-        while words not in self.said and time.monotonic() < end:
-            time.sleep(0.02)
-            self.said += self._capsys.readouterr().out
-        return words in self.said
-
-    def ends(self, told: bool = False) -> bool:
-        """Whether it ends with success, by itself unless `told` to."""
-        if told:
-            self._stop.set()
-        self._thread.join(10)
-        return self.code == [0]
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A keeper that does not keep a test waiting."""
-    monkeypatch.setattr(keeper, "INTERVAL", 0.02)
-    monkeypatch.setattr(keeper, "DAMAGED", 0.02)
-
-
-def test_a_vm_that_was_given_another_role_gets_the_other_watcher(
-    running: FakeNode, capsys: pytest.CaptureFixture[str], quick: None
-) -> None:
-    service = Service(running, capsys)
-    assert service.says("watching this supernode")
-    given.remember(Files(Paths(running.root)), given.Given("superlink", {}))
-    assert service.ends() and service.says("This VM is a superlink now")
-
-
-def test_a_keeper_whose_code_was_replaced_makes_room_for_the_new_one(
-    running: FakeNode, capsys: pytest.CaptureFixture[str], quick: None
-) -> None:
-    venv = running.path("/opt/flower/venv")
-    for name in ("one", "two"):
-        running.path(f"/opt/flower/venvs/{name}").mkdir(parents=True)
-    venv.rename(venv.with_name("former"))
-    venv.symlink_to(running.path("/opt/flower/venvs/one"))
-    service = Service(running, capsys)
-    assert service.says("watching this supernode")
-    Files(Paths(running.root)).link("/opt/flower/venv", str(running.path("/opt/flower/venvs/two")))
-    assert service.ends() and service.says("has been replaced")
-
-
-def test_a_record_without_a_role_is_told_once_and_looked_at_again(
-    running: FakeNode, capsys: pytest.CaptureFixture[str], quick: None
-) -> None:
-    record = running.path(Paths.overrides)
-    whole = record.read_bytes()
-    record.write_text("{")
-    service = Service(running, capsys)
-    assert service.says("does not name this VM's role")
-    time.sleep(0.1)
-    assert not service.code
-    record.write_bytes(whole)
-    assert service.says("watching this supernode") and service.said.count("role") == 1
-    record.write_text("{")
-    time.sleep(0.1)
-    assert service.ends(told=True)
-
-
-@pytest.mark.parametrize("name", ["ONEAPP_FLOWER_VERSION", "ONEAPP_FL_GRPC_KEEPALIVE_TIME"])
-def test_the_service_outlives_variables_that_nobody_can_use(
-    running: FakeNode, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.setattr(keeper, "INTERVAL", 0.02)
-    running.context(**{name: "1.99.0"})
-    stop = threading.Event()
-    service = threading.Thread(
-        target=keeper.serve, args=(running.root, running.systemd, journal.Journal("x", ("true",)), stop)
-    )
-    service.start()
-    said, end = "", time.monotonic() + 10
-    while "look failed" not in said and time.monotonic() < end:
-        said += capsys.readouterr().out
-        time.sleep(0.02)
-    time.sleep(0.2)
-    assert service.is_alive() and (said + capsys.readouterr().out).count("look failed") == 1
-    stop.set()
-    service.join(10)
-    assert not service.is_alive()
-
-
-def test_log_lines_arrive_without_colours_and_without_waiting() -> None:
-    lines = journal.Journal(
-        "x",
-        (
-            sys.executable,
-            "-uc",
-            "import time; print('\\x1b[92mINFO\\x1b[0m : one\\ntwo\\npart', end=''); time.sleep(60)",
-        ),
-    )
-    found: list[str] = []
-    end = time.monotonic() + 10
-    while len(found) < 2 and time.monotonic() < end:
-        found += lines.read()
-        time.sleep(0.02)
-    lines.close()
-    assert found == ["INFO : one", "two"]
-
-
-def test_what_a_busy_service_writes_between_two_looks_is_read_by_the_next(tmp_path: Path) -> None:
-    written = tmp_path / "written"
-    flood = "import sys, time, pathlib; sys.stdout.write(('x' * 99 + '\\n') * 6000); sys.stdout.flush()"
-    then = f"pathlib.Path({str(written)!r}).touch(); time.sleep(60)"
-    lines = journal.Journal("x", (sys.executable, "-c", f"{flood}; {then}"))
-    found = lines.read()
-    end = time.monotonic() + 10
-    while not written.exists() and time.monotonic() < end:
-        time.sleep(0.02)
-    found += lines.read()
-    lines.close()
-    assert len(found) == 6000
-
-
-def test_a_journal_that_ended_is_opened_again() -> None:
-    lines = journal.Journal("x", ("echo", "again"))
-    found: list[str] = []
-    end = time.monotonic() + 10
-    while len(found) < 3 and time.monotonic() < end:
-        found += lines.read()
-        time.sleep(0.02)
-    lines.close()
-    assert found[:3] == ["again"] * 3
-    assert journal.Journal("x", ("/nowhere/journalctl",)).read() == []
-
-
-def test_what_a_journal_left_when_it_ended_is_read(tmp_path: Path) -> None:
-    ended = tmp_path / "ended"
-    lines = journal.Journal("x", ("sh", "-c", f"test -e {ended} && exec sleep 60; printf 'one\ntwo'; touch {ended}"))
-    found = lines.read()
-    end = time.monotonic() + 10
-    while not ended.exists() and time.monotonic() < end:
-        time.sleep(0.02)
-    time.sleep(0.1)
-    found += lines.read()
-    found += lines.read()
-    lines.close()
-    assert found == ["one", "two"]
-
-
-def test_connections_and_processes_are_read_from_the_kernel() -> None:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        endpoint = f"127.0.0.1:{server.getsockname()[1]}"
-        assert not processes.connected(endpoint)
-        with socket.create_connection(server.getsockname()):
-            assert processes.connected(endpoint)
-            assert not processes.connected(endpoint.replace("127.0.0.1", "127.0.0.2"))
-        assert not processes.connected(endpoint)
-    with subprocess.Popen(["sh", "-c", "sleep 30 & wait"]) as parent:
-        end = time.monotonic() + 10
-        while not (below := processes.descendants(parent.pid)) and time.monotonic() < end:
-            time.sleep(0.02)
-        assert any("sleep" in words for words in below.values())
-        assert 0 <= processes.age(parent.pid) < 60 < processes.age(1)
-        for pid in below:
-            os.kill(pid, 15)
-    assert processes.descendants(parent.pid) == {} and processes.command(parent.pid) == ""
-    assert processes.age(parent.pid) == float("inf")
-
-
-@pytest.mark.parametrize(
-    ("name", "row", "endpoint"),
-    [
-        ("tcp", "0100000A:1000 0400000A:2384 01 00000000:00000000 00:00000000 00000000", "10.0.0.4:9092"),
-        ("tcp6", f"{'0' * 32}:1000 {'0000000000000000FFFF00000400000A'}:2384 01 0:0 0:0 00000000", "10.0.0.4:9092"),
-        (
-            "tcp6",
-            f"{'0' * 32}:1000 {'000000FD000000000000000000000004'}:2384 01 0:0 0:0 00000000",
-            "[fd00::400:0]:9092",
-        ),
-    ],
-)
-def test_a_connection_that_gets_no_answers_is_none(tmp_path: Path, name: str, row: str, endpoint: str) -> None:
-    (tmp_path / "net").mkdir()
-    table = tmp_path / "net" / name
-    table.write_text(f"header\n   0: {row} 0 0 1\n")
-    assert processes.connected(endpoint, tmp_path)
-    table.write_text(f"header\n   0: {row[:-1]}5 0 0 1\n")
-    assert not processes.connected(endpoint, tmp_path)
 
 
 def test_paths_of_the_keeper_lie_below_the_root(running: FakeNode) -> None:

@@ -1,7 +1,7 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A stand-in for the flwr executable that lies as the real one does: its exit status is 0 whatever happens."""
+"""The least app, and a stand-in for flwr that lies as the real one does: its exit status is 0 whatever happens."""
 
 from __future__ import annotations
 
@@ -15,6 +15,19 @@ from flower_ops.flower_cli.flwr_cli import FlwrCli
 from flower_ops.runs.record import Places
 
 LOGS = Path(__file__).parent / "logs"
+# The least that is an app.
+APP = """\
+[project]
+name = "toy"
+version = "1"
+
+[tool.flwr.app]
+publisher = "somebody"
+
+[tool.flwr.app.components]
+serverapp = "toy:server"
+clientapp = "toy:client"
+"""
 
 # Talks like flwr 1.34 (seen there: texts, noise around the answer, status 0 for failures, big ids as bare numbers).
 SCRIPT = """#!{python}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import tomllib
-from conftest_runs import RUN_ID, FakeFlwr
+from conftest_runs import APP, RUN_ID, FakeFlwr
 from flower_ops import profiles
 from flower_ops.flower_cli.flwr_cli import FlwrCliError, connection_files, sentence
 from flower_ops.runs.copy import without_connections
@@ -19,18 +19,6 @@ from flower_ops.runs.errors import RunError
 from flower_ops.runs.record import Places
 from flower_ops.runs.submit import submit
 
-APP = """\
-[project]
-name = "toy"
-version = "1"
-
-[tool.flwr.app]
-publisher = "somebody"
-
-[tool.flwr.app.components]
-serverapp = "toy:server"
-clientapp = "toy:client"
-"""
 OWN = """
 [tool.flwr.federations]
 default = "elsewhere"

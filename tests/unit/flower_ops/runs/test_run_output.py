@@ -16,21 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest_runs import APP
 from flower_ops.runs import submit
 from flower_ops.runs.errors import RunError
 from flower_ops.runs.record import Places
 
 #: An account that exists everywhere; where the tests do not run as root, nobody becomes anybody else.
 USER = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-APP = """[project]
-name = "digits"
-version = "1.0.0"
-[tool.flwr.app]
-publisher = "us"
-[tool.flwr.app.components]
-serverapp = "digits.server:app"
-clientapp = "digits.client:app"
-[tool.flwr.app.config]
+CONFIG = """[tool.flwr.app.config]
 output-dir = ""
 """
 
@@ -54,7 +47,7 @@ def superlink(monkeypatch: pytest.MonkeyPatch) -> Iterator[OwnPlaces]:
     for folder in (places.runs, root / "app", root / "opt/flower/cli"):
         folder.mkdir(parents=True)
     shutil.chown(places.runs, USER)
-    (root / "app/pyproject.toml").write_text(APP)
+    (root / "app/pyproject.toml").write_text(APP + CONFIG)
     flwr = root / "opt/flower/venv/bin/flwr"
     flwr.parent.mkdir(parents=True)
     flwr.write_text("""#!/bin/sh\necho '{"success": true, "run-id": "5"}'\n""")

@@ -40,7 +40,12 @@ def test_several_ids_are_one_call_and_missing_ones_are_left_out(cloud, image, vm
 
 @pytest.mark.parametrize(("module", "key"), POOLS)
 def test_check_mode_reads_the_same(cloud, image, vm_template, module, key) -> None:
-    assert cloud.run(module, check=True, id=0)[key] == cloud.run(module, id=0)[key]
+    # VMs of earlier tests on their way out change what a host tells: two equal readings beside it decide.
+    for _turn in range(50):
+        before, checked, after = (cloud.run(module, check=check, id=0)[key] for check in (False, True, False))
+        if before == after:
+            break
+    assert checked == before == after
     assert not cloud.run(module, check=True)["changed"]
 
 

@@ -21,7 +21,7 @@ _MAKE = """\
 umask 022
 mkdir -p -- "$1"
 [ -n "$2" ] || exit 0
-new=$(mktemp -- "$1/.$2.XXXXXX")
+new=$(mktemp --tmpdir="$1")
 cat > "$new"
 chmod 0640 "$new"
 mv -f -- "$new" "$1/$2"
