@@ -30,9 +30,10 @@ from .nodes import nodes
 from .place import ROOT, Place
 from .play import BenchError
 from .rounds import rounds
+from .training.training import training
 
 COMPARED = ("modules", "inventory")
-WITHOUT_VMS = (*COMPARED, "nodes")
+WITHOUT_VMS = (*COMPARED, "nodes", "training")
 PARTS = (*WITHOUT_VMS, "demo", "deploy", "noop", "rounds", "boot")
 LOGS = ROOT / ".cache/bench"
 REPORT = ROOT / "reports/bench.json"
@@ -68,7 +69,7 @@ def main() -> int:
 
     # Without virtual machines and docker: these need nothing but this checkout.
     for part, compare, times in (("modules", modules, options.tasks), ("inventory", inventory, options.lists),
-                                 ("nodes", nodes, options.repeat)):  # fmt: skip
+                                 ("nodes", nodes, options.repeat), ("training", training, options.pairs)):  # fmt: skip
         if part in wanted:
             with folder_of(part) as (folder, logs):
                 measure(part, partial(compare, folder, logs, times))

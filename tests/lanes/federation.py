@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import shlex
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -79,9 +79,19 @@ class Machine:
 
 
 class Federation:
-    """A SuperLink, where needed its gate, and SuperNodes with registered keys."""
+    """A SuperLink, where needed its gate, and SuperNodes with registered keys.
 
-    def __init__(self, folder: Path, version: str, nodes: int = 2, listen: str = "127.0.0.1") -> None:
+    `link`: the address that nodes are given for the SuperLink's own, such as that of a relay in between.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        version: str,
+        nodes: int = 2,
+        listen: str = "127.0.0.1",
+        link: Callable[[str], str] = str,
+    ) -> None:
         self.folder, self.version = folder, version
         self._mark = uuid.uuid4().hex
         self.profile = profiles.profile(version)
@@ -101,6 +111,7 @@ class Federation:
             arguments = shlex.split(self.hub.settings("gate")["GATE_ARGS"])
             self.gate = self.hub.service("python", ["-m", "flower_ops.gate", *arguments], {})
             self.services.append(self.gate)
+        self._seen_by_nodes = link(self.fleet)
         self.machines = [self._node(number, nodes) for number in range(nodes)]
         self.nodes: list[Service] = []
         for machine in self.machines:
@@ -114,7 +125,7 @@ class Federation:
     def _node(self, number: int, nodes: int) -> Machine:
         certificate = self.hub.file("certs/ca.crt").read_bytes()
         variables = {
-            "SUPERLINK_ADDRESS": self.fleet,
+            "SUPERLINK_ADDRESS": self._seen_by_nodes,
             "NODE_CONFIG": f"partition-id={number} num-partitions={nodes}",
             "SSL_CA_CERTFILE": base64.b64encode(certificate).decode(),
         }

@@ -79,6 +79,10 @@ class Service:
         """Id of the program's process while it runs."""
         return self._process.pid if self._process is not None and self.running else None
 
+    def family(self) -> list[int]:
+        """Process ids of the program and of all that it has started."""
+        return _marked(self._mark)
+
     def kill(self) -> None:
         """kill -9 of the program; what it has started ends with it, as a unit's control group does."""
         assert self._process is not None and self.running, "there is nothing to kill"
