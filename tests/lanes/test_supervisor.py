@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 
@@ -22,24 +23,47 @@ def arrays(place: Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-@pytest.mark.parametrize("version", profiles.known())
-def test_a_training_survives_the_death_of_its_superlink(federation: Make, version: str) -> None:
-    stage = Supervised(federation(version))
+def uninterrupted(stage: Supervised) -> str:
+    """A training that nothing happens to; its name."""
     whole = stage.ask()
     assert stage.finish(whole)["state"] == "completed", stage.told(whole)
     assert len(stage.state(whole)["runs"]) == 1
+    return whole
+
+
+def killed_in(stage: Supervised, number: int, whole: str) -> None:
+    """A training whose SuperLink is killed in a round ends by itself, as the uninterrupted one did."""
     before = stage.messages()
     broken = stage.ask()
-    stage.reach(broken, 2)
+    if number == 1:
+        wait_until(lambda: stage.messages() != before, 120, f"no node was asked: {stage.told(broken)}")
+    else:
+        stage.reach(broken, number - 1)
     stage.kill_superlink()
     ended = stage.finish(broken)
     assert ended["state"] == "completed", stage.told(broken)
     assert [one["ended"] for one in ended["runs"]] == ["broken", "done"], stage.told(broken)
-    assert ended["runs"][1]["from_round"] >= 2
+    assert ended["runs"][1]["from_round"] >= number - 1
     executed = [after - earlier for earlier, after in zip(before, stage.messages(), strict=True)]
-    assert all(ROUNDS <= number <= ROUNDS + 1 for number in executed), executed
-    models = [stage.lane.hub.file(f"runs/{name}/model.npz") for name in (whole, broken)]
-    assert arrays(models[0]) == arrays(models[1])
+    assert all(ROUNDS <= rounds <= ROUNDS + 1 for rounds in executed), executed
+    folders = [stage.lane.hub.file(f"runs/{name}") for name in (whole, broken)]
+    models = [arrays(folder / "model.npz") for folder in folders]
+    assert models[0] == models[1]
+    figures = [json.loads((folder / "metrics.json").read_text())["rounds"] for folder in folders]
+    assert [one["central"] for one in figures[0]] == [one["central"] for one in figures[1]]
+
+
+@pytest.mark.parametrize("version", profiles.known())
+def test_a_training_survives_the_death_of_its_superlink(federation: Make, version: str) -> None:
+    stage = Supervised(federation(version))
+    killed_in(stage, 3, uninterrupted(stage))
+
+
+def test_it_does_so_in_whatever_round(federation: Make) -> None:
+    stage = Supervised(federation(profiles.DEFAULT))
+    whole = uninterrupted(stage)
+    for number in (1, 2, 4, 5):
+        killed_in(stage, number, whole)
 
 
 def test_a_supervisor_that_is_killed_never_submits_twice(federation: Make) -> None:
