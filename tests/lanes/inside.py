@@ -34,14 +34,17 @@ def tools() -> Path:
     return place
 
 
-def run_tests(version: str, *files: Path) -> None:
-    """Run files of tests with a version of Flower; AssertionError with their output when one fails or there is none."""
-    python = environment(version) / "bin/python"
+def run_tests(version: str, *files: Path, framework: str = "sklearn") -> None:
+    """Run files of tests with a version of Flower and a framework.
+
+    AssertionError with their output when one fails or there is none.
+    """
+    python = environment(version, framework) / "bin/python"
     # Options and coverage of the outer pytest are not for this one.
     inherited = {name: text for name, text in os.environ.items() if not name.startswith(("PYTEST_", "COV"))}
     path = os.pathsep.join(map(str, (tools(), FLOWER_OPS)))
     done = subprocess.run(
-        [python, "-m", "pytest", "-q", "--color=no", "-o", f"cache_dir={CACHE}/pytest-{version}", *files],
+        [python, "-m", "pytest", "-q", "--color=no", "-o", f"cache_dir={CACHE}/pytest-{version}-{framework}", *files],
         cwd=ROOT,
         env={**inherited, "PYTHONPATH": path, "FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"},
         capture_output=True,
@@ -49,4 +52,4 @@ def run_tests(version: str, *files: Path) -> None:
         timeout=LIMIT_S,
         check=False,
     )
-    assert done.returncode == 0, f"with Flower {version}:\n{done.stdout[-20000:]}\n{done.stderr[-5000:]}"
+    assert done.returncode == 0, f"with Flower {version} and {framework}:\n{done.stdout[-20000:]}\n{done.stderr[-5000:]}"
