@@ -52,4 +52,6 @@ def run_tests(version: str, *files: Path, framework: str = "sklearn") -> None:
         timeout=LIMIT_S,
         check=False,
     )
-    assert done.returncode == 0, f"with Flower {version} and {framework}:\n{done.stdout[-20000:]}\n{done.stderr[-5000:]}"
+    assert done.returncode == 0, (
+        f"with Flower {version} and {framework}:\n{done.stdout[-20000:]}\n{done.stderr[-5000:]}"
+    )
