@@ -58,14 +58,18 @@ class FlwrCliError(Exception):
         self.unreachable = unreachable
 
 
-def connection_table(address: str, root_certificates: str | None, in_app: bool, name: str = CONNECTION) -> str:
+def connection_table(
+    address: str, root_certificates: str | None, in_app: bool, name: str = CONNECTION, default: bool = True
+) -> str:
     """The connection to a Control API as TOML, for the pyproject.toml of an app or for config.toml.
 
-    Without `root_certificates` (a file) it is one without TLS.
+    Without `root_certificates` (a file) it is one without TLS. `default` makes it the one that is used without a name;
+    a file that has other connections must not get a second word about that.
     """
     table = "tool.flwr.federations" if in_app else "superlink"
     trust = f'root-certificates = "{root_certificates}"' if root_certificates else "insecure = true"
-    return f'[{table}]\ndefault = "{name}"\n\n[{table}.{name}]\naddress = "{address}"\n{trust}\n'
+    chosen = f'[{table}]\ndefault = "{name}"\n\n' if default else ""
+    return f'{chosen}[{table}.{name}]\naddress = "{address}"\n{trust}\n'
 
 
 def connection_files(profile: Profile, address: str, root_certificates: str | None) -> dict[str, bytes]:

@@ -14,7 +14,9 @@ from typing import Any
 
 from flower_ops.flower_cli.flwr_cli import FlwrCliError
 from flower_ops.runs import submit as submitting
+from flower_ops.runs.connection import connection
 from flower_ops.runs.errors import RunError
+from flower_ops.runs.known import known
 from flower_ops.runs.record import Places
 from flower_ops.runs.status import list_runs, status, stop
 from flower_ops.runs.watch import Watcher
@@ -60,11 +62,18 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
     new.add_argument("--app", required=True, help="folder with the app's pyproject.toml")
     new.add_argument("--run-config", default="{}", help="JSON object of overrides; - reads it from standard input")
     new.add_argument("--output-dir", help="folder for the app's files (default: a new one under /opt/flower/runs)")
+    new.add_argument("--check", action="store_true", help="only say whether it could be submitted")
     state = commands.add_parser("status", parents=[common, one_run], help="state, rounds and files of a run")
     state.add_argument("--wait", type=float, default=0.0, help="seconds to wait for news at most")
     state.add_argument("--seen", help="the progress already known; news is anything else")
     commands.add_parser("stop", parents=[common, one_run], help="stop a run")
     commands.add_parser("list", parents=[common], help="runs recorded on this SuperLink")
+    info = commands.add_parser("info", parents=[common], help="all that is known of the runs, those of others too")
+    info.add_argument("--run-id", default="", help="of this one only")
+    reach = commands.add_parser("connection", parents=[common], help="how to reach the Control API from elsewhere")
+    reach.add_argument("--name", default="flower", help="name of the connection in the profile")
+    reach.add_argument("--address", default="", help="host:port at which it is reached there (default: as here)")
+    reach.add_argument("--certificates", default="", help="file of the authority's certificate there")
     commands.add_parser("watch", parents=[common, one_run], help="follow a run to its end (what the unit does)")
 
 
@@ -76,6 +85,8 @@ def _submit(places: Places, options: argparse.Namespace) -> dict[str, Any]:
         raise RunError(f"The run configuration is not JSON: {error}.") from error
     if not isinstance(overrides, dict):
         raise RunError("The run configuration is not a JSON object of keys and values.")
+    if options.check:
+        return submitting.foresee(options.app, overrides)
     return submitting.submit(places, options.app, overrides, options.output_dir)
 
 
@@ -89,5 +100,7 @@ COMMANDS: dict[str, Callable[[Places, argparse.Namespace], Any]] = {
     "status": lambda places, options: status(places, options.run_id, options.wait, options.seen),
     "stop": lambda places, options: stop(places, options.run_id),
     "list": lambda places, options: list_runs(places),
+    "info": lambda places, options: known(places, options.run_id),
+    "connection": lambda places, options: connection(places, options.name, options.address, options.certificates),
     "watch": _watch,
 }

@@ -115,18 +115,33 @@ def _has_connections(folder: Path) -> bool:
         return True
 
 
-def copy_app(source: Path, target: Path) -> None:
-    """Copy what Flower bundles of an app."""
+def bundled(source: Path) -> Iterator[Path]:
+    """The files that Flower bundles of an app, in a fixed order."""
     for place, folders, names in os.walk(source):
         here = Path(place)
-        folders[:] = [
+        folders[:] = sorted(
             name
             for name in folders
             if name not in FOLDERS_LEFT_OUT and not name.startswith(".") and not (here / name / "pyvenv.cfg").exists()
-        ]
-        for name in names:
+        )
+        for name in sorted(names):
             path = here / name
             if (path.suffix in SUFFIXES or name in NAMES) and path.is_file() and not path.is_symlink():
-                copy = target / path.relative_to(source)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, copy)
+                yield path
+
+
+def copy_app(source: Path, target: Path) -> None:
+    """Copy what Flower bundles of an app."""
+    for path in bundled(source):
+        copy = target / path.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+
+
+def same_app(one: Path, other: Path) -> bool:
+    """Whether two folders hold the same app, as far as Flower would bundle it."""
+    return _contents(one) == _contents(other)
+
+
+def _contents(app: Path) -> dict[str, bytes]:
+    return {path.relative_to(app).as_posix(): path.read_bytes() for path in bundled(app)}

@@ -40,6 +40,11 @@ def status(places: Places, run_id: str, wait: float = 0.0, seen: str | None = No
             record, last = records.load(path), now
     if not records.is_finished(record) and not watched(record):
         record = _ask_flower(places, path, record)
+    return view(record)
+
+
+def view(record: dict[str, Any]) -> dict[str, Any]:
+    """A record as whoever asks sees it; nobody else is asked."""
     return {
         **record,
         "watched": watched(record),

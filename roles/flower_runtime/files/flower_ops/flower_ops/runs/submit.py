@@ -76,6 +76,13 @@ def submit(
     return record
 
 
+def foresee(app_dir: str | Path, run_config: Mapping[str, Any]) -> dict[str, Any]:
+    """What would be submitted: `app` and `run_config`. RunError for what would be refused before Flower is asked."""
+    app = apps.load_app(app_dir)
+    config = apps.check_run_config(app, run_config)
+    return {"app": {"name": app.name, "version": app.version}, "run_config": config, "changed": True}
+
+
 def start_watcher(places: Places, run_id: str) -> None:
     """Start the unit that follows the run; a detached process where systemd does not manage this root."""
     if places.user is not None and SYSTEMD_IS_RUNNING.is_dir():

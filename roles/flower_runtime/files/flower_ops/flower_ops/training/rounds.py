@@ -10,7 +10,7 @@ rounds. The log lines are Flower's, word for word, because `flower_ops.runs.log`
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flower_ops.training.flower import LOG, Arrays, arrays_of, figures
@@ -25,6 +25,8 @@ from flwr.serverapp import Grid
 
 # (round, arrays) -> metrics of the global model.
 Evaluate = Callable[[int, Arrays], "dict[str, float] | None"]
+# What a ServerApp may tell nodes with each round.
+Told = bool | int | float | str
 # Called after each round with its number, the global arrays and the list of all rounds.
 Keep = Callable[[int, ArrayRecord, "list[dict[str, Any]]"], None]
 
@@ -39,12 +41,14 @@ class Rounds:
         settings: Settings,
         evaluate: Evaluate | None = None,
         keep: Keep | None = None,
+        tell: Mapping[str, Told] | None = None,
     ) -> None:
         self.grid = grid if isinstance(grid, FastGrid) else FastGrid(grid, settings.poll_interval)
         self.strategy = strategy
         self.settings = settings
         self.evaluate = evaluate
         self.keep = keep
+        self.tell = dict(tell or {})
         self.roster = Roster(self.grid, settings)
 
     def run(self, arrays: ArrayRecord, rounds: list[dict[str, Any]], first: int = 1) -> ArrayRecord:
@@ -81,7 +85,7 @@ class Rounds:
         settings = self.settings
         needed = max(settings.min_available_clients, settings.min_fit_clients)
         chosen = self.roster.gather(current["round"], needed)
-        config = ConfigRecord({"num-server-rounds": settings.num_server_rounds})
+        config = ConfigRecord({**self.tell, "num-server-rounds": settings.num_server_rounds})
         messages = list(self.strategy.configure_train(current["round"], arrays, config, chosen))
         answers = self.grid.send_and_receive(messages, timeout=settings.round_timeout)
         answers = screened(answers, messages, arrays, self.strategy.weighted_by_key)
@@ -105,7 +109,7 @@ class Rounds:
             LOG.warning("No evaluation at the nodes in this round: %d of %d are there.", len(found), needed)
             return
         chosen = Chosen(self.grid, found)
-        messages = list(self.strategy.configure_evaluate(current["round"], arrays, ConfigRecord(), chosen))
+        messages = list(self.strategy.configure_evaluate(current["round"], arrays, ConfigRecord({**self.tell}), chosen))
         answers = self.grid.send_and_receive(messages, timeout=settings.round_timeout)
         answers = screened(answers, messages, None, self.strategy.weighted_by_key)
         metrics = self.strategy.aggregate_evaluate(current["round"], answers)

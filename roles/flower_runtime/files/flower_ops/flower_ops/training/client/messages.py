@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from flower_ops.training.flower import Arrays, arrays_of, record_of
@@ -21,7 +22,7 @@ class Task:
 
     arrays: the global model. round: from 1 to rounds (0 when the server does not say), true also after a restart, so
     seeds made of it repeat nothing. proximal_mu: weight of FedProx's term, 0 for other strategies. client_lr: the
-    learning rate that the operator chose for nodes (FedAdam), else None.
+    learning rate that the operator chose for nodes (FedAdam), else None. told: all that the ServerApp says.
     """
 
     arrays: Arrays
@@ -29,6 +30,7 @@ class Task:
     rounds: int
     proximal_mu: float = 0.0
     client_lr: float | None = None
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
 def task_of(message: Message) -> Task:
@@ -44,6 +46,7 @@ def task_of(message: Message) -> Task:
         rounds=int(_number(config.get("num-server-rounds"), 0)),
         proximal_mu=float(_number(config.get("proximal-mu"), 0.0)),
         client_lr=None if rate is None else float(_number(rate, 0.0)),
+        told=dict(config),
     )
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from flower_ops.training.data.choice import Choice
 from flower_ops.training.data.errors import DataError
 from flower_ops.training.data.load import images, instructions, table
 from flower_ops.training.data.partition import by_file, by_label, dirichlet, iid
@@ -13,6 +14,7 @@ from flower_ops.training.data.share import SCHEMES, Share
 
 __all__ = [
     "SCHEMES",
+    "Choice",
     "DataError",
     "Dataset",
     "Share",
