@@ -1,43 +1,64 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a node does in a round: train the global model on its own shard and send back the result."""
+"""What a node does in a round: train the global model on its own images and send back the result."""
 
 from __future__ import annotations
 
-import numpy as np
-from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flower_ops.training.client import describe, messages
+from flower_ops.training.data import Choice
+from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
-from sklearn.neural_network import MLPClassifier
 
-from digits_app.model import DIGITS, evaluate, load_images
+from digits_app.data import coloured, digits
+from digits_app.fit import fit
+from digits_app.model import Array, chosen, evaluate
 
 DEFAULT_SHARD = "/opt/flower/data/shard.npz"
 
 app = ClientApp()
 
 
+def images_of(context: Context, task: messages.Task) -> tuple[Array, Array]:
+    """This node's images and labels."""
+    if context.run_config["model"] == "digits":
+        return digits(str(context.node_config.get("data", DEFAULT_SHARD)))
+    choice = Choice.read(context.run_config, task.told)
+    return coloured(choice, choice.share(context.node_config), "train")[:2]
+
+
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Improve the received parameters on this node's images; the images stay here."""
-    config = context.run_config
-    images, labels = load_images(str(context.node_config.get("data", DEFAULT_SHARD)))
-    received = message.content["arrays"].to_numpy_ndarrays()  # type: ignore[union-attr]
-    server_round = int(message.content["config"]["server-round"])  # type: ignore[index, call-overload, arg-type]
-
-    network = MLPClassifier(
-        hidden_layer_sizes=(int(config["hidden-units"]),),
-        batch_size=min(int(config["batch-size"]), len(labels)),
-        learning_rate_init=float(config["learning-rate"]),
-        random_state=1000 * server_round + int(context.node_config.get("partition-id", 0)),
+    task, config = messages.task_of(message), context.run_config
+    images, labels = images_of(context, task)
+    rate = float(config["learning-rate"]) if task.client_lr is None else task.client_lr
+    trained = fit(
+        chosen(config),
+        task.arrays,
+        images,
+        labels,
+        epochs=int(config["local-epochs"]),
+        batch=int(config["batch-size"]),
+        learning_rate=rate,
+        proximal_mu=task.proximal_mu,
+        # Of round and partition: a resumed run repeats what an uninterrupted one had done.
+        seed=1000 * task.round + int(context.node_config.get("partition-id", 0)),
     )
-    # scikit-learn allocates its parameters on the first fit: one throw-away step, then the received ones go in.
-    network.partial_fit(images[:1], labels[:1], classes=np.arange(DIGITS))
-    network.coefs_, network.intercepts_ = list(received[:2]), list(received[2:])
-    for _turn in range(int(config["local-epochs"])):
-        network.partial_fit(images, labels)
-
-    trained = [*network.coefs_, *network.intercepts_]
     loss, accuracy = evaluate(trained, images, labels)
-    metrics = MetricRecord({"train-loss": loss, "train-accuracy": accuracy, "num-examples": len(labels)})
-    return Message(content=RecordDict({"arrays": ArrayRecord(trained), "metrics": metrics}), reply_to=message)
+    return messages.trained(message, trained, len(labels), {"train-loss": loss, "train-accuracy": accuracy})
+
+
+@app.evaluate()
+def test(message: Message, context: Context) -> Message:
+    """How good the global model is on this node's images; asked for only with `fraction-evaluate` above 0."""
+    task = messages.task_of(message)
+    images, labels = images_of(context, task)
+    loss, accuracy = evaluate(task.arrays, images, labels)
+    return messages.evaluated(message, len(labels), {"loss": loss, "accuracy": accuracy})
+
+
+@app.query("describe")
+def query(message: Message, context: Context) -> Message:
+    """For runs that choose their nodes."""
+    return describe.answer(message, context)

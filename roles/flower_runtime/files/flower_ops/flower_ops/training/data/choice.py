@@ -51,6 +51,10 @@ class Choice:
             seed=int(run_config.get("partition-seed", cls.seed)),
         )
 
+    def whole(self) -> Share:
+        """All of it, for the ServerApp. DataError when it could not be cut as the run says, before a node is asked."""
+        return Share(0, 1, self.scheme, self.alpha, self.seed)
+
     def share(self, node_config: Mapping[str, Any]) -> Share:
         """The part of a node by its configuration. DataError when that does not name it, for then all had the same."""
         if self.source == "own" and not self.shared:
