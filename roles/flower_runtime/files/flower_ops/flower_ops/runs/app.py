@@ -46,7 +46,7 @@ def load_app(path: str | Path) -> App:
     if not project_file.is_file():
         raise RunError(f"{folder} is not a Flower app: it has no pyproject.toml; give the folder that holds it.")
     try:
-        content = tomllib.loads(project_file.read_text(encoding="utf-8"))
+        content = read_toml(project_file)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RunError(f"{project_file} is not valid TOML: {error}; correct the file.") from error
     flower = content.get("tool", {}).get("flwr", {})
@@ -65,6 +65,12 @@ def load_app(path: str | Path) -> App:
         flat(app.get("config", {})),
         "federations" in flower,
     )
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file; OSError, or ValueError for what is none."""
+    content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    return content
 
 
 def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from flower_ops.flower_cli.flwr_cli import FlwrCliError
 from flower_ops.runs import record as records
 from flower_ops.runs.errors import RunError
 from flower_ops.runs.record import Places
-from flower_ops.runs.status import view, watched
+from flower_ops.runs.status import progress, view, watched
 from flower_ops.runs.verdict import UNKNOWN, add_answer
 
 
@@ -26,16 +27,24 @@ def known(places: Places, run_id: str = "") -> dict[str, Any]:
     else:
         paths = [path for path in places.runs.glob("*.json") if records.RUN_ID.fullmatch(path.stem)]
     found = {str(one["run_id"]): one for one in map(records.load, paths)}
+    others: list[dict[str, Any]] = []
     warnings: list[str] = []
     if not run_id or run_id not in found or not records.is_finished(found[run_id]):
         listed, unanswered = _listed(places)
         warnings += unanswered
         for entry in listed:
-            _add(found, entry, run_id)
-    if run_id and not found:
+            this = str(entry.get("run-id", ""))
+            if run_id and this != run_id:
+                continue
+            if this not in found:
+                others.append(_unrecorded(this, entry))
+            elif not records.is_finished(found[this]) and not watched(found[this]):
+                # Nobody follows it any more: Flower's word is newer than the record.
+                add_answer(found[this], entry, None)
+    runs = [{**view(one), "recorded": True} for one in found.values()] + others
+    if run_id and not runs:
         text = warnings[0] if warnings else "look at all of them without naming one"
         raise RunError(f"There is no run {run_id} on this SuperLink; {text}.")
-    runs = [{**view(one), "recorded": one.get("revision", 0) > 0} for one in found.values()]
     runs.sort(key=lambda one: str(one["submitted_at"]), reverse=True)
     return {"runs": runs, "warnings": warnings}
 
@@ -47,18 +56,21 @@ def _listed(places: Places) -> tuple[list[dict[str, Any]], list[str]]:
         return [], [f"Only runs with a record are shown: {str(error).rstrip('.')}"]
 
 
-def _add(found: dict[str, dict[str, Any]], entry: Mapping[str, Any], wanted: str) -> None:
-    """Take in Flower's entry of a run: it knows of some that have no record, and how others ended that nobody follows."""
-    run_id = str(entry.get("run-id", ""))
-    if wanted and run_id != wanted:
-        return
-    record = found.get(run_id)
-    if record is None:
-        app = {"name": str(entry.get("fab-name") or str(entry.get("fab-id", "")).rpartition("/")[2])}
-        app["version"] = str(entry.get("fab-version", ""))
-        record = found[run_id] = records.new_record(run_id, app, places_nothing())
-        asked = entry.get("pending-at")
-        record["submitted_at"] = "" if asked in UNKNOWN else str(asked).replace(" ", "T")
-        add_answer(record, entry, None)
-    elif not records.is_finished(record) and not watched(record):
-        add_answer(record, entry, None)
+def _unrecorded(run_id: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Flower's entry of a run that was not submitted through this package: neither rounds nor files are known."""
+    name = str(entry.get("fab-name") or str(entry.get("fab-id", "")).rpartition("/")[2])
+    record = records.new_record(run_id, {"name": name, "version": str(entry.get("fab-version", ""))}, Path())
+    asked = entry.get("pending-at")
+    record.update(submitted_at="" if asked in UNKNOWN else str(asked).replace(" ", "T"), output_dir="")
+    add_answer(record, entry, None)
+    finished = records.is_finished(record)
+    succeeded = record["status"] == "finished:completed"
+    return {
+        **record,
+        "watched": False,
+        "finished": finished,
+        "succeeded": succeeded,
+        "progress": progress(record),
+        "files": [],
+        "recorded": False,
+    }

@@ -15,7 +15,7 @@ from typing import Any
 from flower_ops.flower_cli.flwr_cli import FlwrCliError
 from flower_ops.runs.errors import RunError
 from flower_ops.runs.record import Places
-from flower_ops.supervisor import handed
+from flower_ops.supervisor import handed, view
 
 
 def main(arguments: list[str]) -> int:
@@ -41,18 +41,23 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="answer on one line, errors as JSON too")
     common.add_argument("--root", type=Path, default=Path("/"), help="folder that stands for / (for tests)")
+    check = argparse.ArgumentParser(add_help=False)
+    check.add_argument("--check", action="store_true", help="only say what would change")
     config = argparse.ArgumentParser(add_help=False)
     config.add_argument("--run-config", default="{}", help="JSON object of overrides; - reads it from standard input")
     one = argparse.ArgumentParser(add_help=False)
-    one.add_argument("--training", required=True, help="name as flower-ops training list shows it")
+    one.add_argument("--training", required=True, help="name as the list shows it, or as it was given")
 
-    new = commands.add_parser("start", parents=[common, config], help="hand over an app to be trained")
+    new = commands.add_parser("start", parents=[common, config, check], help="hand over an app to be trained")
     new.add_argument("--app", required=True, help="folder with the app's pyproject.toml")
     new.add_argument("--name", default="", help="beginning of the training's name (default: the app's)")
-    commands.add_parser("resume", parents=[common, config, one], help="go on with one that has ended")
-    commands.add_parser("status", parents=[common, one], help="state, runs and reason")
-    commands.add_parser("stop", parents=[common, one], help="stop it; its checkpoints stay")
-    commands.add_parser("list", parents=[common], help="all trainings of this SuperLink")
+    new.add_argument("--once", action="store_true", help="take the same one that is under way, if there is one")
+    commands.add_parser("resume", parents=[common, config, one, check], help="go on with one that has ended")
+    state = commands.add_parser("status", parents=[common, one], help="state, runs, rounds and files")
+    state.add_argument("--wait", type=float, default=0.0, help="seconds to wait for news at most")
+    state.add_argument("--seen", help="the progress already known; news is anything else")
+    commands.add_parser("stop", parents=[common, one, check], help="stop it; its checkpoints stay")
+    commands.add_parser("list", parents=[common], help="all trainings of this SuperLink, with runs and rounds")
     return parser
 
 
@@ -68,9 +73,11 @@ def _config(options: argparse.Namespace) -> dict[str, Any]:
 
 
 COMMANDS: dict[str, Callable[[Places, argparse.Namespace], Any]] = {
-    "start": lambda places, options: handed.hand_over(places, options.app, _config(options), options.name),
-    "resume": lambda places, options: handed.again(places, options.training, _config(options)),
-    "status": lambda places, options: handed.status(places, options.training),
-    "stop": lambda places, options: handed.withdraw(places, options.training),
-    "list": lambda places, options: handed.trainings(places),
+    "start": lambda places, options: handed.hand_over(
+        places, options.app, _config(options), options.name, options.once, options.check
+    ),
+    "resume": lambda places, options: handed.again(places, options.training, _config(options), options.check),
+    "status": lambda places, options: view.status(places, options.training, options.wait, options.seen),
+    "stop": lambda places, options: handed.withdraw(places, options.training, options.check),
+    "list": lambda places, options: view.trainings(places),
 }

@@ -1,37 +1,55 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Trainings by hand: handed over with their app, asked for again, withdrawn, looked at."""
+"""Trainings by hand: handed over with their app, asked for again, withdrawn. How they look: view.py.
+
+Each answers with the training's description and `changed`; with `check` nothing is written, and `changed` foretells.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
 import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from flower_ops.runs import record as records
-from flower_ops.runs.app import load_app
-from flower_ops.runs.copy import copy_app
+from flower_ops.runs.app import App, load_app
+from flower_ops.runs.copy import copy_app, same_app
 from flower_ops.runs.errors import RunError
 from flower_ops.runs.record import Places
-from flower_ops.runs.status import status as run_status
 from flower_ops.supervisor.asking import FOLDER, training
-from flower_ops.supervisor.model import Asked, Memory
+from flower_ops.supervisor.model import Asked, State
 from flower_ops.supervisor.shelf import Shelf, own
+from flower_ops.supervisor.view import base, describe, find, is_open, status, trainings
+
+__all__ = ["again", "describe", "hand_over", "status", "trainings", "withdraw"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 
 
-def hand_over(places: Places, app_dir: str, run_config: Mapping[str, Any], name: str = "") -> dict[str, Any]:
-    """Ask for a training of the app, a copy of which is kept; returns its description. RunError for what is wrong."""
+def hand_over(
+    places: Places,
+    app_dir: str,
+    run_config: Mapping[str, Any],
+    name: str = "",
+    once: bool = False,
+    check: bool = False,
+) -> dict[str, Any]:
+    """Ask for a training of the app, a copy of which is kept. RunError for what is wrong.
+
+    With `once`, one that is under way with the same name, app and values is taken instead of a second one. Under a name
+    that was given, another app or other values are refused then; under the app's own they make another training.
+    """
     app = load_app(app_dir)
+    given = bool(name)
     name = name or re.sub(r"[^A-Za-z0-9._-]", "-", app.name).strip("-._") or "app"
     if not _NAME.fullmatch(name):
         raise RunError(f"{name!r} is no name of a training; use letters, digits and . _ -, at most 60 of them.")
@@ -40,10 +58,43 @@ def hand_over(places: Places, app_dir: str, run_config: Mapping[str, Any], name:
     shelf = Shelf(places)
     checkpoints = str(places.root / FOLDER.lstrip("/"))
     asked = training(app, run_config, name, secrets.token_hex(4), checkpoints, at=time.time())
+    with _alone(shelf, check):
+        if once and (same := _under_way(shelf, app, asked, name, given)) is not None:
+            return {**describe(places, same), "changed": False}
+        if check:
+            return {**describe(places, replace(asked, name=name)), "changed": True}
+        asked = replace(asked, app=str(shelf.folder / asked.name / "app"))
+        _keep(shelf, app, asked)
+        shelf.ask(asked)
+    return {**describe(places, asked), "changed": True}
+
+
+def _under_way(shelf: Shelf, app: App, new: Asked, name: str, given: bool) -> Asked | None:
+    """The training that is asked for already. RunError when it has the name but is not the same."""
+    differing = ""
+    for old in reversed(shelf.all()):
+        if base(old) != name or not is_open(shelf, old):
+            continue
+        values = _differences(app, old, new)
+        if not values and same_app(app.path, Path(old.app)):
+            return old
+        differing = differing or f"{old.name} is under way with {values or 'another state of the app'}"
+    if given and differing:
+        raise RunError(f"The training {differing}; stop it, wait for its end, or give another name.")
+    return None
+
+
+def _differences(app: App, old: Asked, new: Asked) -> str:
+    """Values of the run configuration in which two trainings differ, in words; their own names do not count."""
+    was, now = ({**app.config, **one.run_config} for one in (old, new))
+    keys = sorted((set(was) | set(now)) - {"training", "checkpoint-disk"})
+    return ", ".join(f"{key} {was.get(key)} instead of {now.get(key)}" for key in keys if was.get(key) != now.get(key))
+
+
+def _keep(shelf: Shelf, app: App, asked: Asked) -> None:
+    """Put a copy of the app into the folder of the training."""
     folder = shelf.folder / asked.name
-    asked = replace(asked, app=str(folder / "app"))
     try:
-        shelf.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         # Aside first: a folder without asked.json is no training.
         aside = Path(tempfile.mkdtemp(prefix=".new-", dir=shelf.folder))
         try:
@@ -51,7 +102,7 @@ def hand_over(places: Places, app_dir: str, run_config: Mapping[str, Any], name:
             for place, _folders, files in os.walk(aside):
                 os.chmod(place, 0o750)
                 for entry in (".", *files):
-                    own(Path(place) / entry, places)
+                    own(Path(place) / entry, shelf.places)
                 for entry in files:
                     os.chmod(Path(place) / entry, 0o640)
             os.replace(aside, folder)
@@ -60,65 +111,62 @@ def hand_over(places: Places, app_dir: str, run_config: Mapping[str, Any], name:
             raise
     except OSError as error:
         raise RunError(f"The app cannot be kept in {folder}: {error.strerror}; is there space left?") from error
-    shelf.ask(asked)
-    return describe(places, asked)
 
 
-def again(places: Places, name: str, run_config: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Ask for a training again, with other values where some are given: it goes on from its newest checkpoint."""
+def again(
+    places: Places, name: str, run_config: Mapping[str, Any] | None = None, check: bool = False
+) -> dict[str, Any]:
+    """Ask for a training again, with other values where some are given: it goes on from its newest checkpoint.
+
+    One that is under way, or has completed, stays as it is unless a value differs. RunError where nothing can go on.
+    """
     shelf = Shelf(places)
-    asked = shelf.one(name)
-    fixed = {key: value for key, value in asked.run_config.items() if key != "training"}
-    base = asked.name.removesuffix(f"-{asked.mark}")
-    checkpoints = asked.place.rpartition("/")[0] or str(places.root / FOLDER.lstrip("/"))
-    # Later than what was asked for before, whatever the clock says.
-    at = max(time.time(), asked.at + 1.0)
-    new = training(load_app(asked.app), {**fixed, **(run_config or {})}, base, asked.mark, checkpoints, at=at)
-    new = replace(new, origin=asked.origin)
-    shelf.ask(new)
-    return describe(places, new)
+    with _alone(shelf, check):
+        asked = find(shelf, name)
+        if not asked.resumes:
+            raise RunError(
+                f"The training {asked.name} keeps no checkpoints from which it could go on; start it anew instead."
+            )
+        fixed = {key: value for key, value in asked.run_config.items() if key != "training"}
+        checkpoints = asked.place.rpartition("/")[0]
+        # Later than what was asked for before, whatever the clock says.
+        at = max(time.time(), asked.at + 1.0)
+        wanted = {**fixed, **(run_config or {})}
+        app = load_app(asked.app)
+        new = replace(training(app, wanted, base(asked), asked.mark, checkpoints, at=at), origin=asked.origin)
+        done = shelf.recall(asked.name).state is State.COMPLETED
+        if not _differences(app, asked, new) and (is_open(shelf, asked) or done):
+            return {**describe(places, asked), "changed": False}
+        if not check:
+            shelf.ask(new)
+    return {**describe(places, asked if check else new), "changed": True}
 
 
-def withdraw(places: Places, name: str) -> dict[str, Any]:
-    """Ask for a training no longer: its run is stopped, its checkpoints stay."""
+def withdraw(places: Places, name: str, check: bool = False) -> dict[str, Any]:
+    """Ask for a training no longer: its run is stopped, its checkpoints stay. One that has ended stays as it is."""
     shelf = Shelf(places)
-    asked = replace(shelf.one(name), withdrawn=True)
-    shelf.ask(asked)
-    return describe(places, asked)
+    with _alone(shelf, check):
+        asked = find(shelf, name)
+        changed = is_open(shelf, asked)
+        if changed and not check:
+            asked = replace(asked, withdrawn=True)
+            shelf.ask(asked)
+    return {**describe(places, asked), "changed": changed}
 
 
-def status(places: Places, name: str) -> dict[str, Any]:
-    """A training with its runs, and the latest run's own status."""
-    asked = Shelf(places).one(name)
-    found = describe(places, asked)
-    last = found["run_id"]
-    return {**found, "run": run_status(places, last) if last and places.record(last).exists() else None}
-
-
-def trainings(places: Places) -> list[dict[str, Any]]:
-    """All that were asked for, newest first."""
-    return [describe(places, asked) for asked in reversed(Shelf(places).all())]
-
-
-def describe(places: Places, asked: Asked) -> dict[str, Any]:
-    """Name, state, reason, checkpoints and runs of a training."""
-    memory = Shelf(places).recall(asked.name)
-    memory = memory if memory.asked == asked.at else Memory(attempts=memory.attempts)
-    runs = [
-        {"run_id": one.run_id, "ended": one.cause or None, "reason": one.reason, "from_round": max(one.begun, 0)}
-        for one in memory.attempts
-    ]
-    return {
-        "training": asked.name,
-        "origin": asked.origin,
-        "state": memory.state.value,
-        "finished": memory.state.final,
-        "reason": memory.reason,
-        "run_id": runs[-1]["run_id"] if runs else "",
-        "runs": runs,
-        "resumes": asked.resumes,
-        "nodes": asked.nodes,
-        "asked_at": records.timestamp(asked.at),
-        "checkpoints": asked.place,
-        "run_config": asked.run_config,
-    }
+@contextlib.contextmanager
+def _alone(shelf: Shelf, check: bool) -> Iterator[None]:
+    """One at a time: two who ask for the same at once shall not both find that nobody has."""
+    if check:
+        yield
+        return
+    try:
+        shelf.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        own(shelf.folder, shelf.places)
+        lock = (shelf.folder / ".lock").open("w")
+    except OSError as error:
+        text = f"{shelf.folder} cannot be written ({error.strerror}); only root may ask for trainings."
+        raise RunError(text) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -21,10 +21,10 @@ from flower_ops.runs.errors import RunError
 from flower_ops.runs.record import Places
 from flower_ops.supervisor.shelf import Shelf
 from flower_ops.supervisor.supervisor import WAITING, Supervisor
+from flower_ops.supervisor.view import LOCK
 from flower_ops.supervisor.world import Machine
 
 UNIT = "flower-superlink.service"
-LOCK = "supervisor.lock"
 
 
 def serve(root: Path = Path("/"), stop: threading.Event | None = None, born: Callable[[], float] | None = None) -> int:

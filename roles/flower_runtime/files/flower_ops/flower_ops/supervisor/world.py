@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import calendar
-import re
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -23,8 +22,8 @@ from flower_ops.runs.status import WATCHER_START_S, watched
 from flower_ops.runs.submit import Supervised, submit, watch_by_process
 from flower_ops.supervisor.causes import cause
 from flower_ops.supervisor.model import Asked, Seen
+from flower_ops.supervisor.view import checkpoints
 
-_CHECKPOINT = re.compile(r"checkpoint_round_([1-9][0-9]{0,8})\.npz")
 #: Seconds that the watcher of a run that has ended may take to read its log to the end.
 READING = 60.0
 Entry = dict[str, Any]
@@ -135,13 +134,7 @@ class Machine:
 
     def round(self, asked: Asked) -> int:
         """See World."""
-        if not asked.place:
-            return 0
-        try:
-            names = [path.name for path in Path(asked.place).iterdir()]
-        except OSError:
-            return 0
-        return max((int(found[1]) for name in names if (found := _CHECKPOINT.fullmatch(name))), default=0)
+        return max(checkpoints(asked), default=0)
 
     def submit(self, asked: Asked) -> str:
         """See World."""
