@@ -1,0 +1,91 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Train a demo, or any Flower app, on this machine: `tools/local-sim pytorch --nodes 2 --set num-server-rounds=5`."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from flower_ops import profiles
+from flower_ops.flower_cli.flwr_cli import FlwrCliError
+from flower_ops.runs.errors import RunError
+
+from local_sim.environment import ROOT, environment, frameworks
+from local_sim.federation import Federation, SimulationError
+from local_sim.show import Table, write_report
+
+DEMOS = ROOT / "demos"
+
+
+def options_of(arguments: list[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="tools/local-sim", description=(__doc__ or "").split(":")[0] + ".")
+    parser.add_argument("app", help="a folder of demos/ (sklearn, pytorch, tensorflow, llm), or an app's folder")
+    parser.add_argument("--nodes", type=int, default=2, help="how many SuperNodes (default: 2)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="run configuration; repeatable")
+    parser.add_argument("--flower", default=profiles.DEFAULT, choices=profiles.known(), help="version of Flower")
+    parser.add_argument("--framework", choices=frameworks(), help="its packages; default: the demo's, else sklearn")
+    parser.add_argument("--packages", default="", help="more packages, such as flwr-datasets[vision]")
+    parser.add_argument("--venv", type=Path, help="use this environment instead of making one")
+    parser.add_argument("--report", type=Path, default=Path("reports/local-sim"), help="folder of the results")
+    options = parser.parse_args(arguments)
+    if not 1 <= options.nodes <= 100:
+        parser.error(f"--nodes {options.nodes}: use a number from 1 to 100")
+    wrong = [one for one in options.set if "=" not in one]
+    if wrong:
+        parser.error(f"--set {' '.join(wrong)}: expected KEY=VALUE")
+    named = DEMOS / options.app
+    options.folder = (named if (named / "pyproject.toml").is_file() else Path(options.app)).resolve()
+    options.framework = options.framework or (named.name if named.name in frameworks() else "sklearn")
+    return options
+
+
+def prepare(app: Path, nodes: int, folder: Path) -> tuple[dict[int, str], dict[str, str]]:
+    """(configuration by node, run configuration) of an app that cuts its data beforehand, as demos/sklearn does."""
+    if not (app / "make_shards.py").is_file():
+        return {}, {}
+    command = [sys.executable, app / "make_shards.py", f"--out={folder}", f"--shards={nodes}"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return {k: f'data="{folder}/shard-{k}.npz"' for k in range(nodes)}, {"test-data": f"{folder}/test.npz"}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit status: 0 when the run has trained something."""
+    options = options_of(arguments)
+    given = dict(one.split("=", 1) for one in options.set)
+    try:
+        venv = options.venv or environment(options.flower, options.framework, options.packages.split())
+        with tempfile.TemporaryDirectory(prefix="local-sim-") as name:
+            folder = Path(name)
+            node_config, run_config = prepare(options.folder, options.nodes, folder / "data")
+            print(f"Starting a SuperLink and {options.nodes} SuperNodes on loopback.", flush=True)
+            with Federation(folder, venv.resolve(), options.nodes, node_config) as federation:
+                run_id = federation.submit(options.folder, {**run_config, **given})
+                table, seen, finished = Table(), "", False
+                while not finished:
+                    run = federation.look(run_id, seen)
+                    table.add(run)
+                    seen, finished = run["progress"], run["finished"]
+                page = write_report(run, options.report)
+    except (SimulationError, RunError, FlwrCliError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except subprocess.CalledProcessError as error:
+        print(f"A command failed with status {error.returncode}: {' '.join(map(str, error.cmd))}.", file=sys.stderr)
+        return 1
+    if not run["succeeded"]:
+        tail = "\n".join(run["log_tail"][-15:])
+        print(f"{tail}\nThe run ended as {run['status']}: {run['reason'] or 'see above'}.", file=sys.stderr)
+    elif run["degraded"]:
+        print(f"Results are missing: {run['reason']}.")
+    print(f"The curves: {page}")
+    return 0 if run["succeeded"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
