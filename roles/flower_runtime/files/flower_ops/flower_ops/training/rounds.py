@@ -23,7 +23,7 @@ from flower_ops.training.strategies import Strategy
 from flwr.app import ArrayRecord, ConfigRecord, Message
 from flwr.serverapp import Grid
 
-# (round, arrays) -> metrics of the global model.
+# (round, arrays) -> metrics of the global model; None when nothing is measured in that round.
 Evaluate = Callable[[int, Arrays], "dict[str, float] | None"]
 # What a ServerApp may tell nodes with each round.
 Told = bool | int | float | str
@@ -57,10 +57,9 @@ class Rounds:
         last = self.settings.num_server_rounds
         LOG.info("Starting %s strategy, rounds %d to %d:", type(self.strategy).__name__, first, last)
         self.strategy.summary()
-        if first == 1 and self.evaluate:
-            start = new_round(0)
-            start["central"] = self.evaluate(0, arrays_of(arrays))
-            LOG.info("Initial global evaluation results: %s", start["central"])
+        if first == 1 and self.evaluate and (figures_of_start := self.evaluate(0, arrays_of(arrays))) is not None:
+            start = {**new_round(0), "central": figures_of_start}
+            LOG.info("Initial global evaluation results: %s", figures_of_start)
             rounds.append(start)
         for number in range(first, last + 1):
             LOG.info("")
@@ -70,10 +69,10 @@ class Rounds:
             arrays = self._train(current, arrays)
             if self.settings.fraction_evaluate > 0:
                 self._evaluate_at_nodes(current, arrays)
-            if self.evaluate:
+            if self.evaluate and (found := self.evaluate(number, arrays_of(arrays))) is not None:
+                current["central"] = found
                 LOG.info("Global evaluation")
-                current["central"] = self.evaluate(number, arrays_of(arrays))
-                LOG.info("\t└──> MetricRecord: %s", current["central"])
+                LOG.info("\t└──> MetricRecord: %s", found)
             current["seconds"] = round(time.monotonic() - started, 3)
             rounds.append(current)
             if self.keep:

@@ -1,0 +1,53 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What travels between server and nodes: answers of nodes and the plan of a run, both JSON in one text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from flower_ops.training.errors import TrainingError
+from flwr.app import ConfigRecord, Message, RecordDict
+
+#: What only JSON holds: texts, numbers, booleans, lists and dictionaries of them.
+Values = dict[str, Any]
+
+QUERY = "query.survey"
+_PLAN, _ANSWER = "plan", "answer"
+
+
+class Undecided(TrainingError):
+    """The nodes that are here cannot train together; the text says why and what to do."""
+
+
+def said(plan: Values) -> dict[str, str]:
+    """The plan as `train` tells it to nodes with each message."""
+    return {_PLAN: json.dumps(plan, sort_keys=True)}
+
+
+def read(told: Mapping[str, Any]) -> Values:
+    """The plan of what a node was told (`client.messages.Task.told`); ValueError when there is none."""
+    if _PLAN not in told:
+        raise ValueError("the message holds no plan: the ServerApp must tell the one that it agreed on")
+    return dict(json.loads(str(told[_PLAN])))
+
+
+def answer_of(values: Values, asked: Message) -> Message:
+    """A node's answer as a message."""
+    return Message(RecordDict({_ANSWER: ConfigRecord({_ANSWER: json.dumps(values)})}), reply_to=asked)
+
+
+def values_of(answer: Message) -> Values:
+    """What a node answered, `fault` set when that is an error or cannot be read."""
+    if answer.has_error():
+        return {"fault": f"did not say what it has: {answer.error.reason}"}
+    try:
+        (record,) = answer.content.config_records.values()
+        values = json.loads(str(record[_ANSWER]))
+    except (KeyError, ValueError):
+        values = None
+    # A node is not to be believed in form either.
+    return values if isinstance(values, dict) else {"fault": "gave an answer that cannot be read"}

@@ -1,0 +1,176 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The server's side: ask nodes, agree on a plan, train with those that fit it, and look at the final model.
+
+@app.main()
+def main(grid, context):
+    settings = Settings.read(context.run_config)
+    surveyed = agree(grid, settings, decide, fits)
+    model, look = new(surveyed.plan), last_look(surveyed, settings)
+    train(surveyed, context, initial=model, evaluate=look, tell=surveyed.tell)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from flower_ops.training import roster
+from flower_ops.training.client.messages import EXAMPLES
+from flower_ops.training.errors import NodesMissing
+from flower_ops.training.flower import LOG, Arrays, figures, record_of
+from flower_ops.training.grid import Delegate, FastGrid
+from flower_ops.training.replies import screened
+from flower_ops.training.settings import Settings
+from flower_ops.training.survey import keeping
+from flower_ops.training.survey.plan import QUERY, Undecided, Values, said, values_of
+from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.serverapp import Grid
+
+#: Answers of nodes that can take part, and how many are needed -> the plan, which has at least `source` and `origin`;
+#: raises Undecided.
+Decide = Callable[[Mapping[int, Values], int], Values]
+#: An answer and the plan -> why that node cannot follow it, to go on its name; empty when it can.
+Fits = Callable[[Values, Values], str]
+
+
+class Surveyed(Delegate):
+    """A grid of the nodes that fit the plan. A node that comes later is asked when it comes, one that returns again."""
+
+    def __init__(self, grid: Grid, settings: Settings, fits: Fits) -> None:
+        super().__init__(grid)
+        self.decided: Values | None = None
+        self._fast = FastGrid(grid, settings.poll_interval)
+        self._settings = settings
+        self._fits = fits
+        self._answers: dict[int, Values] = {}
+        self._said: dict[int, str] = {}
+
+    @property
+    def plan(self) -> Values:
+        """What all follow; ValueError before it is made."""
+        if self.decided is None:
+            raise ValueError("there is no plan yet")
+        return self.decided
+
+    @property
+    def tell(self) -> dict[str, str]:
+        """What nodes must be told of it."""
+        return said(self.plan)
+
+    def get_node_ids(self) -> list[int]:
+        """Connected nodes that fit the plan."""
+        return sorted(node for node, why in self.reasons().items() if not why)
+
+    def answers(self) -> dict[int, Values]:
+        """What connected nodes have; those are asked that were not here at the last look."""
+        connected = sorted(self._grid.get_node_ids())
+        self._answers = {node: one for node, one in self._answers.items() if node in connected}
+        unknown = [node for node in connected if node not in self._answers]
+        if unknown:
+            messages = [Message(RecordDict(), node, QUERY) for node in unknown]
+            # Long enough for a data set or a model to arrive from the hub.
+            for answer in self._fast.send_and_receive(messages, timeout=self._settings.round_timeout):
+                self._answers[answer.metadata.src_node_id] = values_of(answer)
+        return dict(self._answers)
+
+    def reasons(self) -> dict[int, str]:
+        """By connected node: why it takes no part; empty when it does. News are logged."""
+        found = {node: self._reason(answer) for node, answer in self.answers().items()}
+        for node, why in sorted(found.items()):
+            if why and self._said.get(node) != why:
+                LOG.warning("Node %d takes no part: it %s.", node, why.rstrip("."))
+        self._said = found
+        return found
+
+    def _reason(self, answer: Values) -> str:
+        if "fault" in answer:
+            return str(answer["fault"])
+        is_what = {key: str(answer.get(key, "")) for key in ("frameworks", "flower-version")}
+        why = roster.mismatch(ConfigRecord(dict(is_what)), self._settings)
+        return why or (self._fits(answer, self.decided) if self.decided else "")
+
+
+def agree(grid: Grid, settings: Settings, decide: Decide, fits: Fits) -> Surveyed:
+    """The grid to train over, its plan made, as soon as enough nodes fit it.
+
+    A training that has a checkpoint goes on with the plan that it began with. Raises NodesMissing with everything that
+    is wrong when that takes too long.
+    """
+    surveyed = Surveyed(grid, settings, fits)
+    before = surveyed.decided = keeping.kept(settings)
+    needed = max(settings.min_available_clients, settings.min_fit_clients)
+    # Conditions are judged by the survey's answers: nobody is asked twice.
+    free = replace(settings, require_framework="", require_flower_version="")
+    patience = roster.Roster(FastGrid(grid, settings.poll_interval), free)
+    begun, told = time.monotonic(), ""
+    while True:
+        patience.gather(1, needed)
+        why = _try(surveyed, decide, needed)
+        if not why:
+            break
+        # More nodes may bring another plan.
+        surveyed.decided = before
+        if time.monotonic() - begun >= settings.node_wait_timeout:
+            raise NodesMissing(f"The training did not begin: {why}.")
+        if why != told:
+            LOG.warning("The training cannot begin yet: %s.", why)
+            told = why
+        time.sleep(min(roster.LOOK_EVERY, settings.node_wait_timeout))
+    LOG.info("All nodes train on %s.", surveyed.plan["origin"])
+    keeping.keep(settings, surveyed.plan)
+    return surveyed
+
+
+def _try(surveyed: Surveyed, decide: Decide, needed: int) -> str:
+    """Make the plan where there is none yet; why training cannot begin, without a full stop, or nothing."""
+    reasons = surveyed.reasons()
+    able = {node: answer for node, answer in surveyed.answers().items() if not reasons.get(node)}
+    if len(able) >= needed and surveyed.decided is None:
+        try:
+            surveyed.decided = decide(able, needed)
+        except Undecided as error:
+            return str(error)
+        reasons = surveyed.reasons()
+        able = {node: answer for node, answer in able.items() if not reasons.get(node)}
+    if len(able) >= needed:
+        return ""
+    refused = "; ".join(f"node {node} {why.rstrip('.')}" for node, why in sorted(reasons.items()) if why)
+    return f"{len(able)} of {needed} nodes can take part: {refused}"
+
+
+def last_look(surveyed: Surveyed, settings: Settings) -> Callable[[int, Arrays], dict[str, float] | None]:
+    """An `evaluate` for `train`: after the last round, nodes try the final model on what they have held back.
+
+    In a round, nodes look at the model that they get, so the last one would be seen by nobody. That costs one message
+    in the whole run; where nodes are asked to evaluate in every round, none.
+    """
+
+    def look(number: int, arrays: Arrays) -> dict[str, float] | None:
+        if number != settings.num_server_rounds or settings.fraction_evaluate > 0:
+            return None
+        content = RecordDict(
+            {"arrays": record_of(arrays), "config": ConfigRecord({**surveyed.tell, "server-round": number})}
+        )
+        messages = [Message(content, node, "evaluate") for node in surveyed.get_node_ids()]
+        fast = FastGrid(surveyed, settings.poll_interval)
+        answers = screened(fast.send_and_receive(messages, timeout=settings.round_timeout), messages, None, EXAMPLES)
+        for one in answers:
+            if one.has_error():
+                LOG.warning("Node %d did not try the final model: %s.", one.metadata.src_node_id, one.error.reason)
+        return mean([one for one in answers if not one.has_error()])
+
+    return look
+
+
+def mean(answers: Iterable[Message]) -> dict[str, float] | None:
+    """Metrics of answers, weighted by their numbers of examples and always summed in one order; None without any."""
+    ordered = sorted(answers, key=lambda one: one.metadata.src_node_id)
+    told = [figures(next(iter(one.content.metric_records.values()))) or {} for one in ordered]
+    if not told:
+        return None
+    total = float(sum(one[EXAMPLES] for one in told))
+    names = [name for name in told[0] if name != EXAMPLES]
+    return {name: sum(float(one[name]) * one[EXAMPLES] for one in told) / total for name in names}

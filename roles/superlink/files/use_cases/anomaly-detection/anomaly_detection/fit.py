@@ -1,0 +1,37 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A node's training: LogisticRegression of scikit-learn, which goes on from the model that came."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from flower_ops.training.client import proximal
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from anomaly_detection.model import Array
+
+#: FedProx's term acts after the iterations, as if they were one step of this length, which is what L-BFGS tries first.
+STEP = 1.0
+
+
+def fit(arrays: list[Array], samples: Array, labels: Array, classes: int, iterations: int, mu: float) -> list[Array]:
+    """The model after some iterations of L-BFGS on samples (n, features) with labels below `classes`."""
+    # scikit-learn takes the labels that it sees for all there are: one sample of no weight stands for each missing one.
+    missing = np.setdiff1d(np.arange(classes), labels)
+    weights = np.concatenate([np.ones(len(labels)), np.zeros(len(missing))])
+    samples = np.concatenate([samples, np.zeros((len(missing), samples.shape[1]))])
+    labels = np.concatenate([labels, missing])
+    model = LogisticRegression(solver="lbfgs", max_iter=iterations, warm_start=True)
+    model.coef_, model.intercept_, model.classes_ = arrays[0].copy(), arrays[1].copy(), np.arange(classes)
+    with warnings.catch_warnings():
+        # It is meant to stop early.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(samples, labels, sample_weight=weights)
+    trained = [np.asarray(model.coef_, np.float64), np.asarray(model.intercept_, np.float64).reshape(-1)]
+    if mu:
+        proximal.pull(trained, arrays, mu, STEP)
+    return trained
