@@ -147,6 +147,7 @@ OPS_LAYERS = {
     "agent": (*CORE, "flower_cli", "firewall", "pki", "runs", "supervisor"),
     "keeper": (*CORE, "firewall", "agent"),
     "gate": (),
+    "audit": ("machine", "flower_cli", "runs"),
     "training": (),
 }
 

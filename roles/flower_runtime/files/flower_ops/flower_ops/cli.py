@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
     commands.add_parser("run", help="training runs (see flower-ops run --help)", add_help=False)
     commands.add_parser("training", help="supervised trainings (see flower-ops training --help)", add_help=False)
+    commands.add_parser("audit", help="steps of a privacy audit (see flower-ops audit --help)", add_help=False)
     return parser
 
 
@@ -182,6 +183,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from flower_ops.supervisor import cli as trainings
 
         return trainings.main(words[1:])
+    if words[:1] == ["audit"]:
+        from flower_ops.audit import cli as audit
+
+        return audit.main(words[1:])
     options = _parser().parse_args(words)
     commands = {
         "boot": _boot,

@@ -1,0 +1,4 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The privacy audit inside a VM: what it sends, what lies on its disks, and whether samples of a node are in it."""

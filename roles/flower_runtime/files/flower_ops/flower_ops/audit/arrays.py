@@ -1,0 +1,67 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""NumPy's files without NumPy: the node's agent has the standard library alone."""
+
+from __future__ import annotations
+
+import ast
+import struct
+from dataclasses import dataclass
+
+from flower_ops.audit.forms import Number
+
+MAGIC = b"\x93NUMPY"
+#: Types of numbers, with their letter in the module struct.
+LETTERS = {
+    "b1": "B", "u1": "B", "i1": "b", "u2": "H", "i2": "h", "f2": "e", "u4": "I", "i4": "i", "f4": "f",
+    "u8": "Q", "i8": "q", "f8": "d",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Numbers of an array in the order of the file. `row`: numbers of one entry of the first axis."""
+
+    data: bytes
+    order: str
+    letter: str
+    count: int
+    row: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of a number."""
+        return struct.calcsize(self.letter)
+
+    def values(self, start: int, count: int) -> tuple[Number, ...]:
+        """Some of the numbers."""
+        return struct.unpack_from(f"{self.order}{count}{self.letter}", self.data, start * self.size)
+
+    def bytes_of(self, start: int, count: int) -> bytes:
+        """The same numbers as they are stored."""
+        return self.data[start * self.size : (start + count) * self.size]
+
+
+def read(content: bytes) -> Stored | None:
+    """The array of a .npy file; None for anything that is not numbers in a form that we know."""
+    if not content.startswith(MAGIC) or len(content) < 12:
+        return None
+    wide = content[6] > 1
+    (length,) = struct.unpack_from("<I" if wide else "<H", content, 8)
+    start = 12 if wide else 10
+    try:
+        header = ast.literal_eval(content[start : start + length].decode("latin-1").strip())
+        code, shape = str(header["descr"]), tuple(int(one) for one in header["shape"])
+    except (ValueError, SyntaxError, KeyError, TypeError):
+        return None
+    letter = LETTERS.get(code[1:])
+    if letter is None or code[0] not in "<>|=":
+        return None
+    row = 1
+    # In Fortran's order an entry of the first axis does not lie in one piece, but an entry of the last axis does.
+    for length in shape[:-1] if header.get("fortran_order") else shape[1:]:
+        row *= length
+    data = content[start + struct.unpack_from("<I" if wide else "<H", content, 8)[0] :]
+    size = struct.calcsize(letter)
+    return Stored(data, ">" if code[0] == ">" else "<", letter, len(data) // size, max(1, row))

@@ -1,0 +1,191 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fingerprints of a node's samples: made there, kept in one file, and looked up elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+import sys
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from flower_ops.audit.errors import AuditError
+from flower_ops.audit.samples import Piece, Reader
+from flower_ops.audit.windows import STEP, WIDTHS, hashes, needed
+
+VERSION = 1
+#: Forms of a sample, about: what a limit on fingerprints is divided by.
+FORMS_OF_A_SAMPLE = 28
+
+
+@dataclass
+class Table:
+    """Windows of one width: sorted hashes, and for each the number of what it belongs to."""
+
+    keys: array[int] = field(default_factory=lambda: array("Q"))
+    owners: array[int] = field(default_factory=lambda: array("I"))
+
+    def find(self, key: int) -> int | None:
+        """Number of what the hash belongs to."""
+        at = bisect_left(self.keys, key)
+        return self.owners[at] if at < len(self.keys) and self.keys[at] == key else None
+
+    def without(self, unwanted: set[int]) -> Table:
+        """The same without some hashes."""
+        kept = [at for at, key in enumerate(self.keys) if key not in unwanted]
+        return Table(array("Q", (self.keys[at] for at in kept)), array("I", (self.owners[at] for at in kept)))
+
+
+@dataclass
+class Prints:
+    """All of one node. An owner is a form of a sample: parallel arrays say which form, of which file, which row."""
+
+    node: str
+    facts: dict[str, Any]
+    tables: dict[int, Table] = field(default_factory=dict)
+    forms: array[int] = field(default_factory=lambda: array("B"))
+    files: array[int] = field(default_factory=lambda: array("I"))
+    rows: array[int] = field(default_factory=lambda: array("I"))
+
+    @property
+    def total(self) -> int:
+        """Number of fingerprints."""
+        return sum(len(table.keys) for table in self.tables.values())
+
+
+def make(node: str, folders: Sequence[Path], salt: bytes, limit: int) -> Prints:
+    """Fingerprints of the samples in some folders, about `limit` of them at most."""
+    reader = Reader(folders, salt, max(8, limit // (STEP * FORMS_OF_A_SAMPLE)))
+    prints = Prints(node, {})
+    rows: dict[int, list[tuple[int, int]]] = {width: [] for width in WIDTHS}
+    for piece in reader.pieces():
+        _add(prints, rows, piece, salt)
+    for width, pairs in rows.items():
+        # What occurs in several samples tells none of them: "the same words at every beginning".
+        table = Table()
+        pairs.sort()
+        for at, (key, owner) in enumerate(pairs):
+            same = [pairs[other][1] for other in (at - 1, at + 1) if 0 <= other < len(pairs) and pairs[other][0] == key]
+            new = not table.keys or table.keys[-1] != key
+            if new and all(_sample(prints, one) == _sample(prints, owner) for one in same):
+                table.keys.append(key)
+                table.owners.append(owner)
+        prints.tables[width] = table
+    prints.facts = {**asdict(reader.seen), "fingerprints": prints.total, "salt": _mark(salt)}
+    return prints
+
+
+def _add(prints: Prints, rows: dict[int, list[tuple[int, int]]], piece: Piece, salt: bytes) -> None:
+    for coded in piece.coded:
+        if len(coded.data) < needed(coded.width):
+            continue
+        owner = len(prints.forms)
+        prints.forms.append(coded.form)
+        prints.files.append(piece.file)
+        prints.rows.append(piece.row)
+        rows[coded.width] += [(key, owner) for key in hashes(coded.data, coded.width, salt)]
+
+
+def _sample(prints: Prints, owner: int) -> tuple[int, int]:
+    return prints.files[owner], prints.rows[owner]
+
+
+def _mark(salt: bytes) -> str:
+    """By which fingerprints of two audits are told apart; says nothing of the salt."""
+    return hashlib.sha256(b"mark" + salt).hexdigest()[:16]
+
+
+def save(prints: Prints, stream: BinaryIO) -> None:
+    """One line of JSON, then the arrays in the order that it names."""
+    sizes = {str(width): len(table.keys) for width, table in prints.tables.items()}
+    head = {"version": VERSION, "node": prints.node, "facts": prints.facts, "owners": len(prints.forms), "keys": sizes}
+    stream.write(json.dumps(head).encode() + b"\n")
+    parts = [prints.forms, prints.files, prints.rows]
+    for table in prints.tables.values():
+        parts += [table.keys, table.owners]
+    for part in parts:
+        if sys.byteorder == "big":
+            part = array(part.typecode, part)
+            part.byteswap()
+        stream.write(part.tobytes())
+
+
+def load(stream: BinaryIO, salt: bytes, name: str) -> Prints:
+    """What save() wrote; AuditError for anything else, and for fingerprints of another audit."""
+    try:
+        head = json.loads(stream.readline(1 << 20))
+        if head["version"] != VERSION or head["facts"]["salt"] != _mark(salt):
+            raise AuditError(f"The fingerprints in {name} belong to another audit; begin the audit anew.")
+        prints = Prints(str(head["node"]), dict(head["facts"]))
+        owners = int(head["owners"])
+        prints.forms, prints.files, prints.rows = (
+            _read(stream, "B", owners), _read(stream, "I", owners), _read(stream, "I", owners)
+        )  # fmt: skip
+        for width, count in head["keys"].items():
+            prints.tables[int(width)] = Table(_read(stream, "Q", int(count)), _read(stream, "I", int(count)))
+    except (ValueError, KeyError, TypeError, EOFError) as error:
+        raise AuditError(f"{name} holds no fingerprints of this audit ({error}); begin the audit anew.") from error
+    return prints
+
+
+def _read(stream: BinaryIO, code: str, count: int) -> array[int]:
+    found: array[int] = array(code)
+    data = stream.read(count * found.itemsize)
+    if len(data) != count * found.itemsize:
+        raise EOFError("it is cut off")
+    found.frombytes(data)
+    if sys.byteorder == "big":
+        found.byteswap()
+    return found
+
+
+@dataclass(frozen=True)
+class Shared:
+    """How much of a node's data another node has from the start."""
+
+    node: str
+    other: str
+    share: float
+
+
+def set_apart(all_prints: Sequence[Prints]) -> list[Shared]:
+    """Take out of each what another has as well: the same data on two nodes tells nothing. Returns how much it was."""
+    before = {one.node: one.total for one in all_prints}
+    common: dict[tuple[str, str], int] = {}
+    for width in WIDTHS:
+        unwanted: set[int] = set()
+        for key, nodes in _together(all_prints, width):
+            unwanted.add(key)
+            for node in nodes:
+                for other in nodes:
+                    if node != other:
+                        common[node, other] = common.get((node, other), 0) + 1
+        if unwanted:
+            for one in all_prints:
+                one.tables[width] = one.tables[width].without(unwanted)
+    return [Shared(node, other, round(count / before[node], 4)) for (node, other), count in sorted(common.items())]
+
+
+def _together(all_prints: Sequence[Prints], width: int) -> Iterator[tuple[int, list[str]]]:
+    """Hashes of two nodes or more, and whose they are."""
+
+    def named(one: Prints) -> Iterator[tuple[int, str]]:
+        return ((key, one.node) for key in one.tables[width].keys)
+
+    last, nodes = -1, [""]
+    for key, node in heapq.merge(*(named(one) for one in all_prints)):
+        if key == last:
+            nodes.append(node)
+            continue
+        if len(nodes) > 1:
+            yield last, nodes
+        last, nodes = key, [node]
+    if len(nodes) > 1:
+        yield last, nodes

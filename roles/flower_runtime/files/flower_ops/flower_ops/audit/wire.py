@@ -1,0 +1,56 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A capture searched for the node's own samples: what went out without encryption tells its content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from flower_ops.audit import packets, pcap
+from flower_ops.audit.forms import FORMS
+from flower_ops.audit.prints import Prints
+from flower_ops.audit.scan import Scanner
+from flower_ops.audit.windows import STEP, WIDTHS
+
+#: Bytes of a connection that are put together before they are looked at.
+TOGETHER = 1 << 18
+Key = tuple[str, str, int, int]
+
+
+def search(folder: Path, prints: Prints, salt: bytes) -> list[dict[str, Any]]:
+    """One row per peer that got samples in plain: address, port, protocol, number of samples, forms."""
+    scanner = Scanner([prints], salt)
+    found: dict[tuple[str, str, int], tuple[set[tuple[int, int]], set[str]]] = {}
+    for (protocol, address, port, _own), data in _streams(folder):
+        for hit in scanner.block(data, 0, len(data), packed=True):
+            samples, forms = found.setdefault((protocol, address, port), (set(), set()))
+            samples.add((prints.files[hit.owner], prints.rows[hit.owner]))
+            forms.add(FORMS[prints.forms[hit.owner]])
+    return [
+        {"protocol": protocol, "address": address, "port": port, "samples": len(samples), "forms": sorted(forms)}
+        for (protocol, address, port), (samples, forms) in sorted(found.items())
+    ]
+
+
+def _streams(folder: Path) -> Iterator[tuple[Key, bytes]]:
+    """What left the node, by connection, in pieces that overlap by a window."""
+    overlap = max(WIDTHS) + STEP
+    held: dict[Key, bytearray] = {}
+    for path in pcap.captures(folder):
+        for record in pcap.read(path):
+            if not record.outgoing:
+                continue
+            packet = packets.parse(record.ethertype, record.data)
+            if not packet.payload:
+                continue
+            key = (packet.protocol, packet.target, packet.target_port, packet.source_port)
+            data = held.setdefault(key, bytearray())
+            data += packet.payload
+            if len(data) >= TOGETHER:
+                yield key, bytes(data)
+                del data[:-overlap]
+    for key, data in held.items():
+        yield key, bytes(data)
