@@ -5,26 +5,36 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import tempfile
 import time
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.opennebula.flower.plugins.module_utils.flower.app_archive import AppError, PackedApp, pack
-from ansible_collections.opennebula.flower.plugins.module_utils.flower.figures import final_metrics, round_line
+from ansible_collections.opennebula.flower.plugins.module_utils.flower.figures import final_metrics
+from ansible_collections.opennebula.flower.plugins.module_utils.flower.run_options import OPTIONS, fault
+from ansible_collections.opennebula.flower.plugins.plugin_utils.run_files import fetch
+from ansible_collections.opennebula.flower.plugins.plugin_utils.run_follow import Follower, uniform
 
 display = Display()
 MODULE = "opennebula.flower.flower_run"
 # A look that finds the connection broken is tried again: the run goes on without us.
 CONNECTION_TRIES = 5
+# Seconds that the supervisor may be away, for example while its unit starts it again.
+UNSUPERVISED_S = 30.0
+# Seconds that a run may take to end after it was stopped.
+STOPPING_S = 60
+NO_SUPERVISOR = (
+    "nobody supervises trainings on this SuperLink: flower-supervisor.service does not run; "
+    "look at 'journalctl -u flower-supervisor' there"
+)
 RETURNED = (
-    *("run_id", "app", "status", "reason", "degraded", "rounds", "initial", "num_rounds", "nodes"),
-    *("bytes_sent", "bytes_recv", "submitted_at", "started_at", "finished_at", "duration_s"),
+    *("training", "run_id", "app", "status", "reason", "degraded", "runs", "rounds", "initial", "num_rounds", "nodes"),
+    *("bytes_sent", "bytes_recv", "submitted_at", "started_at", "finished_at", "duration_s", "checkpoint_rounds"),
     *("versions", "files", "output_dir", "log_tail"),
 )
 
@@ -36,57 +46,171 @@ class ActionModule(ActionBase):
     TRANSFERS_FILES = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Train and return the run; the task fails unless the run succeeded."""
+        """Do what the state asks for; the task fails unless a run that is waited for succeeds."""
         super().run(tmp, task_vars)
         self._vars = task_vars or {}
-        _checked, options = self.validate_argument_spec(
-            {
-                "app": {"type": "path", "required": True},
-                "run_config": {"type": "dict", "default": {}},
-                "timeout": {"type": "int", "default": 3600},
-                "stop_on_timeout": {"type": "bool", "default": True},
-                "poll_interval": {"type": "int", "default": 20},
-                "fetch_to": {"type": "path"},
-                "flower_home": {"type": "path", "default": "/opt/flower"},
-            }
-        )
-        self._options = options
-        try:
-            app = pack(self._loader.path_dwim(options["app"]))
-        except AppError as error:
-            raise AnsibleActionFail(str(error)) from error
-        if self._task.check_mode:
-            settings = ", ".join(f"{key}={value}" for key, value in sorted(options["run_config"].items()))
-            text = f"Would run the app {app.name} {app.version} ({len(app.files)} files)"
-            # Empty values of the real answer, so that tasks which use it can be checked as well.
-            nothing = {"run_id": "", "status": "", "degraded": False, "rounds": [], "files": [], "metrics": {}}
-            return {**nothing, "changed": True, "msg": f"{text}{' with ' + settings if settings else ''}."}
-        return self._train(app)
+        _checked, self._options = self.validate_argument_spec(OPTIONS)
+        wrong = fault(self._options)
+        if wrong:
+            raise AnsibleActionFail(f"The options of flower_run do not fit together: {wrong}.")
+        self._follower = Follower(self._say)
+        self._changed = False
+        if self._options["app"]:
+            return self._train(self._pack())
+        state = self._options["state"]
+        if state == "stopped":
+            return self._stop()
+        return self._resume() if state == "resumed" else self._wait_for(self._first_look())
+
+    # -- states ----------------------------------------------------------------------------------------------------
 
     def _train(self, app: PackedApp) -> dict[str, Any]:
-        run = self._submit(app)
-        self._say(f"run {run['run_id']} of {app.name} {app.version} submitted")
+        supervised = self._options["supervised"]
+        if supervised is None:
+            supervised = app.keeps_checkpoints
+        if self._options["name"] and not supervised:
+            raise AnsibleActionFail(
+                f"The app {app.name} is submitted as a plain run, which has no name (its configuration does not "
+                "declare training and checkpoint-path, or supervised is false); leave out name, or set supervised to "
+                "true."
+            )
+        run = self._submit(app, supervised)
+        self._changed = bool(run.get("changed", True))
+        what = f"{app.name} {app.version}"
+        if self._task.check_mode:
+            return self._foreseen(app, run)
+        if supervised:
+            self._say(f"training {run['training']} of {what} " + ("asked for" if self._changed else "is under way"))
+        else:
+            self._say(f"run {run['run_id']} of {what} submitted")
+        # What went on before is no news, and the run that was just submitted has been told.
+        self._follower.tell(run, aloud=False)
+        if self._options["state"] == "started":
+            run = self._look(run, 0)
+            if run.get("supervised") is False:
+                display.warning(f"training {run['training']}: {NO_SUPERVISOR}")
+            return self._result(run)
+        return self._wait_for(run)
+
+    def _resume(self) -> dict[str, Any]:
+        run = self._step({"operation": "resume", **self._named()}, self._options["run_config"])
+        self._changed = bool(run["changed"])
+        training = run["training"]
+        if self._task.check_mode:
+            word = "go on with" if self._changed else "leave"
+            return {**self._result(run), "msg": f"Would {word} the training {training}, which is {run['state']}."}
+        run = self._look(run, 0)
+        if not self._changed and run["finished"]:
+            return self._conclude(run)
+        self._follower.tell(run, aloud=False)
+        self._say(f"training {training} " + ("goes on" if self._changed else "is under way"))
+        return self._wait_for(run) if self._options["wait"] else self._result(run)
+
+    def _stop(self) -> dict[str, Any]:
+        run = self._step({"operation": "stop", **self._named()})
+        self._changed = bool(run["changed"])
+        if not run.get("recorded", True):
+            return self._result(run)
+        deadline = time.monotonic() + STOPPING_S
+        run = self._look(run, 0)
+        if self._task.check_mode:
+            return self._result(run)
+        while not run["finished"] and time.monotonic() < deadline:
+            run = self._look(run, 5)
+        if not run["finished"]:
+            text = f"{_called(run)} was told to stop and has not done so within {STOPPING_S} s (it is {run['status']})"
+            return {**self._result(run), "failed": True, "msg": f"{text}; look at the journal of flower-superlink."}
+        return self._result(run)
+
+    def _first_look(self) -> dict[str, Any]:
+        """A run that exists, named by its id: that of a training stands for the training."""
+        run = self._step({"operation": "status", **self._named()})
+        if not run["training"] or "state" in run:
+            return run
+        return self._look(run, 0)
+
+    def _wait_for(self, run: dict[str, Any]) -> dict[str, Any]:
         deadline = time.monotonic() + self._options["timeout"]
-        shown = 0
-        waiting = None
+        alone_since: float | None = None
+        self._follower.tell(run)
+        if self._task.check_mode:
+            return self._result(run)
         while not run.get("finished"):
-            left = deadline - time.monotonic()
-            if left <= 0:
+            now = time.monotonic()
+            if now >= deadline:
                 return self._give_up(run)
-            run = self._look(run, min(left, self._options["poll_interval"]))
-            if run.get("waiting") and run["waiting"] != waiting:
-                self._say(run["waiting"])
-            waiting = run.get("waiting")
-            finished_rounds = [one for one in run["rounds"] if one["done"]]
-            for one in finished_rounds[shown:]:
-                self._say(round_line(one, run.get("num_rounds")))
-            shown = len(finished_rounds)
+            if run.get("supervised") is False and not run.get("run_id"):
+                alone_since = alone_since or now
+                if now - alone_since > UNSUPERVISED_S:
+                    return {**self._result(run), "failed": True, "msg": f"{_called(run)} waits: {NO_SUPERVISOR}."}
+            else:
+                alone_since = None
+            run = self._look(run, min(deadline - now, self._options["poll_interval"]))
+            self._follower.tell(run)
         return self._conclude(run)
 
-    def _submit(self, app: PackedApp) -> dict[str, Any]:
+    # -- ends ------------------------------------------------------------------------------------------------------
+
+    def _foreseen(self, app: PackedApp, run: dict[str, Any]) -> dict[str, Any]:
+        settings = ", ".join(f"{key}={value}" for key, value in sorted(self._options["run_config"].items()))
+        text = f"Would run the app {app.name} {app.version} ({len(app.files)} files)"
+        text += f" with {settings}" if settings else ""
+        if not self._changed:
+            text = f"The training {run['training']} of the app {app.name} {app.version} is under way"
+        # Empty values of the real answer, so that tasks which use it can be checked as well.
+        nothing = {"run_id": "", "status": "", "training": "", "degraded": False, "runs": [], "rounds": []}
+        return {**nothing, "files": [], "metrics": {}, "changed": self._changed, "msg": f"{text}."}
+
+    def _give_up(self, run: dict[str, Any]) -> dict[str, Any]:
+        seconds = self._options["timeout"]
+        text = f"{_called(run)} had not finished after {seconds} s ({_doing(run)})"
+        if self._options["stop_on_timeout"]:
+            name = {"name": run["training"]} if run["training"] else {"run_id": run["run_id"]}
+            self._step({"operation": "stop", **name})
+            self._changed = True
+            run = self._look(run, 20)
+            text += f" and was stopped (now {run['status']})"
+        else:
+            text += " and goes on"
+        advice = "resume it with a larger timeout" if run["training"] else "give it a larger timeout or fewer rounds"
+        return {**self._result(run), "failed": True, "msg": f"{text}; {advice}."}
+
+    def _conclude(self, run: dict[str, Any]) -> dict[str, Any]:
+        result = self._result(run)
+        if run["succeeded"]:
+            if self._options["fetch_to"]:
+                folder = Path(self._loader.path_dwim(self._options["fetch_to"]))
+                result["files"], new = fetch(self, folder, result["files"], self._vars)
+                result["changed"] = result["changed"] or new
+            if run["degraded"]:
+                display.warning(f"{_called(run).lower()} completed, but {run['reason']}")
+            return result
+        if run["status"] == "finished:completed":
+            text = f"trained nothing: {run['reason']}"
+        else:
+            text = f"ended as {run['status']}: {run['reason']}"
+        return {**result, "failed": True, "msg": f"{_called(run)} of the app {run['app']['name']} {text}"}
+
+    def _result(self, run: dict[str, Any]) -> dict[str, Any]:
+        kept = {key: run.get(key) for key in RETURNED}
+        lists = {key: run.get(key) or [] for key in ("runs", "rounds", "files", "checkpoint_rounds", "log_tail")}
+        words = {"training": run.get("training") or "", "run_id": run.get("run_id") or ""}
+        return {**kept, **lists, **words, "metrics": final_metrics(lists["rounds"]), "changed": self._changed}
+
+    # -- calls of the SuperLink --------------------------------------------------------------------------------------
+
+    def _pack(self) -> PackedApp:
+        try:
+            return pack(self._loader.path_dwim(self._options["app"]))
+        except AppError as error:
+            raise AnsibleActionFail(str(error)) from error
+
+    def _named(self) -> dict[str, str]:
+        return {key: self._options[key] for key in ("name", "run_id") if self._options[key]}
+
+    def _submit(self, app: PackedApp, supervised: bool) -> dict[str, Any]:
         """Put the packed app beside the module's own temporary files and submit it."""
-        made_here = not self._connection._shell.tmpdir
-        if made_here:
+        if not self._connection._shell.tmpdir:
             self._make_tmp_path()
         folder = self._connection._shell.tmpdir
         remote = self._connection._shell.join_path(folder, "app.tar.gz")
@@ -96,13 +220,16 @@ class ActionModule(ActionBase):
                 stream.write(app.archive)
             self._transfer_file(local, remote)
             self._fixup_perms2((folder, remote))
-            return self._step({"operation": "submit", "archive": remote}, self._options["run_config"])
+            step = {"operation": "submit", "archive": remote, "supervised": supervised, "name": self._options["name"]}
+            return self._step(step, self._options["run_config"])
         finally:
             os.unlink(local)
             self._remove_tmp_path(folder)
 
     def _look(self, run: dict[str, Any], wait: float) -> dict[str, Any]:
-        step = {"operation": "status", "run_id": run["run_id"], "wait": round(wait, 1), "seen": run.get("progress", "")}
+        """The next look at a training or run: at its next piece of news, or after `wait` seconds."""
+        name = {"name": run["training"]} if run["training"] else {"run_id": run["run_id"]}
+        step = {"operation": "status", **name, "wait": round(wait, 1), "seen": run.get("progress", "")}
         for attempt in range(CONNECTION_TRIES):
             try:
                 return self._step(step)
@@ -114,76 +241,20 @@ class ActionModule(ActionBase):
         return run
 
     def _step(self, step: dict[str, Any], run_config: dict[str, Any] | None = None) -> dict[str, Any]:
-        arguments = {
-            "app": self._options["app"],
-            "run_config": run_config or {},
-            "flower_home": self._options["flower_home"],
-            "step": step,
-        }
+        arguments = {"run_config": run_config or {}, "flower_home": self._options["flower_home"], "step": step}
         result = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=self._vars)
         if result.get("failed"):
             raise AnsibleActionFail(str(result.get("msg", "the module gave no answer")))
-        return dict(result["run"])
-
-    def _give_up(self, run: dict[str, Any]) -> dict[str, Any]:
-        seconds = self._options["timeout"]
-        text = f"Run {run['run_id']} had not finished after {seconds} s ({run.get('waiting') or run['status']})"
-        if self._options["stop_on_timeout"]:
-            run = self._step({"operation": "stop", "run_id": run["run_id"]})
-            text += f" and was stopped (now {run['status']})"
-        else:
-            text += " and goes on"
-        return {**self._result(run), "failed": True, "msg": f"{text}; give it a larger timeout or fewer rounds."}
-
-    def _conclude(self, run: dict[str, Any]) -> dict[str, Any]:
-        result = self._result(run)
-        if run["succeeded"]:
-            if self._options["fetch_to"]:
-                result["files"] = self._fetch(result["files"])
-            if run["degraded"]:
-                display.warning(f"run {run['run_id']} completed, but {run['reason']}")
-            return result
-        if run["status"] == "finished:completed":
-            text = f"trained nothing: {run['reason']}"
-        else:
-            text = f"ended as {run['status']}: {run['reason']}"
-        return {**result, "failed": True, "msg": f"Run {run['run_id']} of the app {run['app']['name']} {text}"}
-
-    def _result(self, run: dict[str, Any]) -> dict[str, Any]:
-        kept = {key: run.get(key) for key in RETURNED}
-        return {**kept, "metrics": final_metrics(run.get("rounds", [])), "changed": True}
-
-    def _fetch(self, files: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Copy the run's files to the control machine; their names come from there and are not trusted."""
-        folder = Path(self._loader.path_dwim(self._options["fetch_to"]))
-        fetched = []
-        for one in files:
-            parts = PurePosixPath(one["name"]).parts
-            if not parts or one["name"].startswith("/") or ".." in parts:
-                raise AnsibleActionFail(f"The SuperLink offers a file called {one['name']!r}, which is not fetched.")
-            target = folder.joinpath(*parts)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._fetch_one(one["path"], target)
-            if target.stat().st_size != one["size"]:
-                raise AnsibleActionFail(f"{one['path']} arrived with {target.stat().st_size} of {one['size']} bytes.")
-            fetched.append({**one, "dest": str(target)})
-        return fetched
-
-    def _fetch_one(self, source: str, target: Path) -> None:
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            if self._connection.become:
-                # The connection's own account may not read the file; slurp runs with the task's privileges.
-                answer = self._execute_module("ansible.legacy.slurp", {"src": source}, task_vars=self._vars)
-                if answer.get("failed"):
-                    raise AnsibleActionFail(f"Cannot fetch {source}: {answer.get('msg')}")
-                temporary.write_bytes(base64.b64decode(answer["content"]))
-            else:
-                self._connection.fetch_file(source, str(temporary))
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        return uniform(result["run"])
 
     def _say(self, text: str) -> None:
         host = self._vars.get("inventory_hostname", "superlink")
         display.display(f"  {host}: {text}")
+
+
+def _doing(run: dict[str, Any]) -> str:
+    return str(run.get("waiting") or run.get("status") or run["state"])
+
+
+def _called(run: dict[str, Any]) -> str:
+    return f"Training {run['training']}" if run["training"] else f"Run {run['run_id']}"

@@ -22,6 +22,8 @@ SUFFIXES = (".py", ".toml", ".md", ".yaml", ".yml", ".json", ".jsonl")
 NAMES = ("LICENSE", ".gitignore")
 FOLDERS_LEFT_OUT = ("__pycache__", "node_modules", "build", "dist")
 MAX_BYTES = 10 * 1024 * 1024
+# Keys that flower_ops.training reads: under which name checkpoints are kept, and where.
+CHECKPOINT_KEYS = frozenset({"training", "checkpoint-path"})
 
 
 class AppError(Exception):
@@ -30,18 +32,22 @@ class AppError(Exception):
 
 @dataclass(frozen=True)
 class PackedApp:
-    """An app's name, version, the content of the .tar.gz and the relative names in it."""
+    """An app's name, version, the content of the .tar.gz and the relative names in it.
+
+    `keeps_checkpoints`: its configuration has what a training needs to go on where it ended.
+    """
 
     name: str
     version: str
     archive: bytes
     files: tuple[str, ...]
+    keeps_checkpoints: bool = False
 
 
 def pack(directory: str | Path) -> PackedApp:
     """Check that `directory` holds a Flower app and pack it; AppError otherwise."""
     folder = Path(directory).expanduser()
-    project = _project(folder)
+    project, config = _project(folder)
     files = tuple(_files(folder))
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as archive:
@@ -56,11 +62,12 @@ def pack(directory: str | Path) -> PackedApp:
             f"The app {folder} packs to {len(packed) / 1048576:.1f} MiB, and Flower takes 10 MiB at most; "
             "move data out of the app directory."
         )
-    return PackedApp(str(project.get("name", folder.name)), str(project.get("version", "")), packed, files)
+    name, version = str(project.get("name", folder.name)), str(project.get("version", ""))
+    return PackedApp(name, version, packed, files, set(config) >= CHECKPOINT_KEYS)
 
 
-def _project(folder: Path) -> dict[str, Any]:
-    """The [project] table of the app; AppError when this is no Flower app."""
+def _project(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The tables [project] and [tool.flwr.app.config] of the app; AppError when this is no Flower app."""
     # Only the control machine packs apps, and Ansible needs Python 3.11 or newer there.
     import tomllib
 
@@ -80,8 +87,8 @@ def _project(folder: Path) -> dict[str, Any]:
             f"{folder} is not a Flower app: its pyproject.toml has no [tool.flwr.app.components] with serverapp and "
             "clientapp; give the folder of an app, or add that section."
         )
-    project = content.get("project", {})
-    return project if isinstance(project, dict) else {}
+    project, config = content.get("project", {}), app.get("config", {})
+    return project if isinstance(project, dict) else {}, config if isinstance(config, dict) else {}
 
 
 def _files(folder: Path) -> list[str]:

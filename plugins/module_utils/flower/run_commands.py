@@ -1,7 +1,7 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One call of `flower-ops run …` on the SuperLink, judged by its JSON answer."""
+"""One call of `flower-ops run …` or `flower-ops training …` on the SuperLink, judged by its JSON answer."""
 
 from __future__ import annotations
 
@@ -28,36 +28,80 @@ class RunCommands:
         self._run_command = run_command
         self._home = home
 
-    def submit(self, archive: str, run_config: dict[str, Any]) -> dict[str, Any]:
+    @property
+    def installed(self) -> bool:
+        """Whether this machine has flower-ops at all."""
+        return os.path.exists(self._program)
+
+    def submit(self, archive: str, run_config: dict[str, Any], check: bool = False) -> dict[str, Any]:
         """Unpack a packed app, submit it, remove it again (the SuperLink keeps its own copy)."""
         with self._unpacked(archive) as folder:
             # The configuration goes through standard input, so that no value shows in the process list.
-            return self._call(["submit", "--app", folder, "--run-config", "-"], data=json.dumps(run_config))
+            arguments = ["submit", "--app", folder, "--run-config", "-", *_check(check)]
+            return self._call("run", arguments, data=json.dumps(run_config))
+
+    def start(
+        self, archive: str, run_config: dict[str, Any], name: str | None = None, check: bool = False
+    ) -> dict[str, Any]:
+        """Unpack a packed app and hand it to the supervisor, which keeps a copy; once, however often this is called."""
+        with self._unpacked(archive) as folder:
+            arguments = ["start", "--once", "--app", folder, "--run-config", "-", *_check(check)]
+            return self._call("training", arguments + (["--name", name] if name else []), data=json.dumps(run_config))
+
+    def resume(self, training: str, run_config: dict[str, Any], check: bool = False) -> dict[str, Any]:
+        """Go on with a training that has ended; one that is under way stays as it is."""
+        arguments = ["resume", "--training", training, "--run-config", "-", *_check(check)]
+        return self._call("training", arguments, data=json.dumps(run_config))
 
     def status(self, run_id: str, wait: float = 0, seen: str | None = None) -> dict[str, Any]:
-        """State, rounds and files; returns early when `progress` differs from `seen`."""
-        arguments = ["status", "--run-id", run_id, "--wait", str(wait)]
-        return self._call(arguments + (["--seen", seen] if seen is not None else []))
+        """State, rounds and files of a run; returns early when `progress` differs from `seen`."""
+        return self._call("run", ["status", "--run-id", run_id, *_wait(wait, seen)])
+
+    def training(self, name: str, wait: float = 0, seen: str | None = None) -> dict[str, Any]:
+        """The same of a training."""
+        return self._call("training", ["status", "--training", name, *_wait(wait, seen)])
 
     def stop(self, run_id: str) -> dict[str, Any]:
         """Stop a run; one that has finished stays as it is."""
-        return self._call(["stop", "--run-id", run_id])
+        return self._call("run", ["stop", "--run-id", run_id])
 
-    def _call(self, arguments: list[str], data: str | None = None) -> dict[str, Any]:
-        program = f"{self._home}/venv/bin/flower-ops"
-        if not os.path.exists(program):
+    def withdraw(self, training: str, check: bool = False) -> dict[str, Any]:
+        """Stop a training; one that has ended stays as it is."""
+        return self._call("training", ["stop", "--training", training, *_check(check)])
+
+    def runs(self, run_id: str | None = None) -> dict[str, Any]:
+        """All that is known of one run, or of all: `runs` and `warnings`."""
+        return self._call("run", ["info", *(["--run-id", run_id] if run_id else [])])
+
+    def trainings(self) -> list[dict[str, Any]]:
+        """All trainings, newest first."""
+        return list(self._answer("training", ["list"]))
+
+    @property
+    def _program(self) -> str:
+        return f"{self._home}/venv/bin/flower-ops"
+
+    def _call(self, kind: str, arguments: list[str], data: str | None = None) -> dict[str, Any]:
+        answer = self._answer(kind, arguments, data)
+        if not isinstance(answer, dict):
+            raise RunFailed(str(answer))
+        return answer
+
+    def _answer(self, kind: str, arguments: list[str], data: str | None = None) -> Any:
+        if not self.installed:
             raise RunFailed(
-                f"There is no {program} on this machine; it is no SuperLink of this collection, "
+                f"There is no {self._program} on this machine; it is no SuperLink of this collection, "
                 "run playbooks/single_site.yml first or name the right host."
             )
-        status, out, err = self._run_command([program, "run", *arguments, "--json"], data=data)
+        status, out, err = self._run_command([self._program, kind, *arguments, "--json"], data=data)
         try:
             answer = json.loads(out.strip().splitlines()[-1])
         except (ValueError, IndexError):
             said = (err or out).strip().splitlines()
-            raise RunFailed(f"flower-ops run {arguments[0]} gave no answer: {said[-1] if said else status}.") from None
-        if not isinstance(answer, dict) or "error" in answer:
-            raise RunFailed(str(answer["error"] if isinstance(answer, dict) else answer))
+            text = f"flower-ops {kind} {arguments[0]} gave no answer: {said[-1] if said else status}."
+            raise RunFailed(text) from None
+        if isinstance(answer, dict) and "error" in answer:
+            raise RunFailed(str(answer["error"]))
         return answer
 
     @contextmanager
@@ -76,6 +120,14 @@ class RunCommands:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check(check: bool) -> list[str]:
+    return ["--check"] if check else []
+
+
+def _wait(wait: float, seen: str | None) -> list[str]:
+    return ["--wait", str(wait), *(["--seen", seen] if seen is not None else [])]
 
 
 def _check_member(member: tarfile.TarInfo) -> None:

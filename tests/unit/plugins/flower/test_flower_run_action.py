@@ -5,92 +5,12 @@
 
 from __future__ import annotations
 
-import base64
-import tarfile
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
-from ansible.parsing.dataloader import DataLoader
-from ansible_collections.opennebula.flower.plugins.action import flower_run
-from ansible_collections.opennebula.flower.plugins.action.flower_run import ActionModule
-
-PROJECT = "[project]\nname='toy'\nversion='2'\n[tool.flwr.app.components]\nserverapp='a:app'\nclientapp='a:app'\n"
-
-
-def run_of(**changes: Any) -> dict[str, Any]:
-    """What the module answers about a run."""
-    return {
-        "run_id": "7", "app": {"name": "toy"}, "status": "running", "reason": "", "rounds": [], "num_rounds": 2,
-        "finished": False, "succeeded": False, "degraded": False, "files": [], "progress": "p", **changes,
-    }  # fmt: skip
-
-
-def a_round(number: int, done: bool = True) -> dict[str, Any]:
-    return {"round": number, "done": done, "metrics": {"accuracy": 0.5}, "train": {}, "evaluate": {}}
-
-
-DONE = {"finished": True, "succeeded": True, "status": "finished:completed"}
-
-
-class Superlink:
-    """Stands in for the connection and the module: answers in order, remembers the steps."""
-
-    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.answers: list[Any] = []
-        self.steps: list[dict[str, Any]] = []
-        self.arguments: list[dict[str, Any]] = []
-        self.said: list[str] = []
-        self.warned: list[str] = []
-        self.remote: dict[str, bytes] = {}
-        self.removed: list[str] = []
-        self.become = False
-        self.app = tmp_path / "app"
-        self.app.mkdir()
-        (self.app / "pyproject.toml").write_text(PROJECT)
-        (self.app / "a.py").write_text("app = 1\n")
-        monkeypatch.setattr(flower_run.display, "display", lambda text, *_args, **_more: self.said.append(text.strip()))
-        monkeypatch.setattr(flower_run.display, "warning", lambda text, *_args, **_more: self.warned.append(text))
-        monkeypatch.setattr(flower_run.time, "sleep", lambda _seconds: None)
-        monkeypatch.setattr(flower_run, "round_line", lambda one, total: f"round {one['round']} of {total}")
-        monkeypatch.setattr(flower_run, "final_metrics", lambda rounds: {"rounds": len(rounds)})
-
-    def module(self, module_name: str, module_args: dict[str, Any], task_vars: Any = None) -> dict[str, Any]:
-        if module_name == "ansible.legacy.slurp":
-            return {"content": base64.b64encode(self.remote[module_args["src"]]).decode()}
-        self.steps.append(module_args["step"])
-        self.arguments.append(module_args)
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer if "failed" in answer else {"run": answer}
-
-    def fetch(self, source: str, target: str) -> None:
-        Path(target).write_bytes(self.remote[source])
-
-    def run(self, *answers: Any, check: bool = False, **options: Any) -> dict[str, Any]:
-        self.answers = list(answers)
-        shell = SimpleNamespace(tmpdir="/tmp/remote", join_path=lambda *parts: "/".join(parts))
-        connection = SimpleNamespace(_shell=shell, become=self.become, fetch_file=self.fetch)
-        task = SimpleNamespace(
-            args={"app": str(self.app), **options}, check_mode=check, async_val=0, action="flower_run",
-            environment=None, diff=False, collections=None, delegate_to=None, no_log=False,
-        )  # fmt: skip
-        context = SimpleNamespace(check_mode=check)
-        action = ActionModule(task, connection, context, DataLoader(), SimpleNamespace(), SimpleNamespace())
-        action._execute_module = self.module  # type: ignore[method-assign]
-        action._transfer_file = self._transfer  # type: ignore[method-assign]
-        action._fixup_perms2 = lambda *_args, **_more: None  # type: ignore[method-assign]
-        action._remove_tmp_path = lambda folder, **_more: self.removed.append(folder)  # type: ignore[method-assign]
-        result: dict[str, Any] = action.run(None, {"inventory_hostname": "link"})
-        return result
-
-    def _transfer(self, local: str, remote: str) -> str:
-        with tarfile.open(local) as archive:
-            self.remote[remote] = "\n".join(sorted(archive.getnames())).encode()
-        return remote
+from run_superlink import DONE, Superlink, a_round, run_of
 
 
 @pytest.fixture
@@ -115,11 +35,13 @@ def test_a_run_from_its_submission_to_its_result(superlink: Superlink) -> None:
     assert b"a.py" in superlink.remote["/tmp/remote/app.tar.gz"] and superlink.removed == ["/tmp/remote"]
 
 
-def test_check_mode_asks_nobody(superlink: Superlink) -> None:
-    result = superlink.run(check=True, run_config={"b": 1, "a": 2})
-    assert result["changed"] and superlink.steps == []
-    assert result["msg"] == "Would run the app toy 2 (2 files) with a=2, b=1."
+def test_check_mode_has_the_app_checked_where_it_would_run(superlink: Superlink) -> None:
+    result = superlink.run({"changed": True}, check=True, run_config={"b": 1, "a": 2})
+    assert result["changed"] and [step["operation"] for step in superlink.steps] == ["submit"]
+    assert result["msg"] == "Would run the app toy 2 (2 files) with a=2, b=1." and superlink.removed == ["/tmp/remote"]
     assert result["rounds"] == [] and result["files"] == [] and result["metrics"] == {}
+    with pytest.raises(AnsibleActionFail, match="unknown key b"):
+        superlink.run({"failed": True, "msg": "unknown key b"}, check=True, run_config={"b": 1})
 
 
 def test_an_app_that_is_none_is_told_before_a_login(superlink: Superlink) -> None:
@@ -155,11 +77,12 @@ def test_a_degraded_run_succeeds_with_a_warning(superlink: Superlink) -> None:
 
 @pytest.mark.parametrize("stop", [True, False])
 def test_a_run_that_takes_too_long(superlink: Superlink, stop: bool) -> None:
-    answers = [run_of(waiting="nodes are missing"), *([run_of(status="finished:stopped")] if stop else [])]
+    stopped = run_of(status="finished:stopped")
+    answers = [run_of(waiting="nodes are missing"), *([stopped, stopped] if stop else [])]
     result = superlink.run(*answers, timeout=0, stop_on_timeout=stop)
     assert result["failed"] and "had not finished after 0 s (nodes are missing)" in result["msg"]
     assert ("was stopped (now finished:stopped)" if stop else "and goes on") in result["msg"]
-    assert [step["operation"] for step in superlink.steps] == ["submit", *(["stop"] if stop else [])]
+    assert [step["operation"] for step in superlink.steps] == ["submit", *(["stop", "status"] if stop else [])]
 
 
 def test_a_broken_connection_is_tried_again_and_given_up(superlink: Superlink) -> None:

@@ -25,7 +25,9 @@ if "--app" in words:
 with open({calls!r}, "a") as calls:
     calls.write(json.dumps(told) + "\\n")
 print("a warning of Python")
-print(pathlib.Path({answer!r}).read_text())
+answers = json.loads(pathlib.Path({answer!r}).read_text())
+# One answer for all commands, or one for each by its first two words.
+print(json.dumps(answers.get(" ".join(words[:2]), answers)))
 """
 
 
@@ -53,7 +55,7 @@ class SuperLink:
 
     def run(self, step: dict[str, Any], check: bool = False, **more: Any) -> ModuleResult:
         """One step of the action plugin."""
-        given = {"app": str(DEMO), "flower_home": str(self.home), "step": step}
+        given = {"flower_home": str(self.home), "step": step}
         return run_module("flower_run", {**given, **more}, check)
 
 
@@ -79,22 +81,87 @@ def test_submit_hands_over_the_app_and_hides_its_configuration(superlink: SuperL
     assert list((superlink.home / "apps").iterdir()) == []
 
 
-def test_looking_changes_nothing_and_stopping_does(superlink: SuperLink) -> None:
+def test_a_supervised_app_is_handed_over_once(superlink: SuperLink, archive: str) -> None:
+    superlink.answers({"training": "night-1a2b3c4d", "changed": False})
+    step = {"operation": "submit", "archive": archive, "supervised": True, "name": "night"}
+    done = superlink.run(step, run_config={"token": "s3cret"})
+    assert done.ok and not done["changed"] and done["run"]["training"] == "night-1a2b3c4d"
+    (call,) = superlink.calls
+    assert call["words"][:3] == ["training", "start", "--once"] and call["words"][-3:] == ["--name", "night", "--json"]
+    assert json.loads(call["input"]) == {"token": "s3cret"} and "digits_app/server_app.py" in call["files"]
+
+
+def test_looking_changes_nothing(superlink: SuperLink) -> None:
     superlink.answers({"status": "running", "progress": "running 1"})
     looked = superlink.run({"operation": "status", "run_id": "5", "wait": 3, "seen": "running 0"})
     assert looked.ok and not looked["changed"] and looked["run"]["progress"] == "running 1"
-    stopped = superlink.run({"operation": "stop", "run_id": "5"})
-    assert stopped.ok and stopped["changed"]
+    assert superlink.run({"operation": "status", "name": "night"}).ok
     assert [call["words"] for call in superlink.calls] == [
         ["run", "status", "--run-id", "5", "--wait", "3.0", "--seen", "running 0", "--json"],
-        ["run", "stop", "--run-id", "5", "--json"],
+        ["training", "status", "--training", "night", "--wait", "0.0", "--json"],
     ]
 
 
-@pytest.mark.parametrize("step", [{"operation": "submit", "archive": "/nowhere"}, {"operation": "stop", "run_id": "5"}])
-def test_check_mode_starts_and_stops_nothing(superlink: SuperLink, step: dict[str, Any]) -> None:
-    foreseen = superlink.run(step, check=True)
-    assert foreseen.ok and foreseen["changed"] and foreseen["run"] == {} and superlink.calls == []
+RUN = {"run_id": "5", "training": None, "finished": False, "recorded": True}
+STOP_RUN = ["run", "stop", "--run-id", "5", "--json"]
+STOP_TRAINING = ["training", "stop", "--training", "night", "--json"]
+
+
+@pytest.mark.parametrize(
+    ("step", "run", "changed", "last"),
+    [
+        ({"name": "night"}, RUN, True, STOP_TRAINING),
+        ({"run_id": "5"}, RUN, True, STOP_RUN),
+        # Whoever stops the run of a training means the training: the supervisor would submit another run.
+        ({"run_id": "5"}, {**RUN, "training": "night"}, True, STOP_TRAINING),
+        ({"run_id": "5"}, {**RUN, "finished": True}, False, ["run", "info", "--run-id", "5", "--json"]),
+    ],
+)
+def test_stopping(superlink: SuperLink, step: dict[str, str], run: Any, changed: bool, last: list[str]) -> None:
+    superlink.answers({
+        "run info": {"runs": [run], "warnings": []},
+        "run stop": {**RUN, "stopped": True},
+        "training stop": {"training": "night", "changed": True},
+    })  # fmt: skip
+    foreseen = superlink.run({"operation": "stop", **step}, check=True)
+    assert foreseen.ok and foreseen["changed"] is changed
+    assert all("--check" in call["words"] or call["words"][1] == "info" for call in superlink.calls)
+    stopped = superlink.run({"operation": "stop", **step})
+    assert stopped.ok and stopped["changed"] is changed and superlink.calls[-1]["words"] == last
+
+
+def test_going_on_with_a_training(superlink: SuperLink) -> None:
+    superlink.answers({
+        "run info": {"runs": [{**RUN, "training": "night"}], "warnings": []},
+        "training resume": {"training": "night", "changed": True},
+    })  # fmt: skip
+    for step in ({"name": "night"}, {"run_id": "5"}):
+        done = superlink.run({"operation": "resume", **step}, run_config={"num-server-rounds": 9})
+        assert done.ok and done["changed"]
+        call = superlink.calls[-1]
+        assert call["words"] == ["training", "resume", "--training", "night", "--run-config", "-", "--json"]
+        assert json.loads(call["input"]) == {"num-server-rounds": 9}
+    superlink.answers({"runs": [RUN], "warnings": []})
+    failed = superlink.run({"operation": "resume", "run_id": "5"})
+    assert not failed.ok and "Run 5 belongs to no training" in failed["msg"]
+
+
+@pytest.mark.parametrize("supervised", [True, False])
+def test_check_mode_has_the_app_checked_and_starts_nothing(
+    superlink: SuperLink, archive: str, supervised: bool
+) -> None:
+    superlink.answers({"changed": True})
+    step = {"operation": "submit", "archive": archive, "supervised": supervised}
+    assert superlink.run(step, check=True)["changed"]
+    assert "--check" in superlink.calls[-1]["words"] and list((superlink.home / "apps").iterdir()) == []
+    superlink.answers({"error": "Run configuration for the app digits is wrong: unknown key x."})
+    assert "unknown key x" in superlink.run(step, check=True)["msg"]
+
+
+def test_check_mode_before_there_is_a_superlink(superlink: SuperLink, archive: str) -> None:
+    (superlink.home / "venv/bin/flower-ops").unlink()
+    foreseen = superlink.run({"operation": "submit", "archive": archive, "supervised": True}, check=True)
+    assert foreseen.ok and foreseen["changed"]
 
 
 def test_what_flower_ops_refuses_fails_the_task(superlink: SuperLink, archive: str) -> None:

@@ -16,9 +16,9 @@ from flower_ops.flower_cli.flwr_cli import FlwrCliError
 from flower_ops.runs import submit as submitting
 from flower_ops.runs.connection import connection
 from flower_ops.runs.errors import RunError
-from flower_ops.runs.known import known
+from flower_ops.runs.known import known, stop_known
 from flower_ops.runs.record import Places
-from flower_ops.runs.status import list_runs, status, stop
+from flower_ops.runs.status import list_runs, status
 from flower_ops.runs.watch import Watcher
 
 
@@ -98,7 +98,7 @@ def _watch(places: Places, options: argparse.Namespace) -> dict[str, Any]:
 COMMANDS: dict[str, Callable[[Places, argparse.Namespace], Any]] = {
     "submit": _submit,
     "status": lambda places, options: status(places, options.run_id, options.wait, options.seen),
-    "stop": lambda places, options: stop(places, options.run_id),
+    "stop": lambda places, options: stop_known(places, options.run_id),
     "list": lambda places, options: list_runs(places),
     "info": lambda places, options: known(places, options.run_id),
     "connection": lambda places, options: connection(places, options.name, options.address, options.certificates),

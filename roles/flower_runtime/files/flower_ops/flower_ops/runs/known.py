@@ -13,7 +13,7 @@ from flower_ops.flower_cli.flwr_cli import FlwrCliError
 from flower_ops.runs import record as records
 from flower_ops.runs.errors import RunError
 from flower_ops.runs.record import Places
-from flower_ops.runs.status import progress, view, watched
+from flower_ops.runs.status import progress, stop, view, watched
 from flower_ops.runs.verdict import UNKNOWN, add_answer
 
 
@@ -47,6 +47,20 @@ def known(places: Places, run_id: str = "") -> dict[str, Any]:
         raise RunError(f"There is no run {run_id} on this SuperLink; {text}.")
     runs.sort(key=lambda one: str(one["submitted_at"]), reverse=True)
     return {"runs": runs, "warnings": warnings}
+
+
+def stop_known(places: Places, run_id: str) -> dict[str, Any]:
+    """Stop a run, also one that somebody else submitted; one that has finished stays as it is."""
+    if places.record(run_id).exists():
+        return stop(places, run_id)
+    (one,) = known(places, run_id)["runs"]
+    if one["finished"]:
+        return {**one, "stopped": False}
+    try:
+        places.cli().stop(run_id)
+    except FlwrCliError as error:
+        raise RunError(str(error)) from error
+    return {**known(places, run_id)["runs"][0], "stopped": True}
 
 
 def _listed(places: Places) -> tuple[list[dict[str, Any]], list[str]]:
