@@ -49,7 +49,7 @@ def prepare(app: Path, nodes: int, folder: Path) -> tuple[dict[int, str], dict[s
     """(configuration by node, run configuration) of an app that cuts its data beforehand, as demos/sklearn does."""
     if not (app / "make_shards.py").is_file():
         return {}, {}
-    command = [sys.executable, app / "make_shards.py", f"--out={folder}", f"--shards={nodes}"]
+    command = [sys.executable, str(app / "make_shards.py"), f"--out={folder}", f"--shards={nodes}"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return {k: f'data="{folder}/shard-{k}.npz"' for k in range(nodes)}, {"test-data": f"{folder}/test.npz"}
 

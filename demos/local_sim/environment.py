@@ -35,7 +35,7 @@ def environment(version: str, framework: str, more: list[str]) -> Path:
         subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, place], check=True)
         # pip's own way to name a folder of wheels; uv has another.
         wheels = [f"--find-links={one}" for one in os.environ.get("PIP_FIND_LINKS", "").split()]
-        install = [uv, "pip", "install", "--quiet", "--python", place / "bin/python", *wheels, *packages]
-        subprocess.run(install, check=True)
+        into = ["--python", str(place / "bin/python")]
+        subprocess.run([str(uv), "pip", "install", "--quiet", *into, *wheels, *packages], check=True)
         mark.write_text(wanted, encoding="utf-8")
     return place

@@ -45,7 +45,8 @@ def start(seed: int = 0) -> list[Array]:
 
 def scaled(images: Array) -> Array:
     """Bytes (n, 32, 32, 3) as float32 (n, 3, 32, 32) from -1 to 1."""
-    return np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(127.5) - np.float32(1)
+    planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
+    return np.asarray(planes / np.float32(127.5) - np.float32(1))
 
 
 def scores(arrays: list[Array], images: Array) -> Array:
@@ -60,8 +61,9 @@ def scores(arrays: list[Array], images: Array) -> Array:
 def convolved(images: Array, kernel: Array, bias: Array) -> Array:
     """(n, c, h, w) with a border of one pixel, by a kernel (o, c, 5, 5)."""
     bordered = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    windows = sliding_window_view(bordered, kernel.shape[2:], axis=(2, 3))  # type: ignore[call-overload]
-    return np.asarray(np.tensordot(windows, kernel, axes=((1, 4, 5), (1, 2, 3))) + bias).transpose(0, 3, 1, 2)
+    windows = sliding_window_view(bordered, kernel.shape[2:], axis=(2, 3))
+    found = np.tensordot(windows, kernel, axes=((1, 4, 5), (1, 2, 3))) + bias
+    return np.asarray(found.transpose(0, 3, 1, 2))
 
 
 def pooled(images: Array) -> Array:

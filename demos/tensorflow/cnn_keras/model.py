@@ -48,7 +48,7 @@ def start(seed: int = 0) -> list[Array]:
 
 def scaled(images: Array) -> Array:
     """Bytes (n, 32, 32, 3) as float32 from 0 to 1."""
-    return images.astype(np.float32) / np.float32(255)
+    return np.asarray(images.astype(np.float32) / np.float32(255))
 
 
 def scores(arrays: list[Array], images: Array) -> Array:
@@ -63,7 +63,7 @@ def scores(arrays: list[Array], images: Array) -> Array:
 def convolved(images: Array, kernel: Array, bias: Array) -> Array:
     """(n, h, w, c) with a border that keeps the size, by a kernel (5, 5, c, o)."""
     bordered = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)))
-    windows = sliding_window_view(bordered, kernel.shape[:2], axis=(1, 2))  # type: ignore[call-overload]
+    windows = sliding_window_view(bordered, kernel.shape[:2], axis=(1, 2))
     return np.asarray(np.tensordot(windows, kernel, axes=((4, 5, 3), (0, 1, 2))) + bias)
 
 
