@@ -83,7 +83,7 @@ def test_a_node_without_the_published_model_says_what_to_do(tmp_path: Path) -> N
 
 
 def test_a_model_is_read_from_a_folder(tmp_path: Path) -> None:
-    """In the form in which it is published, with random weights and a tokenizer of three words; the real one is 1 GB."""
+    """In the published form, with random weights and a tokenizer of three words; the real one is 1 GB."""
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from transformers import PreTrainedTokenizerFast, Qwen2Config
