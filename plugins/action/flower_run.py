@@ -111,16 +111,20 @@ class ActionModule(ActionBase):
         self._changed = bool(run["changed"])
         if not run.get("recorded", True):
             return self._result(run)
-        deadline = time.monotonic() + STOPPING_S
         run = self._look(run, 0)
         if self._task.check_mode:
             return self._result(run)
-        while not run["finished"] and time.monotonic() < deadline:
-            run = self._look(run, 5)
+        run = self._until_stopped(run)
         if not run["finished"]:
             text = f"{_called(run)} was told to stop and has not done so within {STOPPING_S} s (it is {run['status']})"
             return {**self._result(run), "failed": True, "msg": f"{text}; look at the journal of flower-superlink."}
         return self._result(run)
+
+    def _until_stopped(self, run: dict[str, Any]) -> dict[str, Any]:
+        deadline = time.monotonic() + STOPPING_S
+        while not run["finished"] and time.monotonic() < deadline:
+            run = self._look(run, 5)
+        return run
 
     def _first_look(self) -> dict[str, Any]:
         """A run that exists, named by its id: that of a training stands for the training."""
@@ -168,7 +172,7 @@ class ActionModule(ActionBase):
             name = {"name": run["training"]} if run["training"] else {"run_id": run["run_id"]}
             self._step({"operation": "stop", **name})
             self._changed = True
-            run = self._look(run, 20)
+            run = self._until_stopped(self._look(run, 0))
             text += f" and was stopped (now {run['status']})"
         else:
             text += " and goes on"

@@ -208,7 +208,9 @@ def facts(run: Mapping[str, Any]) -> str:
     versions = run.get("versions") or {}
     sent, received = run.get("bytes_sent"), run.get("bytes_recv")
     rows = [
+        ("Training", run.get("training")),
         ("Run id", run.get("run_id")),
+        ("Earlier runs", "; ".join(map(run_words, (run.get("runs") or [])[:-1])) or None),
         ("State", run.get("status")),
         ("Submitted", run.get("submitted_at")),
         ("Started", run.get("started_at")),
@@ -225,6 +227,12 @@ def facts(run: Mapping[str, Any]) -> str:
     )
     note = "Flower counts bytes per run, not per round; the average above divides the sum by the rounds."
     return f'<section><h2>Run</h2><dl class="facts">{lines}</dl><p class="note">{note}</p></section>'
+
+
+def run_words(one: Mapping[str, Any]) -> str:
+    """How a run of a training ended that was not its last."""
+    begun = f" from round {one['from_round']}" if one.get("from_round") else ""
+    return f"{one['run_id']}{begun}: {one.get('reason') or one.get('ended') or 'ended'}"
 
 
 def log(run: Mapping[str, Any]) -> str:

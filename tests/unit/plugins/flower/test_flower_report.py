@@ -81,6 +81,16 @@ def test_figures_of_nodes_are_not_called_held_back() -> None:
     assert "Nodes' evaluation data" in text and "Held-back" not in text and "per-class [0.5, 0.25]" in text
 
 
+def test_a_training_says_which_runs_it_took() -> None:
+    ended = {"run_id": "11", "ended": "broken", "reason": "the run ended without a word", "from_round": 0}
+    last = {"run_id": "12", "ended": "done", "reason": "", "from_round": 2}
+    third = {"run_id": "13", "ended": "broken", "reason": "", "from_round": 1}
+    text = text_of(render({**run_of("completed"), "training": "night-1a", "runs": [ended, third, last]}, "x"))
+    assert "Training night-1a" in text.replace("Trainingnight", "Training night")
+    assert "11: the run ended without a word; 13 from round 1: broken" in text
+    assert "Earlier runs" not in text_of(render({**run_of("completed"), "training": "", "runs": [last]}, "x"))
+
+
 def test_nothing_from_outside_and_no_script() -> None:
     page = render(run_of("completed"), "x")
     assert not re.search(r"<script|<link|<img|<iframe|@import|url\(|https?://|\son\w+=", page)
@@ -92,6 +102,7 @@ NASTY = "<script>alert('x')</script>&\"\x00\x1b]"
 def test_everything_is_escaped() -> None:
     run = run_of("one_node_failing")
     run.update(run_id=NASTY, reason=NASTY, app={"name": NASTY, "version": NASTY}, versions={"flwr": NASTY})
+    run.update(training=NASTY, runs=[{"run_id": NASTY, "reason": NASTY, "from_round": NASTY}] * 2)
     run["log_tail"], run["files"] = [NASTY], [{"name": NASTY, "size": 1}]
     run["rounds"][0].update(errors=[NASTY], train={NASTY: 1.5, "loss": 0.5})
     page = render(run, NASTY)

@@ -77,7 +77,7 @@ def test_a_degraded_run_succeeds_with_a_warning(superlink: Superlink) -> None:
 
 @pytest.mark.parametrize("stop", [True, False])
 def test_a_run_that_takes_too_long(superlink: Superlink, stop: bool) -> None:
-    stopped = run_of(status="finished:stopped")
+    stopped = run_of(status="finished:stopped", finished=True)
     answers = [run_of(waiting="nodes are missing"), *([stopped, stopped] if stop else [])]
     result = superlink.run(*answers, timeout=0, stop_on_timeout=stop)
     assert result["failed"] and "had not finished after 0 s (nodes are missing)" in result["msg"]
