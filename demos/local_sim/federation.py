@@ -98,17 +98,17 @@ class Federation:
     def _launch(self, kind: str, name: str, arguments: list[str], more: Mapping[str, str]) -> None:
         home = self.folder / name
         home.mkdir()
-        path = os.pathsep.join([*more.get("PYTHONPATH", "").split(), str(FLOWER_OPS)])
+        path = [more["PYTHONPATH"]] if "PYTHONPATH" in more else []
         environment = {
-            **os.environ,
             # Nodes share the cores of this machine.
             "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // self.nodes)),
+            **os.environ,
             "PATH": f"{self.venv}/bin{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "FLWR_HOME": str(home / "flwr"),
             "PYTHONUNBUFFERED": "1",
             "TF_CPP_MIN_LOG_LEVEL": "2",
             **self.profile.environment,
-            "PYTHONPATH": path,
+            "PYTHONPATH": os.pathsep.join([*path, str(FLOWER_OPS)]),
         }
         command = [str(self.venv / f"bin/flower-{kind}"), *arguments]
         self.processes.start(command, environment, home, self.folder / f"{name}.log")

@@ -11,7 +11,7 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from cnn_keras.fit import fit
-from cnn_keras.model import Array, evaluate
+from cnn_keras.model import Array, check, evaluate
 
 app = ClientApp()
 
@@ -19,7 +19,9 @@ app = ClientApp()
 def images_of(context: Context, task: messages.Task) -> Dataset[Array]:
     """This node's images."""
     choice = Choice.read(context.run_config, task.told)
-    return images(choice.share(context.node_config), "train", choice.folder, choice.source, choice.shared)
+    found = images(choice.share(context.node_config), "train", choice.folder, choice.source, choice.shared)
+    check(found.classes)
+    return found
 
 
 @app.train()

@@ -14,7 +14,7 @@ from flower_ops.training.train import train
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from cnn_keras.model import SHAPES, Array, evaluate, start
+from cnn_keras.model import SHAPES, Array, check, evaluate, start
 
 app = ServerApp()
 
@@ -24,6 +24,7 @@ def main(grid: Grid, context: Context) -> None:
     """Train as the run configuration says."""
     choice = Choice.read(context.run_config)
     held_back = images(choice.whole(), "test", choice.folder, choice.source, choice.shared)
+    check(held_back.classes)
 
     def test(number: int, arrays: list[Array]) -> dict[str, float]:
         return evaluate(arrays, held_back.samples, held_back.labels)

@@ -104,5 +104,9 @@ def test_wrong_choices_are_told_before_a_node_is_asked() -> None:
         digits_app.model.chosen(config_of("sklearn", hidden_units=-1))
     with pytest.raises(ValueError, match="model = 'gpt': expected one of auto, Qwen"):
         llm_app.model.base_of("gpt", "hub")
+    for module in (cnn_torch.model, cnn_keras.model):
+        module.check("0123456789")
+        with pytest.raises(ValueError, match="has 11 classes, this network has 10"):
+            module.check("0123456789a")
     with pytest.raises(DataError, match="'sorted' is none of the ways to cut"):
         Choice.read(config_of("pytorch", partitioner="sorted")).whole()
