@@ -33,6 +33,12 @@ def test_the_demo_with_its_framework(framework: str) -> None:
     run_tests(profiles.DEFAULT, CHECKS / f"check_{framework}.py", framework=framework)
 
 
+@pytest.mark.parametrize("version", [known for known in profiles.known() if known != profiles.DEFAULT])
+def test_demos_on_another_version(version: str) -> None:
+    """With the default version they run among the unit tests."""
+    run_tests(version, *sorted(CHECKS.glob("test_demo_*.py")))
+
+
 @pytest.mark.parametrize("version", profiles.known())
 def test_digits_on_this_machine(version: str, tmp_path: Path) -> None:
     run, said = simulate("sklearn", environment(version), tmp_path, "--nodes=3", "--set=strategy=FedProx")

@@ -14,8 +14,11 @@ import digits_app.model
 import llm_app.model
 import numpy as np
 import pytest
+from digits_app import client_app
+from flower_ops.training.client.messages import Task
 from flower_ops.training.data import Choice, DataError, images
 from flower_ops.training.settings import FORMS, Settings
+from flwr.app import Context, RecordDict
 from simulated import config_of
 
 DEMOS = {"sklearn": "digits_app", "pytorch": "cnn_torch", "tensorflow": "cnn_keras", "llm": "llm_app"}
@@ -110,3 +113,20 @@ def test_wrong_choices_are_told_before_a_node_is_asked() -> None:
             module.check("0123456789a")
     with pytest.raises(DataError, match="'sorted' is none of the ways to cut"):
         Choice.read(config_of("pytorch", partitioner="sorted")).whole()
+
+
+@pytest.mark.parametrize("scheme", ["iid", "dirichlet", "by-label"])
+def test_nodes_share_the_data_as_the_run_says(scheme: str) -> None:
+    """Together they have every training image once; by label each has few digits."""
+    asked = config_of("sklearn", model="cifar10", data_source="auto", partitioner=scheme, partition_alpha=0.1)
+    task = Task([], 1, 3, told={"data-source": "bundled"})
+    parts = []
+    for number in range(5):
+        node = Context(1, number, {"partition-id": number, "num-partitions": 5}, RecordDict(), asked)
+        parts.append(client_app.images_of(node, task))
+    together = np.sort(np.concatenate([pixels.sum(axis=1) for pixels, _labels in parts]))
+    whole = images(source="bundled")
+    expected = np.sort(whole.samples.reshape(len(whole), -1).astype(np.float32).sum(axis=1) / 255)
+    np.testing.assert_allclose(together, expected, rtol=1e-5)
+    digits = [len(set(labels.tolist())) for _pixels, labels in parts]
+    assert digits == [10] * 5 if scheme == "iid" else min(digits) < 10
