@@ -77,6 +77,11 @@ class RunCommands:
         """All trainings, newest first."""
         return list(self._answer("training", ["list"]))
 
+    def connection(self, name: str, address: str, certificates: str) -> dict[str, Any]:
+        """How Flower's command line on another machine reaches this SuperLink."""
+        words = ["--name", name, "--address", address, "--certificates", certificates]
+        return self._call("run", ["connection", *words])
+
     @property
     def _program(self) -> str:
         return f"{self._home}/venv/bin/flower-ops"

@@ -6,51 +6,21 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from module_runner import ModuleResult, run_module
+from ops_machine import OpsMachine
 
-FLOWER_OPS = Path(__file__).parents[4] / "roles/flower_runtime/files/flower_ops"
-# What the VM's own program is, but for the root.
-PROGRAM = """#!{python}
-import sys
-sys.path.insert(0, {package!r})
-from flower_ops.cli import main
-sys.exit(main([*sys.argv[1:], "--root", {root!r}]))
-"""
-FLWR = """#!/bin/sh
-echo '{answer}'
-"""
 APP = (
     '[project]\nname = "digits"\nversion = "1.0"\n[tool.flwr.app.components]\nserverapp = "a:a"\nclientapp = "b:b"\n'
     '[tool.flwr.app.config]\ntraining = ""\ncheckpoint-path = ""\n'
 )
 
 
-class SuperLink:
-    """A machine in a folder."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.home = root / "opt/flower"
-        for name in ("runs", "cli", "venv/bin"):
-            (self.home / name).mkdir(parents=True)
-        words = {"python": sys.executable, "package": str(FLOWER_OPS), "root": str(root)}
-        self._program("flower-ops", PROGRAM.format(**words))
-        self.flower({"success": True, "runs": []})
-        self.training = ""
-
-    def _program(self, name: str, text: str) -> None:
-        path = self.home / "venv/bin" / name
-        path.write_text(text)
-        path.chmod(0o755)
-
-    def flower(self, answer: dict[str, Any]) -> None:
-        """What `flwr ls` prints."""
-        self._program("flwr", FLWR.format(answer=json.dumps(answer)))
+class SuperLink(OpsMachine):
+    """One with trainings and runs."""
 
     def record(self, run_id: str, **more: Any) -> None:
         """The record of a run that has ended."""
@@ -76,9 +46,6 @@ class SuperLink:
 
     def look(self, check: bool = False, **options: Any) -> ModuleResult:
         return run_module("flower_run_info", {"flower_home": str(self.home), **options}, check)
-
-    def contents(self) -> dict[str, bytes]:
-        return {str(path): path.read_bytes() for path in self.root.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
