@@ -35,14 +35,16 @@ START_S = 240.0
 class Machine:
     """What would be a VM: a root folder that the agent has configured for a role, and the services in it."""
 
-    def __init__(self, root: Path, version: str, role: str, variables: Mapping[str, str]) -> None:
+    def __init__(
+        self, root: Path, version: str, role: str, variables: Mapping[str, str], framework: str = "sklearn"
+    ) -> None:
         self.root, self.role = root, role
         self.ports = profiles.Ports(*(free_port() for _port in range(6)))
         self.profile = replace(profiles.profile(version), ports=self.ports)
         self.home = root / HOME[1:]
-        for link in ("venv", "frameworks/sklearn"):
+        for link in ("venv", f"frameworks/{framework}"):
             (self.home / link).parent.mkdir(parents=True, exist_ok=True)
-            (self.home / link).symlink_to(environment(version))
+            (self.home / link).symlink_to(environment(version, framework))
         given = {f"ONEAPP_FL_{name}": value for name, value in variables.items()}
         request = agent.Request(role, {"ONEAPP_FLOWER_VERSION": version, **given}, root=root)
         with pytest.MonkeyPatch.context() as patch:
@@ -81,7 +83,8 @@ class Machine:
 class Federation:
     """A SuperLink, where needed its gate, and SuperNodes with registered keys.
 
-    `link`: the address that nodes are given for the SuperLink's own, such as that of a relay in between.
+    `link`: the address that nodes are given for the SuperLink's own, such as that of a relay in between. `framework`:
+    what nodes have; the SuperLink has the smallest environment.
     """
 
     def __init__(
@@ -91,8 +94,9 @@ class Federation:
         nodes: int = 2,
         listen: str = "127.0.0.1",
         link: Callable[[str], str] = str,
+        framework: str = "sklearn",
     ) -> None:
-        self.folder, self.version = folder, version
+        self.folder, self.version, self.framework = folder, version, framework
         self._mark = uuid.uuid4().hex
         self.profile = profiles.profile(version)
         self.fleet = f"127.0.0.1:{free_port()}"
@@ -128,8 +132,9 @@ class Federation:
             "SUPERLINK_ADDRESS": self._seen_by_nodes,
             "NODE_CONFIG": f"partition-id={number} num-partitions={nodes}",
             "SSL_CA_CERTFILE": base64.b64encode(certificate).decode(),
+            "FRAMEWORK": self.framework,
         }
-        return Machine(self.folder / f"node-{number}", self.version, "supernode", variables)
+        return Machine(self.folder / f"node-{number}", self.version, "supernode", variables, self.framework)
 
     def start(self, **superlink_environment: str) -> None:
         """SuperLink, gate, registration of all keys, SuperNodes; returns when all are online."""
