@@ -84,7 +84,7 @@ class ActionModule(ActionBase):
         else:
             self._say(f"run {run['run_id']} of {what} submitted")
         # What went on before is no news, and the run that was just submitted has been told.
-        self._follower.tell(run, aloud=False)
+        self._follower.pass_over(run)
         if self._options["state"] == "started":
             run = self._look(run, 0)
             if run.get("supervised") is False:
@@ -99,10 +99,10 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             word = "go on with" if self._changed else "leave"
             return {**self._result(run), "msg": f"Would {word} the training {training}, which is {run['state']}."}
+        self._follower.pass_over(run)
         run = self._look(run, 0)
         if not self._changed and run["finished"]:
             return self._conclude(run)
-        self._follower.tell(run, aloud=False)
         self._say(f"training {training} " + ("goes on" if self._changed else "is under way"))
         return self._wait_for(run) if self._options["wait"] else self._result(run)
 

@@ -31,31 +31,36 @@ class Follower:
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._runs: set[str] = set()
+        self._past: set[str] = set()
         self._rounds: set[tuple[str, int]] = set()
         self._waiting: str | None = None
 
-    def tell(self, run: Mapping[str, Any], aloud: bool = True) -> None:
-        """Take in a look; `aloud` False: all of it is known already."""
+    def pass_over(self, run: Mapping[str, Any]) -> None:
+        """Take runs as known, and what was done in those that have ended."""
+        self._runs |= {one["run_id"] for one in run["runs"]}
+        self._past |= {one["run_id"] for one in run["runs"] if one["ended"]}
+
+    def tell(self, run: Mapping[str, Any]) -> None:
+        """Take in a look, and say what is new in it."""
         previous: Mapping[str, Any] | None = None
         for one in run["runs"]:
             if one["run_id"] not in self._runs:
                 self._runs.add(one["run_id"])
-                if aloud:
-                    self._say(_beginning(one, previous))
-            self._tell_rounds(run, one["run_id"], aloud)
+                self._say(_beginning(one, previous))
+            if one["run_id"] not in self._past:
+                self._tell_rounds(run, one["run_id"])
             previous = one
         waiting = run.get("waiting")
-        if waiting and waiting != self._waiting and aloud:
+        if waiting and waiting != self._waiting:
             self._say(waiting)
         self._waiting = waiting
 
-    def _tell_rounds(self, run: Mapping[str, Any], run_id: str, aloud: bool) -> None:
+    def _tell_rounds(self, run: Mapping[str, Any], run_id: str) -> None:
         for one in run["rounds"]:
             key = (run_id, one["round"])
             if one.get("run_id") == run_id and one["done"] and key not in self._rounds:
                 self._rounds.add(key)
-                if aloud:
-                    self._say(round_line(one, run.get("num_rounds")))
+                self._say(round_line(one, run.get("num_rounds")))
 
 
 def _beginning(one: Mapping[str, Any], previous: Mapping[str, Any] | None) -> str:

@@ -62,6 +62,9 @@ def read(content: bytes) -> Stored | None:
     # In Fortran's order an entry of the first axis does not lie in one piece, but an entry of the last axis does.
     for length in shape[:-1] if header.get("fortran_order") else shape[1:]:
         row *= length
+    if len(shape) == 3 and shape[-1] in (1, 3, 4):
+        # A picture and its colours: one sample.
+        row *= shape[0]
     data = content[start + struct.unpack_from("<I" if wide else "<H", content, 8)[0] :]
     size = struct.calcsize(letter)
     return Stored(data, ">" if code[0] == ">" else "<", letter, len(data) // size, max(1, row))

@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--root", type=Path, default=Path("/"), help="folder that stands for / (for tests)")
     common.add_argument("--binary", type=Path, default=Path("/opt/flower/venv/bin/flower-ops"))
     helps = {
+        "canary": "make samples for a node that has none",
         "fingerprint": "fingerprints of this node's samples",
         "start": "begin to watch",
         "stop": "end the capture and say who was talked to",

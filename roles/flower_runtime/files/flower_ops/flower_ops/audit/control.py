@@ -100,8 +100,12 @@ class Control:
         self._folders.clear()
 
 
-def npy(data: bytes, width: int) -> bytes:
-    """A uint8 array of that many columns in NumPy's format 1.0."""
-    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({len(data) // width}, {width}), }}"
+def npy(data: bytes, columns: int | tuple[int, ...]) -> bytes:
+    """A uint8 array in NumPy's format 1.0: of that many columns, of a shape, or (0) of one axis."""
+    if isinstance(columns, tuple):
+        shape = columns
+    else:
+        shape = (len(data) // columns, columns) if columns else (len(data),)
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape!r}, }}"
     text = (header + " " * (-(11 + len(header)) % 64) + "\n").encode("latin-1")
     return arrays.MAGIC + b"\x01\x00" + len(text).to_bytes(2, "little") + text + data

@@ -37,6 +37,11 @@ class Place:
         return self.folder / "samples.prints"
 
     @property
+    def canary(self) -> Path:
+        """Paths of samples that were made for the audit."""
+        return self.folder / "canary.json"
+
+    @property
     def others(self) -> Path:
         """Where the fingerprints of all nodes are put for a search."""
         return self.folder / "prints"
@@ -62,11 +67,11 @@ class Place:
         return self.root / "opt/flower/state"
 
     def make(self) -> None:
-        """The folder, empty of what an audit that was cut off has left but for fingerprints."""
+        """The folder, empty of what an audit that was cut off has left."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder.chmod(0o700)
         for path in self.folder.iterdir():
-            if path.is_file() and path != self.prints:
+            if path.is_file() and path not in (self.prints, self.canary):
                 path.unlink()
 
     def fleet(self) -> str:

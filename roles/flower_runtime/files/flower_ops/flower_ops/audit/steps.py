@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from flower_ops.audit import canary as canaries
 from flower_ops.audit import disks, peers, prints, search, watch, wire
 from flower_ops.audit import place as places
 from flower_ops.audit.errors import AuditError
@@ -21,13 +22,21 @@ from flower_ops.runs.record import Places
 #: Fingerprints of a node at most, and bytes of a capture that are kept.
 MOST_PRINTS, MOST_CAPTURED = 500_000, 256 << 20
 SALT_BYTES = 16
+DATA = "/opt/flower/data"
 Request = Mapping[str, Any]
+
+
+def canary(place: Place, request: Request, binary: str) -> dict[str, Any]:
+    """Make samples for a node that has none."""
+    place.make()
+    folder = place.root / str((request.get("data") or [DATA])[0]).lstrip("/")
+    return {"files": len(canaries.plant(folder, str(request.get("form")), place.canary)), "changed": True}
 
 
 def fingerprint(place: Place, request: Request, binary: str) -> dict[str, Any]:
     """Make the fingerprints of this node's samples; only figures are answered, the file is fetched by whoever asks."""
     salt = _salt(request)
-    folders = [place.root / str(one).lstrip("/") for one in request.get("data") or ["/opt/flower/data"]]
+    folders = [place.root / str(one).lstrip("/") for one in request.get("data") or [DATA]]
     begun = time.monotonic()
     made = prints.make(_node(request), folders, salt, int(request.get("limit") or MOST_PRINTS))
     place.make()
@@ -96,6 +105,7 @@ def clean(place: Place, request: Request, binary: str) -> dict[str, Any]:
     """Remove all that an audit has made here, also one that was cut off."""
     watch.stop()
     there = place.folder.exists()
+    canaries.remove(place.canary)
     shutil.rmtree(place.folder, ignore_errors=True)
     return {"changed": there}
 
@@ -129,6 +139,7 @@ def _idle(place: Place) -> None:
 
 
 STEPS: dict[str, Callable[[Place, Request, str], dict[str, Any]]] = {
+    "canary": canary,
     "fingerprint": fingerprint,
     "start": start,
     "stop": stop,
