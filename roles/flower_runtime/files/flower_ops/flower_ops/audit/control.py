@@ -64,7 +64,7 @@ class Control:
         assert array is not None
         values = array.values(0, array.count)
         coded = [*forms.of_numbers(values, self._array, 1, max(values))]
-        coded += [*forms.of_text(self._lines), *forms.of_file(self._other)]
+        coded += [*forms.of_text(self._lines, 64), *forms.of_file(self._other)]
         for number, one in enumerate(coded):
             self._write(folder / f"form-{number}", one.data, FORMS[one.form])
         with gzip.open(folder / "packed.gz", "wb") as stream:

@@ -128,9 +128,9 @@ def zigzag(value: int) -> bytes:
     return bytes(found)
 
 
-def of_text(data: bytes) -> Iterator[Coded]:
+def of_text(data: bytes, width: int) -> Iterator[Coded]:
     """A line, or several short ones."""
-    yield Coded(_form("the text itself"), 32, data)
+    yield Coded(_form("the text itself"), width, data)
 
 
 def of_file(data: bytes) -> Iterator[Coded]:

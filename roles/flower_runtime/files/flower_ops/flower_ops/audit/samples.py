@@ -29,7 +29,8 @@ PART = 4096
 #: Different numbers, or letters, among those of a piece: blank paper is no sample.
 LEAST_NUMBERS, LEAST_LETTERS = 6, 10
 TEXTS = (".csv", ".tsv", ".jsonl", ".json", ".txt", ".md")
-TEXT_PIECE = 96
+#: Width of windows in text, and bytes of a piece: figures of a table tell more than as many letters.
+TEXT, TABLE = (64, 96), (32, 48)
 #: Bytes read of a file at most, and numbers of an array that are looked at in one go.
 LARGEST, CHUNK = 1 << 30, 1 << 20
 
@@ -115,8 +116,9 @@ class Reader:
         elif (array := arrays.read(content)) is not None and array.count:
             yield from self._array(number, array)
         elif suffix in TEXTS:
-            yield from self._text(number, content)
-            if suffix in (".csv", ".tsv"):
+            table = suffix in (".csv", ".tsv")
+            yield from self._text(number, content, *(TABLE if table else TEXT))
+            if table:
                 yield from self._table(number, content, "\t" if suffix == ".tsv" else ",")
         else:
             yield from self._parts(number, content, samples=top)
@@ -160,7 +162,7 @@ class Reader:
                     values = numbers[at * step + start :][:ITEMS]
                     yield Piece(number, at * max(1, step // width), tuple(forms.of_numbers(values, b"", 8, greatest)))
 
-    def _text(self, number: int, content: bytes) -> Iterator[Piece]:
+    def _text(self, number: int, content: bytes, width: int, size: int) -> Iterator[Piece]:
         """Lines, several at a time where they are short."""
         groups: list[tuple[int, bytes]] = []
         held, first, rows = b"", 0, 0
@@ -168,7 +170,7 @@ class Reader:
             rows += bool(line.strip())
             first = first if held else row
             held += line
-            if len(held) >= TEXT_PIECE:
+            if len(held) >= size:
                 groups.append((first, held))
                 held = b""
         self.seen.rows += rows
@@ -176,13 +178,13 @@ class Reader:
         for at in self._some(len(groups)):
             row, text = groups[at]
             # The end of a line tells more than its beginning, which is often the same name of a field.
-            middle = max(0, min(len(text) - TEXT_PIECE, len(text) // 3))
-            piece = text[middle : middle + TEXT_PIECE]
+            middle = max(0, min(len(text) - size, len(text) // 3))
+            piece = text[middle : middle + size]
             if len(set(piece)) < LEAST_LETTERS:
                 self.seen.blank += per
                 continue
             self.seen.taken += per
-            yield Piece(number, row, tuple(forms.of_text(piece)))
+            yield Piece(number, row, tuple(forms.of_text(piece, width)))
 
     def _parts(self, number: int, content: bytes, samples: bool = False) -> Iterator[Piece]:
         """Parts of a file as it is; `samples`: the file is one sample, for want of a better reading."""
