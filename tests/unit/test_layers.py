@@ -215,6 +215,18 @@ def test_a_training_task_needs_nothing_of_the_server() -> None:
     assert not breaches(folder, FLOWER_OPS, "", lambda found: found.within("flwr.serverapp"))
 
 
+def test_a_node_answers_a_survey_without_the_server() -> None:
+    survey = FLOWER_OPS / "flower_ops" / "training" / "survey"
+    server = (
+        "flwr.serverapp",
+        *(f"flower_ops.training.{name}" for name in ("train", "rounds", "roster", "strategies")),
+    )
+    for name in ("node", "plan"):
+        found = imports_in(survey / f"{name}.py", FLOWER_OPS)
+        assert found
+        assert not [one.target for one in found if one.within(*server)]
+
+
 def test_the_sandbox_stands_alone() -> None:
     """Only the standard library; Docker's client when a VM of the docker driver needs it, and there only."""
     found = breaches(SANDBOX / "one_sandbox", SANDBOX, "", lambda found: is_foreign(found, "one_sandbox"))

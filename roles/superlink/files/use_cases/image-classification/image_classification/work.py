@@ -38,4 +38,4 @@ class Work:
 
 def scaled(images: Array) -> Array:
     """Bytes as float32 from -1 to 1."""
-    return images.astype(np.float32) / np.float32(127.5) - np.float32(1)
+    return np.asarray(images.astype(np.float32) / np.float32(127.5) - np.float32(1))

@@ -17,6 +17,9 @@ Values = dict[str, Any]
 
 QUERY = "query.survey"
 _PLAN, _ANSWER = "plan", "answer"
+_UNREADABLE = {"fault": "gave an answer that cannot be read"}
+#: More than any name, fault or list of classes has.
+MOST_OF_A_TEXT, MOST_IN_A_LIST = 2000, 100_000
 
 
 class Undecided(TrainingError):
@@ -49,5 +52,14 @@ def values_of(answer: Message) -> Values:
         values = json.loads(str(record[_ANSWER]))
     except (KeyError, ValueError):
         values = None
-    # A node is not to be believed in form either.
-    return values if isinstance(values, dict) else {"fault": "gave an answer that cannot be read"}
+    return {str(key): _tame(value) for key, value in values.items()} if isinstance(values, dict) else _UNREADABLE
+
+
+def _tame(value: Any) -> Any:
+    """What a node says is logged: with line breaks it could write whole lines of the log. And it is not to be long."""
+    if isinstance(value, str):
+        text = " ".join(value.split())
+        return "".join(letter if letter.isprintable() else "?" for letter in text)[:MOST_OF_A_TEXT]
+    if isinstance(value, list):
+        return [_tame(one) for one in value[:MOST_IN_A_LIST]]
+    return value if isinstance(value, (bool, int, float)) else None
