@@ -106,15 +106,18 @@ def test_a_training_is_begun_waited_for_and_goes_on_with_reports(machine: OpsMac
     assert "Hospital" in page and first["training"] in page and "Earlier runs" in page
 
     wanted = {"num-server-rounds": 4}
-    code, output = play(
-        machine, tmp_path, "train", train_name="night", train_state="resumed", train_run_config=wanted
-    )
+    resume = {"train_name": "night", "train_state": "resumed", "train_run_config": wanted}
+    code, output = play(machine, tmp_path, "train", **resume)
     assert code == 0, output
     assert "round 4/4" in output and "round 1/" not in output
     more = told(tmp_path)
     assert more["training"] == first["training"] and [one["round"] for one in more["rounds"]] == [1, 2, 3, 4]
     assert [one["ended"] for one in more["runs"]] == ["broken", "done", "done"] and more["duration_s"] == 4.0
     assert (reports / "model.npz").read_bytes() == b"4 rounds"
+    code, output = play(machine, tmp_path, "train", **resume, train_title="Hospital")
+    assert code == 0, output
+    # But for the title of the page, nothing is another one.
+    assert "changed=1 " in output and "round 4/4" not in output
 
 
 def test_what_is_wrong_is_one_sentence_before_a_training_begins(machine: OpsMachine, tmp_path: Path) -> None:
