@@ -67,7 +67,7 @@ def test_the_stand_in_learns_and_says_what_it_is(tmp_path: Path, log: list[str])
     result, grid = Case(CASE).run(num_server_rounds=3, output_dir=str(tmp_path), **{**SHORT, "model_name": "/no/such"})
     assert grid.kinds() == ["query.survey"] * 2 + ["train"] * 6 + ["evaluate"] * 2
     assert result.degraded is None and result.metrics[3]["stand-in-model"] == 1.0
-    assert result.metrics[3]["loss"] < result.rounds[0]["train"]["start-loss"] - 0.05, result.metrics
+    assert result.metrics[3]["loss"] < result.rounds[1]["train"]["start-loss"] - 0.05, result.metrics
     assert any("a small model with random weights stands in" in line and "/no/such" in line for line in log)
     assert plan_in(tmp_path)["model"] == "stand-in"
     with np.load(tmp_path / "model.npz") as model:

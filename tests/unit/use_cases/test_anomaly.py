@@ -41,8 +41,8 @@ def own(folder: Path, nodes: int = 2, classes: tuple[str, ...] = ("ok", "odd"), 
 def test_iris_is_learned_and_each_round_needs_one_message(tmp_path: Path) -> None:
     result, grid = Case(CASE, nodes=4).run(num_server_rounds=10, output_dir=str(tmp_path), min_available_clients=4)
     assert grid.kinds() == ["query.survey"] * 4 + ["train"] * 40 + ["evaluate"] * 4
-    assert result.degraded is None and [one["results"] for one in result.rounds] == [4] * 10
-    assert result.rounds[0]["train"]["start-accuracy"] < 0.5
+    assert result.degraded is None and [one["results"] for one in result.rounds[1:]] == [4] * 10
+    assert result.rounds[1]["train"]["start-accuracy"] < 0.5
     assert result.metrics[10]["accuracy"] >= 0.9, result.metrics[10]
     assert result.metrics[10]["bundled-data"] == 1.0
     assert [array.shape for array in result.arrays] == [(3, 4), (3,)]
@@ -86,7 +86,7 @@ def test_own_data_is_not_mixed_with_bundled_data(tmp_path: Path, log: list[str])
     # And the operator may say that all train on the bundled data.
     configs[1].update({"partition-id": 0, "num-partitions": 2})
     result, grid = Case(CASE, configs=configs).run(data_source="bundled", num_server_rounds=1)
-    assert result.rounds[0]["results"] == 2 and result.rounds[0]["train"]["bundled-data"] == 1.0
+    assert result.rounds[1]["results"] == 2 and result.rounds[1]["train"]["bundled-data"] == 1.0
 
 
 def test_tables_of_different_width_are_not_averaged(tmp_path: Path, log: list[str]) -> None:
@@ -94,7 +94,7 @@ def test_tables_of_different_width_are_not_averaged(tmp_path: Path, log: list[st
     (tmp_path / "wide").mkdir()
     configs[3] = own(tmp_path / "wide", nodes=1, features=5)[1]
     result, _grid = Case(CASE, configs=configs).run(num_server_rounds=1)
-    assert result.rounds[0]["nodes"] == 2
+    assert result.rounds[1]["nodes"] == 2
     assert any("Node 3 takes no part: it has 5 features a line, and the run trains on 3." in line for line in log)
 
 

@@ -57,9 +57,10 @@ class Rounds:
         last = self.settings.num_server_rounds
         LOG.info("Starting %s strategy, rounds %d to %d:", type(self.strategy).__name__, first, last)
         self.strategy.summary()
-        if first == 1 and self.evaluate and (figures_of_start := self.evaluate(0, arrays_of(arrays))) is not None:
-            start = {**new_round(0), "central": figures_of_start}
-            LOG.info("Initial global evaluation results: %s", figures_of_start)
+        if first == 1 and self.evaluate:
+            start = {**new_round(0), "central": self.evaluate(0, arrays_of(arrays))}
+            if start["central"] is not None:
+                LOG.info("Initial global evaluation results: %s", start["central"])
             rounds.append(start)
         for number in range(first, last + 1):
             LOG.info("")
