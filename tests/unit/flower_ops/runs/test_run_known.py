@@ -18,7 +18,7 @@ from flower_ops.runs import record as records
 from flower_ops.runs.app import tomllib
 from flower_ops.runs.connection import connection
 from flower_ops.runs.errors import RunError
-from flower_ops.runs.known import known
+from flower_ops.runs.known import known, stop_known
 from flower_ops.runs.record import Places
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -70,6 +70,22 @@ def test_while_the_superlink_is_down_records_are_shown_and_it_is_said(places: Pl
     assert "Only runs with a record are shown: Cannot list the runs" in found["warnings"][0]
     with pytest.raises(RunError, match="There is no run 6 on this SuperLink; Only runs with a record"):
         known(places, "6")
+
+
+def test_a_damaged_record_hides_no_other(places: Places, flwr: FakeFlwr) -> None:
+    recorded_run(places, "5")
+    places.record("6").write_text("{")
+    found = known(places)
+    assert [one["run_id"] for one in found["runs"]] == ["5"]
+    assert len(found["warnings"]) == 1 and "6.json cannot be read" in found["warnings"][0]
+
+
+def test_a_run_of_somebody_else_is_stopped_too(places: Places, flwr: FakeFlwr) -> None:
+    flwr.run_states("running", **{"fab-name": "theirs"})
+    stopped = stop_known(places, RUN_ID)
+    assert stopped["stopped"] and stopped["status"] == "finished:stopped" and not stopped["recorded"]
+    again = stop_known(places, RUN_ID)
+    assert not again["stopped"] and [call["words"][0] for call in flwr.calls].count("stop") == 1
 
 
 def test_an_unknown_run(places: Places, flwr: FakeFlwr) -> None:

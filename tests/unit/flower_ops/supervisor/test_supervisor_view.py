@@ -209,6 +209,19 @@ def test_before_its_first_run_it_says_what_it_waits_for(place: Places, app: Path
     assert found["rounds"] == [] and found["files"] == [] and found["app"]["name"] == "digits"
 
 
+def test_a_record_that_is_lost_or_damaged_hides_nothing_else(place: Places, app: Path) -> None:
+    name = handed.hand_over(place, str(app), {})["training"]
+    place.record("11").write_text("{")
+    run(place, "12", [one_round(2)])
+    attempts = [Attempt(run_id, BEGIN + number) for number, run_id in enumerate(("10", "11", "12"))]
+    remember(place, name, State.RUNNING, *attempts)
+    found = view.status(place, name)
+    assert [one["run_id"] for one in found["runs"]] == ["10", "11", "12"]
+    assert [one["round"] for one in found["rounds"]] == [2] and found["run"]["run_id"] == "12"
+    remember(place, name, State.RUNNING, *attempts[:2])
+    assert view.status(place, name)["run"] is None
+
+
 def test_checkpoints_that_are_there_are_told_in_order(place: Places, app: Path) -> None:
     found = handed.hand_over(place, str(app), {})
     folder = Path(found["checkpoints"])

@@ -26,10 +26,15 @@ def known(places: Places, run_id: str = "") -> dict[str, Any]:
         paths = [path for path in [places.record(run_id)] if path.exists()]
     else:
         paths = [path for path in places.runs.glob("*.json") if records.RUN_ID.fullmatch(path.stem)]
-    found = {str(one["run_id"]): one for one in map(records.load, paths)}
+    found: dict[str, dict[str, Any]] = {}
     others: list[dict[str, Any]] = []
     warnings: list[str] = []
-    if not run_id or run_id not in found or not records.is_finished(found[run_id]):
+    for path in paths:
+        try:
+            found[path.stem] = records.load(path)
+        except RunError as error:
+            warnings.append(str(error).rstrip("."))
+    if run_id not in found or not records.is_finished(found[run_id]):
         listed, unanswered = _listed(places)
         warnings += unanswered
         for entry in listed:

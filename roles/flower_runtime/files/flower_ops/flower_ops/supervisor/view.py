@@ -8,6 +8,7 @@ Only files are read. The supervisor asks Flower; while a SuperLink is down, its 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import re
 import time
@@ -57,9 +58,8 @@ def status(places: Places, name: str, wait: float = 0.0, seen: str | None = None
         if time.monotonic() >= deadline:
             break
         time.sleep(LOOK_EVERY_S)
-    last = found["run_id"]
-    exists = bool(last) and places.record(last).exists()
-    return {**found, "run": run_status.view(records.load(places.record(last))) if exists else None}
+    latest = _records(places, found["runs"][-1:])
+    return {**found, "run": run_status.view(latest[0]) if latest else None}
 
 
 def trainings(places: Places, name: str = "") -> list[dict[str, Any]]:
@@ -185,10 +185,9 @@ def _together(runs: list[dict[str, Any]]) -> dict[str, Any]:
 def _records(places: Places, runs: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for one in runs:
-        path = places.record(one["run_id"])
-        # Followed from its submission on, but a record can be lost with a disk.
-        if path.exists():
-            found.append(records.load(path))
+        # Followed from its submission on, but a record can be lost or damaged with a disk.
+        with contextlib.suppress(RunError):
+            found.append(records.load(places.record(one["run_id"])))
     return found
 
 
