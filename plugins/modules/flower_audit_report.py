@@ -89,6 +89,11 @@ nodes:
   returned: success
   type: list
   elements: dict
+lines:
+  description: The same as a table of text.
+  returned: success
+  type: list
+  elements: str
 path:
   description: The file.
   returned: success
@@ -100,7 +105,7 @@ import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.opennebula.flower.plugins.module_utils.flower.audit_page import render
-from ansible_collections.opennebula.flower.plugins.module_utils.flower.audit_verdict import judge
+from ansible_collections.opennebula.flower.plugins.module_utils.flower.audit_verdict import judge, table
 
 
 def main() -> None:
@@ -139,7 +144,7 @@ def main() -> None:
             module.atomic_move(temporary, dest)
     except OSError as error:
         module.fail_json(msg=f"Cannot write the report {dest}: {error.strerror}; choose another dest.")
-    module.exit_json(changed=True, path=dest, **judged)
+    module.exit_json(changed=True, path=dest, lines=table(judged["nodes"]), **judged)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def test_no_play_that_configures_vms_is_for_those_that_configure_themselves() ->
 
 
 def test_playbooks_that_find_vms_without_a_service_ask_for_no_oneflow() -> None:
-    for name in ("plain_vms", "train", "connect", "verify", "teardown"):
+    for name in ("plain_vms", "train", "connect", "verify", "teardown", "privacy_audit"):
         [role] = [
             role
             for play in plays(name)
@@ -61,7 +61,7 @@ def test_playbooks_that_find_vms_without_a_service_ask_for_no_oneflow() -> None:
 
 
 def test_every_play_on_vms_gets_the_variables_of_nodes() -> None:
-    for name in ("single_site", "plain_vms", "train", "connect", "verify"):
+    for name in ("single_site", "plain_vms", "train", "connect", "verify", "privacy_audit"):
         for play in plays(name):
             if str(play.get("hosts", "")).startswith("this_"):
                 assert play["vars_files"][0] == "vars/node.yml", name

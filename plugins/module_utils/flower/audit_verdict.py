@@ -38,6 +38,18 @@ def judge(audit: Mapping[str, Any]) -> dict[str, Any]:
     return {"verdict": verdict, "failures": failures, "nodes": [_row(audit, node) for node in audit["nodes"]]}
 
 
+def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The figures of the nodes as lines of text, bytes in full."""
+    heads = ("samples", "to SuperLink", "messages", "surplus", "to others", "found elsewhere")
+    keys = ("samples", "to_superlink", "messages", "surplus", "to_others", "found_elsewhere")
+    width = max([4, *(len(row["name"]) for row in rows)])
+    lines = ["  ".join(["node".ljust(width), *heads])]
+    for row in rows:
+        cells = (str(row[key]).rjust(len(head)) for key, head in zip(keys, heads, strict=True))
+        lines.append("  ".join([row["name"].ljust(width), *cells]))
+    return lines
+
+
 def share_of(audit: Mapping[str, Any]) -> float:
     """Bytes of messages that each node sent in the run, as Flower counts them, divided evenly."""
     return float(audit["run"].get("bytes_recv") or 0) / max(1, len(audit["nodes"]))
