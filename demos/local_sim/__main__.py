@@ -6,18 +6,21 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from flower_ops import profiles
 from flower_ops.flower_cli.flwr_cli import FlwrCliError
+from flower_ops.runs.app import check_run_config, load_app
 from flower_ops.runs.errors import RunError
 
 from local_sim.environment import ROOT, environment, frameworks
 from local_sim.federation import Federation, SimulationError
-from local_sim.show import Table, write_report
+from local_sim.show import PAGE, Table, write_report
 
 DEMOS = ROOT / "demos"
 
@@ -54,37 +57,54 @@ def prepare(app: Path, nodes: int, folder: Path) -> tuple[dict[int, str], dict[s
     return {k: f'data="{folder}/shard-{k}.npz"' for k in range(nodes)}, {"test-data": f"{folder}/test.npz"}
 
 
+def train(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """The finished run of the app on a federation that lives in the folder; its report is written."""
+    given = dict(one.split("=", 1) for one in options.set)
+    # What is wrong with it is told before anything is made or started.
+    check_run_config(load_app(options.folder), given)
+    venv = options.venv or environment(options.flower, options.framework, options.packages.split())
+    node_config, run_config = prepare(options.folder, options.nodes, folder / "data")
+    print(f"Starting a SuperLink and {options.nodes} SuperNode{'s'[: options.nodes - 1]} on loopback.", flush=True)
+    with Federation(folder, venv.resolve(), options.nodes, node_config) as federation:
+        run_id = federation.submit(options.folder, {**run_config, **given})
+        table, seen, finished = Table(), "", False
+        while not finished:
+            run = federation.look(run_id, seen)
+            table.add(run)
+            seen, finished = run["progress"], run["finished"]
+        write_report(run, options.report)
+    return run
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status: 0 when the run has trained something."""
     options = options_of(arguments)
-    given = dict(one.split("=", 1) for one in options.set)
+    folder = Path(tempfile.mkdtemp(prefix="local-sim-"))
     try:
-        venv = options.venv or environment(options.flower, options.framework, options.packages.split())
-        with tempfile.TemporaryDirectory(prefix="local-sim-") as name:
-            folder = Path(name)
-            node_config, run_config = prepare(options.folder, options.nodes, folder / "data")
-            print(f"Starting a SuperLink and {options.nodes} SuperNodes on loopback.", flush=True)
-            with Federation(folder, venv.resolve(), options.nodes, node_config) as federation:
-                run_id = federation.submit(options.folder, {**run_config, **given})
-                table, seen, finished = Table(), "", False
-                while not finished:
-                    run = federation.look(run_id, seen)
-                    table.add(run)
-                    seen, finished = run["progress"], run["finished"]
-                page = write_report(run, options.report)
+        run = train(options, folder)
     except (SimulationError, RunError, FlwrCliError) as error:
-        print(error, file=sys.stderr)
+        print(f"{error} The logs: {folder}", file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as error:
         print(f"A command failed with status {error.returncode}: {' '.join(map(str, error.cmd))}.", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Interrupted; everything is stopped.", file=sys.stderr)
+        return 130
+    finally:
+        # Empty until the federation stands; afterwards it is kept for whoever wants to know why a run failed.
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    print(f"The curves: {options.report / PAGE}")
     if not run["succeeded"]:
         tail = "\n".join(run["log_tail"][-15:])
-        print(f"{tail}\nThe run ended as {run['status']}: {run['reason'] or 'see above'}.", file=sys.stderr)
-    elif run["degraded"]:
+        print(f"{tail}\nThe run ended as {run['status']}: {run['reason'] or 'see above'}", file=sys.stderr)
+        print(f"The logs: {folder}", file=sys.stderr)
+        return 1
+    if run["degraded"]:
         print(f"Results are missing: {run['reason']}.")
-    print(f"The curves: {page}")
-    return 0 if run["succeeded"] else 1
+    shutil.rmtree(folder)
+    return 0
 
 
 if __name__ == "__main__":

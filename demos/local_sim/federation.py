@@ -64,7 +64,7 @@ class Federation:
     def look(self, run_id: str, seen: str) -> dict[str, Any]:
         """The run's state, as soon as it is no longer `seen` or after a while."""
         if not self.processes.all_run():
-            raise SimulationError(f"A process of the federation has ended; see the logs in {self.folder}.")
+            raise SimulationError("A process of the federation has ended before the run did.")
         return status.status(self.places, run_id, wait=LOOK_S, seen=seen)
 
     def _start(self) -> None:
@@ -125,4 +125,4 @@ class Federation:
                     raise
             time.sleep(0.5)
         said = self.processes.logs[-1].read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        raise SimulationError(f"{what}: {said[-1] if said else 'it says nothing'}; see the logs in {self.folder}.")
+        raise SimulationError(f"{what}; its log ends with: {said[-1] if said else 'nothing'}")

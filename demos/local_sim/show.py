@@ -20,6 +20,7 @@ from ansible_collections.opennebula.flower.plugins.module_utils.flower.figures i
 )
 from ansible_collections.opennebula.flower.plugins.module_utils.flower.report import render
 
+PAGE = "index.html"
 HEAD = f"{'round':>7} {'loss':>9} {'accuracy':>9} {'results':>8} {'seconds':>8}"
 
 
@@ -55,7 +56,7 @@ def write_report(run: Mapping[str, Any], folder: Path) -> Path:
     """The page, what is known of the run, its model and its figures; returns the page."""
     folder.mkdir(parents=True, exist_ok=True)
     title = f"{(run.get('app') or {}).get('name', 'A run')} on this machine"
-    page = folder / "index.html"
+    page = folder / PAGE
     page.write_text(render(run, title), encoding="utf-8")
     (folder / "run.json").write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
     for file in run.get("files") or []:

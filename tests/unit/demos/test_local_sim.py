@@ -79,6 +79,15 @@ def test_a_wrong_command_line_is_told(wrong: list[str], capsys: pytest.CaptureFi
     assert wrong[-1] in capsys.readouterr().err
 
 
+def test_a_wrong_run_is_told_before_anything_is_started(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nowhere = ["--venv", str(tmp_path / "none")]
+    assert main([str(tmp_path), *nowhere]) == 1
+    assert "is not a Flower app: it has no pyproject.toml" in capsys.readouterr().err
+    assert main(["sklearn", *nowhere, "--set", "rounds=3", "--set", "local-epochs=few"]) == 1
+    told = capsys.readouterr().err
+    assert "unknown key rounds" in told and "local-epochs: 'few' is not a whole number" in told
+
+
 def test_programs_and_what_they_leave_behind_are_ended(tmp_path: Path) -> None:
     """The helper has a session of its own, as Flower's have."""
     processes = Processes()
