@@ -22,8 +22,8 @@ from ansible_collections.opennebula.flower.plugins.plugin_utils.run_follow impor
 
 display = Display()
 MODULE = "opennebula.flower.flower_run"
-# A look that finds the connection broken is tried again: the run goes on without us.
-CONNECTION_TRIES = 5
+# Seconds that the SuperLink may be out of reach, for example while its VM is started again: the run goes on without us.
+LOST_S = 300.0
 # Seconds that the supervisor may be away, for example while its unit starts it again.
 UNSUPERVISED_S = 30.0
 # Seconds that a run may take to end after it was stopped.
@@ -117,7 +117,8 @@ class ActionModule(ActionBase):
         run = self._until_stopped(run)
         if not run["finished"]:
             text = f"{_called(run)} was told to stop and has not done so within {STOPPING_S} s (it is {run['status']})"
-            return {**self._result(run), "failed": True, "msg": f"{text}; look at the journal of flower-superlink."}
+            unit = "flower-supervisor" if run["training"] else "flower-superlink"
+            return {**self._result(run), "failed": True, "msg": f"{text}; look at the journal of {unit} there."}
         return self._result(run)
 
     def _until_stopped(self, run: dict[str, Any]) -> dict[str, Any]:
@@ -234,15 +235,18 @@ class ActionModule(ActionBase):
         """The next look at a training or run: at its next piece of news, or after `wait` seconds."""
         name = {"name": run["training"]} if run["training"] else {"run_id": run["run_id"]}
         step = {"operation": "status", **name, "wait": round(wait, 1), "seen": run.get("progress", "")}
-        for attempt in range(CONNECTION_TRIES):
+        lost_since: float | None = None
+        while True:
             try:
                 return self._step(step)
             except AnsibleConnectionFailure:
-                if attempt == CONNECTION_TRIES - 1:
+                now = time.monotonic()
+                if lost_since is None:
+                    lost_since = now
+                    self._say("connection lost, the run goes on; trying again")
+                elif now - lost_since > LOST_S:
                     raise
-                self._say("connection lost, the run goes on; trying again")
-                time.sleep(2 * (attempt + 1))
-        return run
+                time.sleep(5)
 
     def _step(self, step: dict[str, Any], run_config: dict[str, Any] | None = None) -> dict[str, Any]:
         arguments = {"run_config": run_config or {}, "flower_home": self._options["flower_home"], "step": step}

@@ -74,10 +74,13 @@ class Superlink:
         monkeypatch.setattr(flower_run.display, "display", lambda text, *_args, **_more: self.said.append(text.strip()))
         monkeypatch.setattr(flower_run.display, "warning", lambda text, *_args, **_more: self.warned.append(text))
         self.clock = 0.0
-        monkeypatch.setattr(flower_run.time, "sleep", lambda _seconds: None)
+        monkeypatch.setattr(flower_run.time, "sleep", self._sleep)
         monkeypatch.setattr(flower_run.time, "monotonic", self._time)
         monkeypatch.setattr(run_follow, "round_line", lambda one, total: f"round {one['round']} of {total}")
         monkeypatch.setattr(flower_run, "final_metrics", lambda rounds: {"rounds": len(rounds)})
+
+    def _sleep(self, seconds: float) -> None:
+        self.clock += seconds
 
     def _time(self) -> float:
         return self.clock
