@@ -144,7 +144,7 @@ class ActionModule(ActionBase):
             now = time.monotonic()
             if now >= deadline:
                 return self._give_up(run)
-            if run.get("supervised") is False and not run.get("run_id"):
+            if _unattended(run):
                 alone_since = alone_since or now
                 if now - alone_since > UNSUPERVISED_S:
                     return {**self._result(run), "failed": True, "msg": f"{_called(run)} waits: {NO_SUPERVISOR}."}
@@ -188,7 +188,7 @@ class ActionModule(ActionBase):
                 result["files"], new = fetch(self, folder, result["files"], self._vars)
                 result["changed"] = result["changed"] or new
             if run["degraded"]:
-                display.warning(f"{_called(run).lower()} completed, but {run['reason']}")
+                display.warning(f"{_called(run)} completed, but {run['reason']}")
             return result
         if run["status"] == "finished:completed":
             text = f"trained nothing: {run['reason']}"
@@ -258,6 +258,11 @@ class ActionModule(ActionBase):
     def _say(self, text: str) -> None:
         host = self._vars.get("inventory_hostname", "superlink")
         display.display(f"  {host}: {text}")
+
+
+def _unattended(run: dict[str, Any]) -> bool:
+    """Whether a training has no run under way, and nobody to submit one."""
+    return run.get("supervised") is False and bool((run.get("run") or {}).get("finished", True))
 
 
 def _doing(run: dict[str, Any]) -> str:

@@ -72,7 +72,7 @@ def test_runs_that_fail(superlink: Superlink, changes: dict[str, Any], text: str
 
 def test_a_degraded_run_succeeds_with_a_warning(superlink: Superlink) -> None:
     result = superlink.run(run_of(**DONE, degraded=True, reason="one node was lost"))
-    assert not result.get("failed") and superlink.warned == ["run 7 completed, but one node was lost"]
+    assert not result.get("failed") and superlink.warned == ["Run 7 completed, but one node was lost"]
 
 
 @pytest.mark.parametrize("stop", [True, False])

@@ -108,7 +108,12 @@ def test_without_a_supervisor_it_does_not_wait_for_ever(superlink: Superlink) ->
     assert result["failed"] and "flower-supervisor.service does not run" in result["msg"] and superlink.clock < 40
     superlink.run(asked(), training(supervised=False), state="started")
     assert "flower-supervisor.service does not run" in superlink.warned[0]
-    # Started again in time, it goes on.
+    crashed = training(attempt("7"), supervised=False, run={"finished": True})
+    result = superlink.run(asked(), *[crashed] * 40)
+    assert result["failed"] and "flower-supervisor.service does not run" in result["msg"]
+    # A run that is under way needs nobody; and started again in time, a training goes on.
+    alone = training(attempt("7"), supervised=False, run={"finished": False})
+    assert not superlink.run(asked(), *[alone] * 60, training(attempt("7", "done"), **DONE)).get("failed")
     some = [training(supervised=False)] * 20
     result = superlink.run(asked(), *some, training(), *some, training(attempt("7", "done"), **DONE))
     assert not result.get("failed")
@@ -130,7 +135,7 @@ def test_trainings_that_fail(superlink: Superlink, changes: dict[str, Any], text
 def test_a_degraded_training_succeeds_with_a_warning(superlink: Superlink) -> None:
     last = training(attempt("7", "done"), **DONE, degraded=True, reason="round 1: 1 of 2 results")
     assert not superlink.run(asked(), last).get("failed")
-    assert superlink.warned == [f"training {NAME} completed, but round 1: 1 of 2 results"]
+    assert superlink.warned == [f"Training {NAME} completed, but round 1: 1 of 2 results"]
 
 
 def test_a_training_that_takes_too_long_is_stopped_and_can_be_resumed(superlink: Superlink) -> None:
