@@ -62,7 +62,7 @@ def start(place: Place, request: Request, binary: str) -> dict[str, Any]:
         raise AuditError(f"No database of Flower in {place.state} can be kept from forgetting messages ({why}).")
     control = str(request.get("control") or peers.control_machine())
     places.save(place.begun, {"since": since, "control": control})
-    return {"since": since, "control": control, **held}
+    return {"since": since, "control": control, "prints": str(place.others), **held}
 
 
 def stop(place: Place, request: Request, binary: str) -> dict[str, Any]:
