@@ -43,7 +43,6 @@ options:
   node:
     description: Name of the host in the audit.
     type: str
-    default: ""
   role:
     description: What the host is, for O(step=start).
     type: str
@@ -146,7 +145,7 @@ def main() -> None:
                 "required": True,
                 "choices": ["canary", "fingerprint", "start", "stop", "search", "clean"],
             },
-            "node": {"type": "str", "default": ""},
+            "node": {"type": "str"},
             "role": {"type": "str", "choices": ["superlink", "supernode"]},
             "salt": {"type": "str", "no_log": True},
             "data": {"type": "list", "elements": "path", "default": ["/opt/flower/data"]},

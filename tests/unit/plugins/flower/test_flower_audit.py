@@ -231,4 +231,5 @@ def test_a_fake_agent_that_refuses_is_told_in_its_words(tmp_path: Path) -> None:
 def test_steps_need_their_arguments_and_check_mode_takes_none(tmp_path: Path) -> None:
     assert not run_module("flower_audit", {"step": "start"}).ok
     assert not run_module("flower_audit", {"step": "search", "node": "a"}).ok
+    assert "node" in run_module("flower_audit", {"step": "search", "salt": "ab" * 16})["msg"]
     assert run_module("flower_audit", {"step": "clean", "binary": str(tmp_path / "none")}, check=True).ok

@@ -34,6 +34,10 @@ class Hold:
         return self
 
     def _hold(self, path: Path) -> None:
+        if not path.with_name(f"{path.name}-shm").exists():
+            # Nobody writes to it; and were we the first to open it, a file of ours would lie in Flower's folder.
+            self.failed[str(path)] = "nobody has it open in WAL mode"
+            return
         base = sqlite3.connect(
             f"file:{quote(str(path))}?mode=ro", uri=True, timeout=10, isolation_level=None, check_same_thread=False
         )

@@ -58,13 +58,13 @@ class Seen:
 
 
 def files_of(folders: Sequence[Path]) -> list[Path]:
-    """All files below, in alphabetical order; links are not followed out of them."""
+    """All files below, in alphabetical order. A link to a file is one: an app that opens it sees no difference."""
     found = [
         Path(place) / name
         for folder in folders
         for place, _folders, names in os.walk(folder)
         for name in names
-        if (Path(place) / name).is_file() and not (Path(place) / name).is_symlink()
+        if (Path(place) / name).is_file()
     ]
     return sorted(found)
 

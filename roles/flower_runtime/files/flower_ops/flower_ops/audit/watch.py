@@ -25,7 +25,7 @@ PATIENCE_S = 20.0
 #: The watcher needs no more of the machine than this.
 PROPERTIES = (
     f"RuntimeMaxSec={LONGEST_S}",
-    "CapabilityBoundingSet=CAP_NET_RAW CAP_NET_ADMIN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH",
+    "CapabilityBoundingSet=CAP_NET_RAW CAP_NET_ADMIN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_CHOWN",
     "NoNewPrivileges=yes",
     "ProtectSystem=full",
     "ProtectHome=yes",
