@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import PLAIN_IMAGE, ROOT, Result, Walk, docker, federation
+from .conftest import NETWORK, PLAIN_IMAGE, ROOT, Result, Walk, docker, federation
 
 pytestmark = pytest.mark.full
 LEAKY = str(ROOT / "tests/e2e/apps/leaky")
@@ -92,7 +92,7 @@ def test_the_same_app_without_a_leak_is_clean_but_for_what_lies_there(walk: Walk
 
 
 def test_bytes_to_a_stranger_are_told_by_address_and_what_they_are(walk: Walk) -> None:
-    gateway = docker("network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", "one-sandbox-test")
+    gateway = docker("network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", NETWORK)
     with socket.create_server((gateway, 0)) as stranger:
         address = f"{gateway}:{stranger.getsockname()[1]}"
         result, figures = audit(walk, "stranger", LEAKY, leak="stranger", stranger=address)
