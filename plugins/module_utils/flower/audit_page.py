@@ -67,6 +67,7 @@ def _nodes(rows: Sequence[Mapping[str, Any]]) -> str:
         "Node",
         "Samples",
         "Looked for",
+        "Data",
         "To the SuperLink",
         "Of it messages",
         "Surplus",
@@ -79,6 +80,7 @@ def _nodes(rows: Sequence[Mapping[str, Any]]) -> str:
             row["name"],
             row["samples"],
             row["looked_for"],
+            size(row["data_bytes"]),
             size(row["to_superlink"]),
             size(row["messages"]),
             _signed(row["surplus"]),
@@ -92,7 +94,8 @@ def _nodes(rows: Sequence[Mapping[str, Any]]) -> str:
     note = (
         "Bytes to the SuperLink are what TCP carried; messages are the bytes that Flower counted for the run, divided "
         f"by its nodes. Allowed beside them: {WIRE_SHARE:.0%} of the messages, {size(WIRE_SUM)}, and "
-        f"{size(WIRE_PER_SECOND)} a second."
+        f"{size(WIRE_PER_SECOND)} a second. Where that is more than a node's data, bytes alone prove little; what was "
+        "looked for in the messages does."
     )
     return _section("Nodes", "nodes", (*heads, "Found elsewhere"), lines, note)
 

@@ -209,6 +209,7 @@ def _row(audit: Mapping[str, Any], node: Mapping[str, Any]) -> dict[str, Any]:
         "name": node["name"],
         "samples": node["samples"]["rows"],
         "looked_for": node["samples"]["taken"],
+        "data_bytes": node["samples"]["bytes"],
         "to_superlink": sent,
         "messages": int(share_of(audit)),
         "surplus": sent - int(share_of(audit)),

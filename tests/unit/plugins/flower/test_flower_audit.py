@@ -38,7 +38,7 @@ def disk(**more: Any) -> dict[str, Any]:
 
 def node(name: str) -> dict[str, Any]:
     fleet = peer("SuperLink (Fleet API)", MODEL + 4000, -1)
-    samples = {"files": 1, "rows": 719, "taken": 700, "blank": 19, "fingerprints": 300000}
+    samples = {"files": 1, "rows": 719, "taken": 700, "blank": 19, "bytes": 19122, "fingerprints": 300000}
     network = {
         "packets": 90, "dropped": 0, "not_kept_bytes": 0, "seconds": 20.0, "kept_bytes": 9000, "plain": [],
         "bytes_out": MODEL + 4400, "bytes_in": 600, "peers": [fleet],
