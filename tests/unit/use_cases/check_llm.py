@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerFast
 
 CASE = "llm-fine-tuning"
 #: Enough to see something learned; the defaults are made for a large model.
-SHORT = {"max_steps": 6, "learning_rate": 0.01, "batch_size": 8, "model_name": ""}
+SHORT = {"max_steps": 6, "learning_rate": 0.01, "batch_size": 8, "test_samples": 16, "model_name": ""}
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_quantization_that_a_node_cannot_do_is_told(wanted: str) -> None:
 def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     def run(place: str, rounds: int, run_id: int = 77) -> Any:
         kept = {"training": "t", "checkpoint_enabled": True, "checkpoint_path": str(tmp_path / place)}
-        more = {**SHORT, "max_steps": 2, "strategy": "FedProx"}
+        more = {**SHORT, "max_steps": 2, "batch_size": 2, "test_samples": 4, "strategy": "FedProx"}
         return Case(CASE).run(num_server_rounds=rounds, run_id=run_id, **kept, **more)[0]
 
     whole = run("whole", 3)

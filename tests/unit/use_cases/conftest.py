@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,9 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 USE_CASES = ROOT / "roles/superlink/files/use_cases"
 collect_ignore = [path.name for path in HERE.glob("test_*.py") if (path.name == "test_in_flower.py") == INSIDE]
+# Read when a framework is imported. Threads that wait for each other on a busy machine take many times as long.
+for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    os.environ.setdefault(variable, "1")
 # The apps as Flower imports them, and the grid in one process.
 sys.path[:0] = [str(place) for place in (*sorted(USE_CASES.iterdir()), HERE.parent / "training")]
 
