@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -90,10 +91,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print("Interrupted; everything is stopped.", file=sys.stderr)
+        shutil.rmtree(folder)
         return 130
     finally:
         # Empty until the federation stands; afterwards it is kept for whoever wants to know why a run failed.
-        if not any(folder.iterdir()):
+        if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
     print(f"The curves: {options.report / PAGE}")
     if not run["succeeded"]:
@@ -108,4 +110,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # Whoever ends this ends the federation.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

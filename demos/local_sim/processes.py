@@ -34,7 +34,7 @@ class Processes:
     """Programs of one simulation; each writes into a log of its own."""
 
     def __init__(self) -> None:
-        self.mark = uuid.uuid4().hex
+        self.mark = os.environ.get(MARK) or uuid.uuid4().hex
         # The process that follows a run is started elsewhere and inherits this.
         os.environ[MARK] = self.mark
         self.logs: list[Path] = []

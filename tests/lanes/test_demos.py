@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +62,33 @@ def test_a_demo_with_a_framework_on_this_machine(framework: str, tmp_path: Path)
     assert last[kind][name] < first[kind][name]
 
 
-def test_a_fault_is_told_and_nothing_is_left(tmp_path: Path) -> None:
+def test_a_simulation_that_is_ended_leaves_no_process(tmp_path: Path) -> None:
+    command = [ROOT / "tools/local-sim", "sklearn", "--venv", environment(profiles.DEFAULT), "--report", tmp_path]
+    mark = f"FLOWER_LOCAL_SIM=test-{uuid.uuid4().hex}"
+    given = {**os.environ, **dict([mark.split("=")])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=given) as simulation:
+        assert simulation.stdout is not None
+        # The untrained model's line: the run has begun.
+        assert any(line.split()[0] == "0" for line in simulation.stdout)
+        assert len(marked(mark)) > 5
+        simulation.terminate()
+        assert simulation.wait(120) == 130
+    assert marked(mark) == []
+
+
+def marked(mark: str) -> list[int]:
+    """Processes that carry a mark in their environment."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (place / "environ").read_bytes().split(b"\0"):
+                found.append(int(place.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_a_fault_is_told(tmp_path: Path) -> None:
     command = [ROOT / "tools/local-sim", "sklearn", "--venv", environment(profiles.DEFAULT)]
     wrong = [*command, f"--report={tmp_path}", "--set=trim-beta=0.7", "--set=num-server-rounds=0"]
     done = subprocess.run(wrong, capture_output=True, text=True, timeout=300, check=False)
