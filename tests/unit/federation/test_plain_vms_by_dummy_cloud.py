@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from ansible_collections.opennebula.flower.plugins.filter.vm_hosts import vm_hosts
 from federation_cloud import FederationCloud, PlayedAgents
 
 PUSH = {"federation_delivery": "push", "federation_oneflow_url": ""}
 
 
+@pytest.mark.full
 def test_vms_without_a_service_need_no_oneflow(cloud: FederationCloud) -> None:
     image = str(cloud.folder / "flower-1.tar")
     plain: dict[str, Any] = {**PUSH, "federation_image_path": image}

@@ -70,6 +70,7 @@ def test_policies_scale_up_and_down_and_no_second_run_undoes_it(
         settled_at(cloud, "elastic", 6)
 
 
+@pytest.mark.full
 def test_a_scale_behind_our_back_stays_within_the_bounds_that_the_inventory_gives(cloud: FederationCloud) -> None:
     rules = {**BOUNDS, "federation_elasticity_policies": [BUSY]}
     with PlayedAgents(cloud):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from federation_cloud import FederationCloud, PlayedAgents
 
 #: Calls that are made again and again while a service comes up.
@@ -23,6 +24,7 @@ def calls(cloud: FederationCloud, federation: str, **extra: int) -> Counter[str]
     return Counter({name: count for name, count in made.items() if name not in OF_VMS})
 
 
+@pytest.mark.full
 def test_a_deployment_of_twenty_nodes_makes_as_many_calls_as_one_of_two(cloud: FederationCloud) -> None:
     with PlayedAgents(cloud):
         few = calls(cloud, "few", federation_supernodes=2)
