@@ -20,6 +20,7 @@ from flower_ops.runs.connection import connection
 from flower_ops.runs.errors import RunError
 from flower_ops.runs.known import known, stop_known
 from flower_ops.runs.record import Places
+from flower_ops.runs.status import files_of
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
@@ -46,6 +47,17 @@ def test_runs_with_and_without_a_record(places: Places, flwr: FakeFlwr) -> None:
     assert other["submitted_at"] == "2026-11-22T00:00:00Z" and other["bytes_recv"] == 193794
     assert (mine["run_id"], mine["recorded"], mine["succeeded"]) == ("5", True, True)
     assert mine["files"] == [{"name": "model.npz", "path": f"{places.runs}/out-5/model.npz", "size": 5}]
+
+
+def test_checkpoints_are_no_files_to_take_home(places: Places) -> None:
+    folder = places.runs / "out"
+    store = ["checkpoint_round_1.npz", "checkpoint_round_12.npz", "checkpoint_latest.npz", "checkpoint_latest.json"]
+    store += [".lock", ".new-7-checkpoint_round_13.npz", "digits-1a2b3c4d/checkpoint_round_2.npz"]
+    others = ["checkpoints/mine.pt", "logs/checkpoint_notes.txt", "model.npz", "run-config.toml"]
+    for name in [*(f"checkpoints/{one}" for one in store), "checkpoint_round_3.npz", *others]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"arrays")
+    assert [one["name"] for one in files_of(folder)] == others
 
 
 def test_a_run_that_nobody_follows_is_told_as_flower_says_and_its_record_stays(places: Places, flwr: FakeFlwr) -> None:
@@ -134,6 +146,25 @@ def test_a_superlink_that_has_no_connection_to_itself(places: Places, flwr: Fake
     (places.root / "opt/flower/cli/config.toml").write_text(content)
     with pytest.raises(RunError, match="names no connection to this SuperLink"):
         connection(places, "flower")
+
+
+def test_only_certificates_are_shown_whatever_the_settings_name(places: Places, flwr: FakeFlwr) -> None:
+    """The settings belong to the account of apps, and root reads what they name."""
+    configured(places, flwr, "1.34.0", "/etc/secret")
+    (places.root / "etc").mkdir(exist_ok=True)
+    key = "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n"
+    (places.root / "etc/secret").write_text(f"CN=ca\n{PEM}{key}{PEM}")
+    assert connection(places, "flower")["certificate"] == PEM + PEM
+    (places.root / "etc/secret").write_text(key)
+    with pytest.raises(RunError, match=r"secret holds no certificate\); configure it again"):
+        connection(places, "flower")
+
+
+@pytest.mark.parametrize("name", ["", "a.b", "a b", 'a"', "a]\n[b"])
+def test_a_name_that_is_no_key_is_refused(places: Places, flwr: FakeFlwr, name: str) -> None:
+    configured(places, flwr, "1.34.0", None)
+    with pytest.raises(RunError, match="is no name of a connection; use letters, digits, _ and -"):
+        connection(places, name)
 
 
 def test_the_commands(places: Places, flwr: FakeFlwr, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

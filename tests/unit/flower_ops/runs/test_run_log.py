@@ -92,6 +92,17 @@ def test_reason_of_a_failed_server_app_is_its_exception() -> None:
     assert not log.rounds
 
 
+def test_an_exception_that_an_app_only_printed_did_not_end_it() -> None:
+    log = RunLog()
+    printed = ["Traceback (most recent call last):", '  File "x.py", line 1', "ValueError: no picture today"]
+    for line in ("INFO :      [ROUND 1/2]", *printed):
+        log.feed(line, 0.0)
+    assert log.exception == "ValueError: no picture today"
+    log.feed("INFO :      aggregate_train: Received 2 results and 0 failures", 1.0)
+    # Should the run fail without a word, this is still the best there is to say.
+    assert log.exception is None and log.error == "ValueError: no picture today"
+
+
 def test_waiting_for_nodes_is_told_once() -> None:
     log, news = RunLog(), 0
     for line in recorded("stopped_while_waiting").splitlines():

@@ -72,7 +72,11 @@ class RunLog:
         self._traceback = False
         if LEVEL_ERROR.match(text) and body.strip() and not self._exception:
             self.error = body.strip()[:MAX_TEXT]
-        return self._stock_line(body.strip(), now)
+        news = self._stock_line(body.strip(), now)
+        if news:
+            # The run went on, so an exception before was printed and not the end.
+            self._exception = False
+        return news
 
     def _continuation(self, text: str) -> None:
         """The exception that ends a traceback says more than the error lines around it."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,6 +20,9 @@ from flower_ops.runs.verdict import add_answer, trained_nothing
 # A watcher that was just started needs a moment before it puts its process id into the record.
 WATCHER_START_S = 20.0
 LOOK_EVERY_S = 0.2
+# How flower_ops.training names checkpoints, and what lies beside them: to go on from, not to be taken home.
+CHECKPOINT = re.compile(r"checkpoint_round_([1-9][0-9]{0,8})\.npz")
+_BESIDE = re.compile(r"checkpoint_latest\.(npz|json)|\.lock|\.new-.*checkpoint_.*")
 
 
 def status(places: Places, run_id: str, wait: float = 0.0, seen: str | None = None) -> dict[str, Any]:
@@ -75,10 +79,16 @@ def watched(record: dict[str, Any]) -> bool:
 
 
 def files_of(folder: Path) -> list[dict[str, Any]]:
-    """Regular files below a run's output folder: name (relative), path, size in bytes."""
+    """Regular files below a run's output folder but for checkpoints: name (relative), path, size in bytes."""
     if not folder.is_dir():
         return []
-    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink())
+    found = (
+        path
+        for path in sorted(folder.rglob("*"))
+        if not (CHECKPOINT.fullmatch(path.name) or _BESIDE.fullmatch(path.name))
+        and path.is_file()
+        and not path.is_symlink()
+    )
     return [{"name": str(f.relative_to(folder)), "path": str(f), "size": f.stat().st_size} for f in found]
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +26,6 @@ from flower_ops.supervisor.shelf import Shelf
 #: Locked by the supervisor as long as it lives.
 LOCK = "supervisor.lock"
 LOOK_EVERY_S = 0.2
-_CHECKPOINT = re.compile(r"checkpoint_round_([1-9][0-9]{0,8})\.npz")
 #: Flower's words for the ends of a training, so that reports read runs and trainings alike.
 _STATUS = {
     State.WAITING: "pending",
@@ -147,7 +145,7 @@ def checkpoints(asked: Asked) -> list[int]:
         names = [path.name for path in Path(asked.place).iterdir()] if asked.place else []
     except OSError:
         return []
-    return sorted(int(found[1]) for name in names if (found := _CHECKPOINT.fullmatch(name)))
+    return sorted(int(found[1]) for name in names if (found := run_status.CHECKPOINT.fullmatch(name)))
 
 
 def _together(runs: list[dict[str, Any]]) -> dict[str, Any]:
