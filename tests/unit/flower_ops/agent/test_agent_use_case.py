@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -62,6 +63,19 @@ def test_more_rounds_go_on_with_the_same_training_and_another_strategy_begins_a_
     # None at all: what was asked for is not any more. Trainings of an operator are left alone.
     superlink.configure()
     assert [one["withdrawn"] for one in trainings(superlink).values()] == [True, True]
+
+
+def test_asked_for_again_is_later_also_where_the_clock_was_set_back(
+    superlink: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the runs of before would count as those of now, and more rounds as done."""
+    app(superlink)
+    with monkeypatch.context() as patch:
+        patch.setattr("flower_ops.agent.use_case.time", SimpleNamespace(time=lambda: 4e9))
+        superlink.configure(USE_CASE="anomaly-detection", NUM_ROUNDS="3")
+    superlink.configure(USE_CASE="anomaly-detection", NUM_ROUNDS="9")
+    ((_name, one),) = trainings(superlink).items()
+    assert one["run_config"]["num-server-rounds"] == 9 and one["at"] == 4e9 + 1
 
 
 def test_a_disk_of_the_checkpoints_stays_asked_for_when_it_is_gone(

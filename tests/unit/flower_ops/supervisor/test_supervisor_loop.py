@@ -11,7 +11,7 @@ import pytest
 from flower_ops.runs.errors import RunError
 from flower_ops.supervisor.decisions import FAILURES, PAUSES
 from flower_ops.supervisor.model import Asked, Cause, Memory, State
-from supervisor_support import BEGIN, Stage, asked
+from supervisor_support import BEGIN, Killed, Stage, asked
 
 NAME = "digits-1a2b3c4d"
 
@@ -246,3 +246,20 @@ def test_nothing_asked_for_costs_nothing() -> None:
     stage.shelf.asked.clear()
     stage.world.lives = 0
     assert stage.supervisor.tick() == 10.0 and stage.memory("none") == Memory()
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["", "killed right after the submission"])
+def test_a_clock_that_was_set_back_after_a_training_was_asked_for_does_not_begin_it_over_and_over(killed: bool) -> None:
+    """As on a VM that boots with local time in its clock: what comes after seems to have come before."""
+    stage = Stage(asked(at=BEGIN + 3600.0))
+    submit = stage.world.submit
+
+    def last_words(training: Asked) -> str:
+        stage.world.submit = submit  # type: ignore[method-assign]
+        submit(training)
+        raise Killed
+
+    if killed:
+        stage.world.submit = last_words  # type: ignore[method-assign]
+    assert stage.to_the_end().state is State.COMPLETED
+    assert stage.world.submitted == 1

@@ -73,6 +73,8 @@ def test_a_training_is_handed_over_with_a_copy_of_its_app(places: Places, app: P
     assert handed.hand_over(places, str(app), {}, "first")["training"] != one["training"]
     assert len(handed.trainings(places)) == 2
     assert not list((places.root / "opt/flower/trainings").glob(".new-*"))
+    # An app, which is of the group that may look into the folder, could lock what it can open.
+    assert (places.root / "opt/flower/trainings/.lock").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize(
@@ -89,6 +91,13 @@ def test_what_cannot_be_trained_is_refused_at_once(
     with pytest.raises(RunError, match=message):
         handed.hand_over(places, str(app), config, name)
     assert handed.trainings(places) == []
+
+
+def test_numbers_of_nodes_that_an_app_declares_as_text_ask_for_one(places: Places, app: Path) -> None:
+    project = (app / "pyproject.toml").read_text()
+    text = project.replace("min-available-clients = 1", 'min-available-clients = "1"\nmin-fit-clients = "2"')
+    (app / "pyproject.toml").write_text(text)
+    assert text != project and handed.hand_over(places, str(app), {})["nodes"] == 1
 
 
 def test_a_training_is_asked_for_again_and_withdrawn(places: Places, app: Path) -> None:

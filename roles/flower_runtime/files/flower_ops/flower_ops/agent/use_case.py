@@ -35,7 +35,7 @@ def trainings(node: Node) -> None:
             continue
         if wanted is not None and old.name == wanted.name:
             # Asked for again only when it is something else: more rounds, say.
-            wanted = old if same(old, wanted) else _on_disk_of(old, wanted)
+            wanted = old if same(old, wanted) else _again(old, wanted)
         elif not old.withdrawn:
             _write(node, replace(old, withdrawn=True))
     if wanted is not None:
@@ -86,8 +86,9 @@ def _disk(node: Node, folder: Path) -> str:
     return next((str(place) for place in places if os.path.ismount(place)), "")
 
 
-def _on_disk_of(old: Asked, new: Asked) -> Asked:
-    """The new one with the disk on which the checkpoints of the old one lie, mounted now or not."""
+def _again(old: Asked, new: Asked) -> Asked:
+    """The new one, later than the old whatever the clock says, with the disk of its checkpoints, mounted now or not."""
+    new = replace(new, at=max(new.at, old.at + 1.0))
     disk = old.run_config.get(DISK)
     return replace(new, run_config={**new.run_config, DISK: disk}) if disk else new
 

@@ -77,14 +77,19 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
     commands.add_parser("watch", parents=[common, one_run], help="follow a run to its end (what the unit does)")
 
 
-def _submit(places: Places, options: argparse.Namespace) -> dict[str, Any]:
-    text = sys.stdin.read() if options.run_config == "-" else options.run_config
+def read_config(text: str) -> dict[str, Any]:
+    """The argument of --run-config, `-` for standard input; RunError for what is no JSON object."""
     try:
-        overrides = json.loads(text or "{}")
+        overrides = json.loads((sys.stdin.read() if text == "-" else text) or "{}")
     except ValueError as error:
         raise RunError(f"The run configuration is not JSON: {error}.") from error
     if not isinstance(overrides, dict):
         raise RunError("The run configuration is not a JSON object of keys and values.")
+    return overrides
+
+
+def _submit(places: Places, options: argparse.Namespace) -> dict[str, Any]:
+    overrides = read_config(options.run_config)
     if options.check:
         return submitting.foresee(options.app, overrides)
     return submitting.submit(places, options.app, overrides, options.output_dir)

@@ -91,7 +91,7 @@ def training(
         mark=mark,
         app=str(app.path),
         run_config=config,
-        nodes=max(one for one in sizes if isinstance(one, int)),
+        nodes=max((one for one in sizes if isinstance(one, int)), default=1),
         at=at,
         resumes=keeps,
         place=f"{config['checkpoint-path']}/{full}" if keeps else "",

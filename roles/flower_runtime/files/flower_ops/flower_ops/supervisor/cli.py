@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flower_ops.flower_cli.flwr_cli import FlwrCliError
+from flower_ops.runs.cli import read_config
 from flower_ops.runs.errors import RunError
 from flower_ops.runs.record import Places
 from flower_ops.supervisor import handed, view
@@ -61,22 +62,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _config(options: argparse.Namespace) -> dict[str, Any]:
-    text = sys.stdin.read() if options.run_config == "-" else options.run_config
-    try:
-        found = json.loads(text or "{}")
-    except ValueError as error:
-        raise RunError(f"The run configuration is not JSON: {error}.") from error
-    if not isinstance(found, dict):
-        raise RunError("The run configuration is not a JSON object of keys and values.")
-    return found
-
-
 COMMANDS: dict[str, Callable[[Places, argparse.Namespace], Any]] = {
     "start": lambda places, options: handed.hand_over(
-        places, options.app, _config(options), options.name, options.once, options.check
+        places, options.app, read_config(options.run_config), options.name, options.once, options.check
     ),
-    "resume": lambda places, options: handed.again(places, options.training, _config(options), options.check),
+    "resume": lambda places, options: handed.again(
+        places, options.training, read_config(options.run_config), options.check
+    ),
     "status": lambda places, options: view.status(places, options.training, options.wait, options.seen),
     "stop": lambda places, options: handed.withdraw(places, options.training, options.check),
     "list": lambda places, options: view.trainings(places),

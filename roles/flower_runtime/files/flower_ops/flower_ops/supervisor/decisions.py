@@ -32,8 +32,12 @@ def observe(asked: Asked, memory: Memory, look: Look) -> Memory:
     for seen in look.runs:
         known = attempts.get(seen.run_id)
         if known is None:
-            begun = memory.intent_round if memory.intent else -1
-            known = Attempt(seen.run_id, seen.at, begun)
+            # What was about to be submitted came after it was asked for, also where the clock was set back since.
+            known = (
+                Attempt(seen.run_id, max(seen.at, asked.at), memory.intent_round)
+                if memory.intent
+                else Attempt(seen.run_id, seen.at)
+            )
             memory = replace(memory, intent=0.0, refused="")
         if seen.cause is not None and not known.cause:
             known = _ended(known, memory, seen, look)

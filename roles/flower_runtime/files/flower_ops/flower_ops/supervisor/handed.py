@@ -163,7 +163,9 @@ def _alone(shelf: Shelf, check: bool) -> Iterator[None]:
     try:
         shelf.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         own(shelf.folder, shelf.places)
-        lock = (shelf.folder / ".lock").open("w")
+        # Not for the group to read: whoever opens it can lock it, and an app could keep everybody out.
+        lock = os.fdopen(os.open(shelf.folder / ".lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "w")
+        os.chmod(lock.fileno(), 0o600)
     except OSError as error:
         text = f"{shelf.folder} cannot be written ({error.strerror}); only root may ask for trainings."
         raise RunError(text) from error

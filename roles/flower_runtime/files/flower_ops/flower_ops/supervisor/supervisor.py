@@ -151,7 +151,7 @@ class Supervisor:
         after = f" after round {look.round}" if look.round else ""
         self._say(f"{asked.name}: submitted as run {run_id}{after}.")
         known = {one.run_id for one in memory.attempts}
-        attempt = () if run_id in known else (Attempt(run_id, look.now, look.round),)
+        attempt = () if run_id in known else (Attempt(run_id, max(look.now, asked.at), look.round),)
         memory = replace(memory, intent=0.0, attempts=(*memory.attempts, *attempt))
         return self._set(asked, memory, State.RUNNING, "")
 
