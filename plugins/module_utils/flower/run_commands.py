@@ -114,14 +114,14 @@ class RunCommands:
         parent = f"{self._home}/apps"
         if not os.path.isdir(parent):
             raise RunFailed(f"There is no {parent} on this machine; apply the role superlink first.")
-        owner = os.stat(parent)
-        folder = tempfile.mkdtemp(prefix="app-", dir=parent)
+        # Not in there: that folder belongs to the account of apps, which could put a link in the place of ours.
+        folder = tempfile.mkdtemp(prefix="app-", dir=self._home)
         try:
             with tarfile.open(archive) as packed:
                 for member in packed.getmembers():
                     _check_member(member)
                     packed.extract(member, folder, set_attrs=False)
-            _give(folder, owner)
+            _show(folder, os.stat(parent).st_gid)
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -142,10 +142,11 @@ def _check_member(member: tarfile.TarInfo) -> None:
         raise RunFailed(f"The packed app holds {member.name!r}, which is no plain file below the app directory.")
 
 
-def _give(folder: str, owner: os.stat_result) -> None:
-    """Everything to the owner of the parent folder: Flower's command line runs as that account and reads it."""
-    if os.geteuid() != 0:
-        return
-    for place, subfolders, names in os.walk(folder):
-        for path in (place, *(os.path.join(place, name) for name in (*subfolders, *names))):
-            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+def _show(folder: str, group: int) -> None:
+    """Let the group read everything, and change nothing: Flower's command line runs as an account of that group."""
+    for place, _subfolders, names in os.walk(folder):
+        for name in (".", *names):
+            path = os.path.join(place, name)
+            os.chmod(path, 0o750 if name == "." else 0o640)
+            if os.geteuid() == 0:
+                os.chown(path, -1, group, follow_symlinks=False)

@@ -76,3 +76,21 @@ def test_a_link_that_an_app_left_leads_root_nowhere(superlink: OwnPlaces) -> Non
         with pytest.raises(RunError, match=r"cannot be made as the account .*name one that it may write to"):
             submitted(superlink, str(folder))
     assert list(closed.iterdir()) == [] and closed.owner() != "nobody"
+
+
+def test_root_copies_an_app_where_its_account_cannot_exchange_the_folder(superlink: OwnPlaces) -> None:
+    own = '[tool.flwr.federations.x]\naddress = "a:1"\n'
+    (superlink.root / "app/pyproject.toml").write_text(APP + CONFIG + own)
+    seen = superlink.root / "opt/flower/cli/seen"
+    seen.touch()
+    shutil.chown(seen, USER)
+    flwr = superlink.root / "opt/flower/venv/bin/flwr"
+    flwr.write_text(f"""#!/bin/sh
+        stat -c "%U %n" "$2" "$2/pyproject.toml" "$(dirname "$2")" > {seen}
+        echo '{{"success": true, "run-id": "5"}}'
+    """)
+    submitted(superlink)
+    app, project, parent = (line.split() for line in seen.read_text().splitlines())
+    assert app[0] == project[0] == USER and Path(app[1]).name.startswith("submit-") and not Path(app[1]).exists()
+    assert parent[0] == pwd.getpwuid(os.geteuid()).pw_name
+    assert Path(parent[1]) == superlink.root / ("opt/flower" if os.geteuid() == 0 else "opt/flower/apps")

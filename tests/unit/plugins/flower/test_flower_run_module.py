@@ -21,6 +21,8 @@ words = sys.argv[1:]
 told = {{"words": words, "input": "" if sys.stdin.isatty() else sys.stdin.read()}}
 if "--app" in words:
     app = pathlib.Path(words[words.index("--app") + 1])
+    told["app"] = str(app)
+    told["modes"] = sorted({{oct(path.stat().st_mode & 0o777) for path in (app, *app.rglob("*"))}})
     told["files"] = sorted(str(path.relative_to(app)) for path in app.rglob("*") if path.is_file())
 with open({calls!r}, "a") as calls:
     calls.write(json.dumps(told) + "\\n")
@@ -79,6 +81,18 @@ def test_submit_hands_over_the_app_and_hides_its_configuration(superlink: SuperL
     assert call["words"][:2] == ["run", "submit"] and "s3cret" not in " ".join(call["words"])
     assert json.loads(call["input"]) == {"token": "s3cret"} and "digits_app/server_app.py" in call["files"]
     assert list((superlink.home / "apps").iterdir()) == []
+
+
+@pytest.mark.parametrize("supervised", [False, True])
+def test_an_app_is_unpacked_where_the_account_of_apps_cannot_exchange_it(
+    superlink: SuperLink, archive: str, supervised: bool
+) -> None:
+    """Not in apps/, which is that account's: root would write through the links that it finds there."""
+    superlink.answers({"run_id": "5", "status": "pending", "changed": True})
+    superlink.run({"operation": "submit", "archive": archive, "supervised": supervised})
+    (call,) = superlink.calls
+    assert Path(call["app"]).parent == superlink.home and call["modes"] == ["0o640", "0o750"]
+    assert not Path(call["app"]).exists()
 
 
 def test_a_supervised_app_is_handed_over_once(superlink: SuperLink, archive: str) -> None:

@@ -40,7 +40,9 @@ def ready_to_submit(places: Places, app: App, connection: str, mark: str = "") -
     if not connection and not app.has_connections and not mark:
         yield app.path
         return
-    parent = places.root / "opt/flower/apps"
+    # The account of apps could put a link in the place of what root makes in its folder.
+    by_root = places.user is not None and os.geteuid() == 0
+    parent = places.root / ("opt/flower" if by_root else "opt/flower/apps")
     try:
         parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="submit-", dir=parent))
@@ -60,9 +62,11 @@ def ready_to_submit(places: Places, app: App, connection: str, mark: str = "") -
             )
         if connection:
             project.write_text(f"{text}\n{connection}", encoding="utf-8")
-        for place, names, files in os.walk(folder):
-            for name in (".", *names, *files):
+        # From the inside out: nobody reaches what lies in it before the folder itself changes hands.
+        for place, names, files in os.walk(folder, topdown=False):
+            for name in (*names, *files):
                 give_to(Path(place) / name, places.user)
+        give_to(folder, places.user)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
