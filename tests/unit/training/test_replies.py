@@ -70,8 +70,14 @@ FAULTS: dict[str, tuple[Callable[[], RecordDict], str]] = {
     "no weight": (lambda: content(train_accuracy=1.0), "num-examples is None, not a number above 0"),
     "zero": (lambda: content(train_accuracy=1.0, num_examples=0), "num-examples is 0"),
     "negative": (lambda: content(train_accuracy=1.0, num_examples=-7), "num-examples is -7"),
+    "too many": (lambda: content(train_accuracy=1.0, num_examples=1e308), "num-examples is 1e+308"),
+    "as many as none": (lambda: content(train_accuracy=1.0, num_examples=float("nan")), "num-examples is nan"),
     "list": (lambda: content(train_accuracy=1.0, num_examples=[1, 2]), "num-examples is [1, 2]"),
-    "other metrics": (lambda: content(loss=1.0, num_examples=5), "other names than those of most nodes"),
+    "a list for a number": (
+        lambda: content(train_accuracy=[1.0, 0.5], num_examples=5),
+        "other names or forms than those of most nodes",
+    ),
+    "other metrics": (lambda: content(loss=1.0, num_examples=5), "other names or forms than those of most nodes"),
     "no metrics": (lambda: RecordDict({"arrays": record_of(new_model())}), "0 records of metrics"),
     "no arrays": (lambda: RecordDict({"m": MetricRecord({"num-examples": 1})}), "0 records of arrays"),
     "two models": (

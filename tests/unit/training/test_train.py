@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -121,4 +122,32 @@ def test_faults_end_the_run_before_the_first_message() -> None:
         train(grid, context(strategy="Bulyan", num_malicious=1), new_model())
     with pytest.raises(ValueError, match="no initial arrays"):
         train(grid, context(), [])
+    assert grid.sent == []
+
+
+def test_what_an_app_measures_with_numpy_is_told_like_any_other_figure(log: list[str], tmp_path: Path) -> None:
+    def measured(number: int, arrays: list[Any]) -> dict[str, float]:
+        return {"loss": np.float32(0.5), "examples": np.int64(number)}  # type: ignore[dict-item]
+
+    asked = context(num_server_rounds=1, output_dir=str(tmp_path))
+    result = train(LocalGrid(apps(2)), asked, new_model(), measured)
+    reader, _degraded = read(log)
+    assert reader.initial == {"loss": 0.5, "examples": 0}
+    assert reader.rounds[0]["central"] == result.rounds[1]["central"] == {"loss": 0.5, "examples": 1}
+
+
+def test_figures_of_a_model_that_diverged_are_json_for_every_reader(tmp_path: Path) -> None:
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    asked = context(num_server_rounds=1, output_dir=str(tmp_path), checkpoint_enabled=False)
+    train(LocalGrid(apps(2)), asked, new_model(), lambda number, arrays: {"loss": float("nan"), "best": float("inf")})
+    figures = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=refuse)
+    assert figures["rounds"][1]["central"] == {"loss": None, "best": None}
+
+
+def test_names_that_do_not_fit_the_model_are_told_before_the_first_round(tmp_path: Path) -> None:
+    grid = LocalGrid(apps(2))
+    with pytest.raises(ValueError, match="gave 1 names for 2 arrays; give one for each, or none"):
+        train(grid, context(output_dir=str(tmp_path)), new_model(), names=("weights",))
     assert grid.sent == []

@@ -153,7 +153,12 @@ def test_a_plan_is_kept_for_a_training_that_goes_on(tmp_path: Path) -> None:
     assert result.resumed_from == 1 and float(result.arrays[0][0]) == 4.0
 
 
-@pytest.mark.parametrize("says", ["", "[]", "{", "null", '"x"', "3", "\x00"])
+DEEP = {"deep": "[" * 99_999, "deep, and whole": f'{{"a": {"[" * 5000 + "]" * 5000}}}'}
+
+
+@pytest.mark.parametrize(
+    "says", ["", "[]", "{", "null", '"x"', "3", "\x00", *(pytest.param(text, id=name) for name, text in DEEP.items())]
+)
 def test_an_answer_that_cannot_be_read_is_a_fault(says: str) -> None:
     with pytest.raises(NodesMissing, match="node 2 gave an answer that cannot be read"):
         run(LocalGrid({1: app(1), 2: app(2, says=says)}))

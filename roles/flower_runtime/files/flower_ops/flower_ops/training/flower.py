@@ -11,6 +11,7 @@ dimensions: see `strategies/base.py`. The argument of `Grid.set_run`: see `grid.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from io import BytesIO
 from typing import Any
 
@@ -62,9 +63,14 @@ def look(one: Array) -> NDArray[Any]:
     return values.reshape(shape, order="F" if by_columns else "C")
 
 
-def figures(record: MetricRecord | None) -> dict[str, Any] | None:
-    """A MetricRecord as a plain dictionary; None stays None."""
-    return None if record is None else {str(key): value for key, value in record.items()}
+def figures(record: Mapping[str, Any] | MetricRecord | None) -> dict[str, Any] | None:
+    """A MetricRecord, or what an app measured, as a plain dictionary; None stays None.
+
+    Numbers of NumPy become Python's: NumPy 2 prints them as calls, which the reader of runs takes for no figures.
+    """
+    if record is None:
+        return None
+    return {str(key): value.item() if isinstance(value, np.generic) else value for key, value in record.items()}
 
 
 def failure(reason: str, sent: Message) -> Message:

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,9 +21,7 @@ from flower_ops.training.settings import Settings
 def write(folder: Path, result: Result, settings: Settings, names: Sequence[str] | None = None) -> None:
     """model.npz, arrays under `names` or arr_0, arr_1, … in their order, and metrics.json: all rounds, all figures."""
     folder.mkdir(parents=True, exist_ok=True)
-    labels = list(names or (f"arr_{place}" for place in range(len(result.arrays))))
-    if len(labels) != len(result.arrays):
-        raise ValueError(f"{len(labels)} names were given for {len(result.arrays)} arrays")
+    labels = names or [f"arr_{place}" for place in range(len(result.arrays))]
     model = dict(zip(labels, result.arrays, strict=True))
     summary = {
         "strategy": settings.strategy,
@@ -31,15 +30,23 @@ def write(folder: Path, result: Result, settings: Settings, names: Sequence[str]
         "resumed_from": result.resumed_from,
         "parameters": int(sum(array.size for array in result.arrays)),
     }
-    text = json.dumps(summary, indent=2, default=_plain) + "\n"
+    text = json.dumps(_plain(summary), indent=2, allow_nan=False) + "\n"
     _put(folder / "model.npz", lambda stream: np.savez(stream, **model))  # type: ignore[arg-type]
     _put(folder / "metrics.json", lambda stream: stream.write(text.encode()))
 
 
 def _plain(value: object) -> object:
-    """A NumPy number as Python's, for JSON."""
+    """The same in JSON's terms: NumPy's numbers as Python's, those that are not finite (it diverged) as null."""
     if isinstance(value, np.generic):
-        return value.item()
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
     raise TypeError(f"metrics.json cannot hold {value!r}")
 
 

@@ -9,7 +9,6 @@ numbers they get: one NaN makes the global model useless for good.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable
 
@@ -18,6 +17,8 @@ from flower_ops.training.flower import failure, look
 from flwr.app import Array, ArrayRecord, Message
 
 Shapes = list[tuple[int, ...]]
+# Weights whose sum is infinite make every share zero, and with it the model, whatever rule chose the answers.
+TOO_MANY = 1 << 53
 
 
 def screened(
@@ -41,7 +42,7 @@ def screened(
     result = []
     for answer, found, form in zip(answers, faults, forms, strict=True):
         if found is None and form is not None and form != usual:
-            found = "its arrays or metrics have other names than those of most nodes"
+            found = "its arrays or metrics have other names or forms than those of most nodes"
         result.append(answer if found is None else failure(found, asked[answer.metadata.src_node_id]))
     return result
 
@@ -53,8 +54,8 @@ def fault(answer: Message, shapes: Shapes | None, weight: str) -> str | None:
     if len(metrics) != 1:
         return f"it sent {len(metrics)} records of metrics instead of one"
     examples = metrics[0].get(weight)
-    if not isinstance(examples, (int, float)) or not math.isfinite(examples) or examples <= 0:
-        return f"its metric {weight} is {examples!r}, not a number above 0"
+    if not isinstance(examples, (int, float)) or not 0 < examples < TOO_MANY:
+        return f"its metric {weight} is {examples!r}, not a number above 0 and below 2^53"
     if shapes is None:
         return None
     records = list(content.array_records.values())
@@ -86,10 +87,12 @@ def _array_fault(array: Array) -> str | None:
 
 
 def _form(answer: Message) -> tuple[tuple[str, ...], ...]:
-    """Names of the records and of what is in them."""
+    """Names of the records and of what is in them, and of metrics how many numbers each has."""
     content = answer.content
     metrics, figures = next(iter(content.metric_records.items()))
-    names = (metrics, *sorted(figures))
+    # Lists of different lengths, or a list and a number, have no mean.
+    sizes = (f"{name} {len(value) if isinstance(value, list) else ''}" for name, value in figures.items())
+    names = (metrics, *sorted(sizes))
     for arrays, record in content.array_records.items():
         return (arrays, *record), names
     return (), names

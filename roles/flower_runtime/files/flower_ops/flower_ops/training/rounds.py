@@ -58,7 +58,7 @@ class Rounds:
         LOG.info("Starting %s strategy, rounds %d to %d:", type(self.strategy).__name__, first, last)
         self.strategy.summary()
         if first == 1 and self.evaluate:
-            start = {**new_round(0), "central": self.evaluate(0, arrays_of(arrays))}
+            start = {**new_round(0), "central": figures(self.evaluate(0, arrays_of(arrays)))}
             if start["central"] is not None:
                 LOG.info("Initial global evaluation results: %s", start["central"])
             rounds.append(start)
@@ -70,7 +70,7 @@ class Rounds:
             arrays = self._train(current, arrays)
             if self.settings.fraction_evaluate > 0:
                 self._evaluate_at_nodes(current, arrays)
-            if self.evaluate and (found := self.evaluate(number, arrays_of(arrays))) is not None:
+            if self.evaluate and (found := figures(self.evaluate(number, arrays_of(arrays)))) is not None:
                 current["central"] = found
                 LOG.info("Global evaluation")
                 LOG.info("\t└──> MetricRecord: %s", found)

@@ -57,6 +57,9 @@ def train(
     arrays = list(initial() if callable(initial) else initial)
     if not arrays:
         raise ValueError("The ServerApp gave no initial arrays; every strategy starts from a model.")
+    if names is not None and len(names) != len(arrays):
+        # At the end of all rounds it would be too late.
+        raise ValueError(f"The ServerApp gave {len(names)} names for {len(arrays)} arrays; give one for each, or none.")
     strategy = build(settings)
     store = store_of(settings)
     rounds: list[dict[str, Any]] = []

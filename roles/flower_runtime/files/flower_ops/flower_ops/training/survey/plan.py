@@ -50,9 +50,10 @@ def values_of(answer: Message) -> Values:
     try:
         (record,) = answer.content.config_records.values()
         values = json.loads(str(record[_ANSWER]))
-    except (KeyError, ValueError):
-        values = None
-    return {str(key): _tame(value) for key, value in values.items()} if isinstance(values, dict) else _UNREADABLE
+        return {str(key): _tame(value) for key, value in values.items()}
+    # What is no dictionary, and lists in lists in lists without end.
+    except (AttributeError, KeyError, RecursionError, ValueError):
+        return dict(_UNREADABLE)
 
 
 def _tame(value: Any) -> Any:
