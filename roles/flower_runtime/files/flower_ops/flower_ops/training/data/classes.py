@@ -11,6 +11,9 @@ import numpy as np
 from flower_ops.training.data.errors import DataError, several
 from flower_ops.training.data.samples import Labels
 
+#: A model has an output for each: numbers as great as a date or an account are no classes.
+MOST_CLASSES = 100_000
+
 
 def numbered(found: Sequence[str], classes: Sequence[str] | None, where: str) -> tuple[Labels, tuple[str, ...]]:
     """Labels as positions in `classes`, and those classes.
@@ -21,8 +24,13 @@ def numbered(found: Sequence[str], classes: Sequence[str] | None, where: str) ->
     """
     if classes is None:
         if all(label.isdecimal() and label.isascii() for label in found):
-            labels = np.array([int(label) for label in found], np.int64)
-            return labels, tuple(str(number) for number in range(int(labels.max(initial=-1)) + 1))
+            numbers = [int(label) for label in found]
+            if max(numbers, default=0) >= MOST_CLASSES:
+                raise DataError(
+                    f"{where} has numbers of {MOST_CLASSES} and more for labels, each of which would be a class; number"
+                    " the classes from 0, or put the label where it belongs."
+                )
+            return np.array(numbers, np.int64), tuple(str(number) for number in range(max(numbers, default=-1) + 1))
         classes = sorted(set(found))
     position = {name: number for number, name in enumerate(classes)}
     unknown = sorted(set(found) - set(position))

@@ -1,7 +1,11 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can be wrong with data."""
+"""What can be wrong with data.
+
+These texts leave the node: they answer a survey, or stand in the error of a message. So they say where a fault is, and
+never quote a value or name an image, because a name may say as much as a picture.
+"""
 
 from __future__ import annotations
 

@@ -22,6 +22,10 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", "
 ARRAYS = (".npy",)
 
 
+class _UnlikeError(Exception):
+    """An array of another form; the text says which."""
+
+
 def find_images(
     folder: Path, size: tuple[int, int], channels: int, classes: Sequence[str] | None
 ) -> Found[Array] | None:
@@ -38,8 +42,8 @@ def find_images(
     pictures = [file for name, file in named if file.suffix.lower() in PICTURES]
     if pictures and importlib.util.find_spec("PIL") is None:
         raise DataError(
-            f"{folder} has {len(pictures)} pictures such as {pictures[0].name}, and reading them needs the package"
-            " Pillow, which is not installed; install it or store them as .npy."
+            f"{folder} has {len(pictures)} pictures ({pictures[0].suffix}), and reading them needs the package Pillow,"
+            " which is not installed; install it or store them as .npy."
         )
     labels, known = numbered([name for name, file in named], classes, str(folder))
     files = [file for name, file in named]
@@ -50,11 +54,16 @@ def find_images(
         for number, index in enumerate(indices):
             try:
                 images[number] = _image(files[index], size, channels)
-            # Decoders raise many kinds for damaged files.
+            except _UnlikeError as error:
+                faults.append(f"{_place(named, int(index))} is {error}")
+            # Decoders raise many kinds for damaged files, and tell the file's name.
             except Exception as error:
-                faults.append(f"{files[index]} ({error})")
+                faults.append(f"{_place(named, int(index))} is damaged ({type(error).__name__})")
         if faults:
-            raise DataError(f"Images cannot be read: {several(faults)}; repair or remove them.")
+            raise DataError(
+                f"Images in {folder} cannot be read: {several(faults)}; repair or remove them (images of a class count"
+                " from 1 in the order of their paths)."
+            )
         return images
 
     texts = tuple(str(file.relative_to(folder)) for file in files)
@@ -71,12 +80,18 @@ def _files(place: Path) -> list[Path]:
     return sorted(file for file in found if file.is_file() and not file.name.startswith("."))
 
 
+def _place(named: Sequence[tuple[str, Path]], index: int) -> str:
+    """An image by its number within its class, for the text leaves the node and the file's name may tell a person's."""
+    name = named[index][0]
+    return f"image {sum(one == name for one, file in named[: index + 1])} of {name}"
+
+
 def _image(file: Path, size: tuple[int, int], channels: int) -> Array:
     if file.suffix.lower() in ARRAYS:
         image: Array = np.load(file, allow_pickle=False)
         image = image[..., np.newaxis] if image.ndim == 2 else image
         if image.dtype != np.uint8 or image.shape[:2] != size or image.shape[2:] not in ((1,), (channels,)):
-            raise ValueError(f"{image.dtype} {image.shape} instead of uint8 {(*size, channels)}")
+            raise _UnlikeError(f"{image.dtype} {image.shape} instead of uint8 {(*size, channels)}")
         return image
     with importlib.import_module("PIL.Image").open(file) as opened:
         height, width = size

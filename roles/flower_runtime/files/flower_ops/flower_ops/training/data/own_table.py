@@ -15,6 +15,9 @@ from flower_ops.training.data.classes import numbered
 from flower_ops.training.data.errors import DataError, several
 from flower_ops.training.data.samples import Array, Found
 
+#: More different labels than this, in more than half of the lines, are none.
+MOST_UNLIKE = 20
+
 
 def _is_number(cell: str) -> bool:
     try:
@@ -54,7 +57,8 @@ def find_table(folder: Path, classes: Sequence[str] | None) -> Found[Array] | No
                 faults.append(f"line {number} of {file.name} has {len(cells)} columns instead of {wanted}")
                 continue
             bad = [column for column, cell in enumerate(cells[:-1], 1) if not _is_number(cell)]
-            faults += [f"column {at} of line {number} of {file.name} is {cells[at - 1]!r}, no number" for at in bad]
+            # Where it is, not what it is: the text leaves the node.
+            faults += [f"column {at} of line {number} of {file.name} is no number" for at in bad]
             if not bad:
                 rows.append([float(cell) for cell in cells[:-1]])
                 names.append(cells[-1])
@@ -63,6 +67,13 @@ def find_table(folder: Path, classes: Sequence[str] | None) -> Found[Array] | No
         faults.append(f"{files[0].name} has no lines")
     if faults:
         raise DataError(f"The table in {folder} cannot be used: {several(faults)}; correct it.")
+    different = len(set(names))
+    if different > MOST_UNLIKE and 2 * different > len(names):
+        # The names of classes leave the node; a column of measurements or numbers of patients must not.
+        raise DataError(
+            f"The last column of the table in {folder} has {different} different values in {len(names)} lines, so it is"
+            " no label; put the label there."
+        )
     features = np.array(rows, np.float64)
     labels, known = numbered(names, classes, str(files[0] if len(files) == 1 else folder))
     origin = f"own table {files[0] if len(files) == 1 else f'of {len(files)} files in {folder}'}"
