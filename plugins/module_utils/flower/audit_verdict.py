@@ -84,9 +84,19 @@ def _of_run(audit: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         return
     if run.get("degraded"):
         yield _fault(UNPROVEN, "", f"The run lacks results, so not every node trained: {run.get('reason')}")
+    watched = len(audit["nodes"])
+    chosen = {one["nodes"] for one in run.get("rounds") or [] if one.get("nodes") is not None}
+    if chosen - {watched}:
+        # More: somebody trained whose samples nobody looked for. Fewer: somebody was watched who had nothing to send.
+        counts = " and ".join(map(str, sorted(chosen)))
+        yield _fault(
+            UNPROVEN, "", f"{counts} SuperNodes trained in a round, and {watched} were watched; audit all that train."
+        )
     received, bound = run.get("bytes_recv"), reply_bound(audit)
     if received is None:
         yield _fault(UNPROVEN, "", "Flower has counted no bytes of this run, so nothing says what messages weigh.")
+    elif not received:
+        yield _fault(UNPROVEN, "", "No SuperNode sent a message in this run, so there was nothing to watch.")
     elif received > bound:
         yield _fault(
             LEAK,
@@ -115,6 +125,11 @@ def _of_disk(audit: Mapping[str, Any], machine: Mapping[str, Any], called: str =
             f"The search on {name} did not find its own control ({', '.join(disk['control']['missed'])}), so it proves "
             "nothing.",
         )
+    if disk["unreadable"]:
+        text = f"{disk['unreadable']} files of {name} could not be read, so nobody knows what is in them."
+        yield _fault(UNPROVEN, machine["name"], text)
+    if not disk.get("journal", True):
+        yield _fault(UNPROVEN, machine["name"], f"The journal of {name} could not be read; see that journalctl works.")
     if not disk["files"] or not disk["fingerprints"]:
         yield _fault(UNPROVEN, machine["name"], f"The search on {name} had nothing to look for, or nowhere to look.")
 
@@ -141,6 +156,16 @@ def _of_samples(node: Mapping[str, Any]) -> Iterator[dict[str, str]]:
             f"{node['name']} has no samples of its own that could be recognised ({samples['files']} files), so nothing "
             "was looked for; give it data, or let the audit make some (privacy_audit_canary).",
         )
+    elif samples["blank"] > samples["taken"]:
+        yield _fault(
+            UNPROVEN,
+            node["name"],
+            f"{samples['blank']} samples of {node['name']} tell too little to be recognised, and only "
+            f"{samples['taken']} were looked for.",
+        )
+    if samples.get("unreadable"):
+        text = f"{samples['unreadable']} files of {node['name']} could not be read as samples and were not looked for."
+        yield _fault(UNPROVEN, node["name"], text)
     for one in node["disk"]["shared"]:
         if one["node"] == node["name"] and one["share"] >= SAME_DATA:
             yield _fault(
@@ -169,8 +194,21 @@ def _of_network(audit: Mapping[str, Any], node: Mapping[str, Any]) -> Iterator[d
             total = sum(other["bytes_out"] for other in network["peers"] if other["name"] == row["name"])
             text = f"{name} sent {size(total)} as {row['name']}, more than {size(row['limit'])}."
             yield _fault(LEAK, name, text)
+    if network.get("opened") == 0:
+        yield _fault(
+            UNPROVEN,
+            name,
+            f"Nobody opened the samples of {name} during the run, so the app trained on something else; give it the "
+            "data that is audited (privacy_audit_data, or the app's own source of data).",
+        )
     if network["dropped"]:
         yield _fault(UNPROVEN, name, f"{network['dropped']} packets of {name} could not be captured.")
+    if network["not_kept_bytes"]:
+        text = (
+            f"{size(network['not_kept_bytes'])} that {name} sent or got were not kept, so not all that went in plain "
+            "was searched; raise privacy_audit_capture_bytes."
+        )
+        yield _fault(UNPROVEN, name, text)
     yield from _of_fleet(audit, node)
 
 

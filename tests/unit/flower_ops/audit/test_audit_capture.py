@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from audit_support import SALT, node_with
-from flower_ops.audit import peers, place, steps, watch, wire
+from flower_ops.audit import peers, place, reads, steps, watch, wire
 from flower_ops.audit.place import Place
 
 
@@ -200,3 +200,19 @@ def test_a_whole_walk_of_steps(watched: tuple[Place, threading.Event, threading.
     assert {one["path"] for one in found["findings"]} == {str(tmp_path / "opt/flower/data/shard.npz")}
     assert steps.clean(here, {}, "")["changed"] and not steps.clean(here, {}, "")["changed"]
     assert not any((tmp_path / "opt/flower/data").iterdir()) and not here.folder.exists()
+
+
+def test_whether_samples_were_opened_is_known(tmp_path: Path) -> None:
+    (tmp_path / "data/cat").mkdir(parents=True)
+    for name in ("x.npz", "cat/1.npy"):
+        (tmp_path / "data" / name).write_bytes(b"samples")
+    watching = reads.Reads([tmp_path / "data"])
+    # To look at a folder is not to read what is in it.
+    assert len(list((tmp_path / "data").rglob("*"))) == 3 and watching.count() == 0
+    for _turn in range(3):
+        (tmp_path / "data/cat/1.npy").read_bytes()
+    assert watching.count() == 1
+    (tmp_path / "data/x.npz").read_bytes()
+    assert watching.count() == 2
+    watching.close()
+    assert reads.Reads([tmp_path / "none"]).count() is None

@@ -167,3 +167,34 @@ def test_canaries_never_join_data_that_is_there(tmp_path: Path) -> None:
     with pytest.raises(AuditError, match="holds data already"):
         canary.plant(tmp_path / "data", "table", tmp_path / "canary.json")
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_journal_that_nobody_can_read_is_told(
+    vm: Path, nodes: list[tuple[bytes, Prints]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(vm))
+    looked = [prints for _data, prints in nodes]
+    assert search.search(looked, "", SALT, Wanted(vm))["journal"] is False
+    assert search.search(looked, "", SALT, Wanted(vm, journal=False))["journal"] is True
+    # These two are fakes.
+    for code, told in ((1, False), (0, True)):
+        (vm / "journalctl").write_text(f"#!/bin/sh\nexit {code}\n", encoding="ascii")
+        (vm / "journalctl").chmod(0o755)
+        assert search.search(looked, "", SALT, Wanted(vm))["journal"] is told
+
+
+def test_a_file_that_cannot_be_read_is_told_and_one_that_is_gone_is_not(
+    vm: Path, nodes: list[tuple[bytes, Prints]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = {"gone": FileNotFoundError(), "broken": OSError(5, "Input/output error")}
+    for name in errors:
+        (vm / "tmp" / name).write_bytes(b"x" * 100)
+    real = Path.open
+
+    def fake(path: Path, *about: object, **more: object) -> object:
+        if path.name in errors:
+            raise errors[path.name]
+        return real(path, *about, **more)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(Path, "open", fake)
+    assert run_search(vm, nodes)["unreadable"] == 1

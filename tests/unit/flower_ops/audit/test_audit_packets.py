@@ -158,3 +158,10 @@ def test_what_was_not_captured_is_a_gap_and_no_plain_text() -> None:
         if at != 5000:
             stream.feed(at + 1, whole[at : at + 100])
     assert stream.gaps == 1 and stream.plain == 0 and stream.records > 1900
+
+
+def test_what_waits_for_a_piece_that_never_came_was_not_looked_at() -> None:
+    flows = streams(HELLOS[0], HELLOS[1])
+    flows.add(packet(tcp(NODE, 50000, LINK, 9092, b"in plain, behind a hole", 5000)), True)
+    (row,) = flows.table()
+    assert row["tls"]["gaps"] == 1

@@ -114,7 +114,9 @@ def test_packed_samples_are_found(node: tuple[bytes, Prints], tmp_path: Path) ->
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as stream:
         stream.writestr("arr_0.npy", npy(data, COLUMNS))
     inside = b"\x01\x02" + zlib.compress(data) + b"\x03"
-    for number, content in enumerate((archive.getvalue(), gzip.compress(data), inside)):
+    # As an app puts it into a message, which lies in a database.
+    message = b"\x0a\x05arr_0\x12" + archive.getvalue() + b"\x03"
+    for number, content in enumerate((archive.getvalue(), gzip.compress(data), inside, message)):
         path = tmp_path / str(number)
         path.write_bytes(content)
         with path.open("rb") as opened:

@@ -40,7 +40,7 @@ def node(name: str) -> dict[str, Any]:
     fleet = peer("SuperLink (Fleet API)", MODEL + 4000, -1)
     samples = {"files": 1, "rows": 719, "taken": 700, "blank": 19, "bytes": 19122, "fingerprints": 300000}
     network = {
-        "packets": 90, "dropped": 0, "not_kept_bytes": 0, "seconds": 20.0, "kept_bytes": 9000, "plain": [],
+        "packets": 90, "dropped": 0, "not_kept_bytes": 0, "opened": 1, "seconds": 20.0, "kept_bytes": 9000, "plain": [],
         "bytes_out": MODEL + 4400, "bytes_in": 600, "peers": [fleet],
     }  # fmt: skip
     return {"name": name, "samples": samples, "network": network, "disk": disk()}
@@ -120,10 +120,19 @@ FLEET = "nodes.0.network.peers.0"
         ("run.degraded", True, "unproven", "not every node trained"),
         ("run.bytes_recv", 5 * MODEL, "leak", "Replies of the nodes weigh 145 kB"),
         ("run.bytes_recv", None, "unproven", "counted no bytes"),
+        ("run.bytes_recv", 0, "unproven", "No SuperNode sent a message in this run"),
+        ("run.rounds", [{"round": 1, "nodes": 3}], "unproven", "3 SuperNodes trained in a round, and 2 were watched"),
+        ("run.rounds", [{"round": 1, "nodes": 2}, {"round": 2, "nodes": 1}], "unproven", "1 and 2 SuperNodes trained"),
         ("superlink.disk.control.missed", ["a deleted row of a database"], "unproven", "did not find its own control"),
         ("superlink.disk.files", 0, "unproven", "nothing to look for, or nowhere to look"),
         ("nodes.1.disk.control.missed", ["32-bit floats"], "unproven", "on the SuperNode b did not find"),
+        ("nodes.1.disk.unreadable", 2, "unproven", "2 files of the SuperNode b could not be read"),
+        ("superlink.disk.journal", False, "unproven", "The journal of the SuperLink could not be read"),
         ("nodes.0.samples.fingerprints", 0, "unproven", "a has no samples of its own"),
+        ("nodes.0.samples.blank", 701, "unproven", "701 samples of a tell too little to be recognised"),
+        ("nodes.0.samples.unreadable", 1, "unproven", "1 files of a could not be read as samples"),
+        ("nodes.0.network.opened", 0, "unproven", "Nobody opened the samples of a during the run"),
+        ("nodes.0.network.not_kept_bytes", 5000, "unproven", "raise privacy_audit_capture_bytes"),
         ("nodes.0.network.dropped", 3, "unproven", "3 packets of a could not be captured"),
         (
             f"{FLEET}.payload_out",

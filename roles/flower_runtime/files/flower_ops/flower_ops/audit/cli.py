@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     place = Place(options.root)
     if options.step == "watch":
-        watch.watch(place, options.role, options.limit)
+        watch.watch(place, options.role, options.limit, data=options.data)
         return 0
     try:
         answer = steps.STEPS[options.step](place, _request(), str(options.binary))
@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     watcher = commands.add_parser("watch", parents=[common], help="watch until told to end (a service)")
     watcher.add_argument("--role", choices=("superlink", "supernode"), required=True)
     watcher.add_argument("--limit", type=int, default=steps.MOST_CAPTURED, help="bytes of packets to keep")
+    watcher.add_argument("--data", action="append", default=[], help="a folder of samples; repeatable")
     return parser
 
 

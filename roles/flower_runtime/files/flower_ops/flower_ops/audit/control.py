@@ -73,6 +73,7 @@ class Control:
         with zipfile.ZipFile(folder / "packed.zip", "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("arr_0.npy", npy(self._array, WIDTH))
         self.planted[str(folder / "packed.zip")] = "an archive of NumPy"
+        self._write(folder / "inside", (folder / "packed.zip").read_bytes(), "an archive of NumPy inside a file")
         self._write(folder / "stream", zlib.compress(self._array), "a packed stream inside a file")
         base = sqlite3.connect(folder / "rows.db")
         base.execute("PRAGMA secure_delete = OFF")

@@ -117,5 +117,5 @@ def _tls(flows: list[Flow], from_here: bool) -> dict[str, Any]:
         "opened_before": sum(not flow.out.opened for flow in flows),
         "records": sum(stream.records for stream in streams),
         "plain_bytes": sum(stream.plain for stream in streams),
-        "gaps": sum(stream.gaps for stream in streams),
+        "gaps": sum(stream.missing for stream in streams),
     }

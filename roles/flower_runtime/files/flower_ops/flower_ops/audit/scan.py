@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -19,8 +20,10 @@ from flower_ops.audit.windows import STEP, WIDTHS, hasher
 BLOCK = 1 << 20
 #: Bits of a checksum that a first table knows, a byte each; most windows of a file go no further than this table.
 FEWEST_BITS, MOST_BITS = 16, 24
-#: Where a stream of zlib or gzip may begin, in the middle of anything.
-PACKED = re.compile(rb"\x78[\x01\x5e\x9c\xda]|\x1f\x8b\x08")
+#: Where a stream of zlib or gzip, or a packed member of an archive, may begin, in the middle of anything.
+PACKED = re.compile(rb"\x78[\x01\x5e\x9c\xda]|\x1f\x8b\x08|PK\x03\x04....\x08\x00", re.DOTALL)
+#: Header of a member: its fixed part, and where the lengths of its name and its extra field are.
+MEMBER, MEMBER_LENGTHS = 30, 26
 #: Bytes of such a stream that are read, and what it may grow to; small streams in a database are not longer.
 PACKED_READ, PACKED_GROWN = 1 << 16, 1 << 20
 #: What may come out of a packed file: a bomb must not fill the audit's time.
@@ -139,8 +142,12 @@ class Scanner:
 
 
 def unpack(data: bytes) -> bytes:
-    """As much as a stream of zlib or gzip gives before it ends or breaks."""
+    """As much as a stream of zlib or gzip, or a member of a zip archive, gives before it ends or breaks."""
     machine = zlib.decompressobj(wbits=47)
+    if data.startswith(b"PK") and len(data) >= MEMBER:
+        # NumPy's .npz in a message or a database: members have no header of zlib.
+        data = data[MEMBER + sum(struct.unpack_from("<HH", data, MEMBER_LENGTHS)) :]
+        machine = zlib.decompressobj(wbits=-15)
     grown = b""
     for at in range(0, len(data), 512):
         try:

@@ -67,13 +67,15 @@ def search(all_prints: Sequence[Prints], own: str, salt: bytes, wanted: Wanted) 
             try:
                 with found.path.open("rb") as stream:
                     _look(scanner, stream, places, looked, str(found.path), found.changed)
+            except FileNotFoundError:
+                # Deleted since it was listed.
+                continue
             except OSError:
                 unreadable += 1
                 continue
             count += 1
             changed += found.changed
-        if wanted.journal:
-            _journal(scanner, places, looked, wanted.since)
+        journal = not wanted.journal or _journal(scanner, places, looked, wanted.since)
     finally:
         missed = known.missed({path for path, place in places.items() if len(looked) - 1 in place.samples})
         known.remove()
@@ -84,6 +86,7 @@ def search(all_prints: Sequence[Prints], own: str, salt: bytes, wanted: Wanted) 
         "files": count - len(known.planted),
         "changed_files": changed,
         "unreadable": unreadable,
+        "journal": journal,
         "bytes": scanner.looked,
         "unpacked_bytes": scanner.unpacked,
         "fingerprints": sum(one.total for one in looked[:-1]),
@@ -98,8 +101,8 @@ def _look(
         places.setdefault(path, Place(changed)).add(hit, looked[hit.node])
 
 
-def _journal(scanner: Scanner, places: dict[str, Place], looked: Sequence[Prints], since: float) -> None:
-    """Long entries are packed in the journal's files: they are read as journalctl tells them."""
+def _journal(scanner: Scanner, places: dict[str, Place], looked: Sequence[Prints], since: float) -> bool:
+    """Long entries are packed in the journal's files: they are read as journalctl tells them. Whether that worked."""
     command = ["journalctl", "--quiet", "--no-pager", "--output=cat", "--all", f"--since=@{int(since)}"]
     try:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
@@ -107,7 +110,8 @@ def _journal(scanner: Scanner, places: dict[str, Place], looked: Sequence[Prints
             for hit in scanner.stream(process.stdout):
                 places.setdefault(JOURNAL, Place(True)).add(hit, looked[hit.node])
     except OSError:
-        return
+        return False
+    return process.returncode == 0
 
 
 def _findings(path: str, place: Place, looked: Sequence[Prints]) -> list[dict[str, Any]]:

@@ -55,7 +55,8 @@ def start(place: Place, request: Request, binary: str) -> dict[str, Any]:
     if role == "superlink":
         _idle(place)
     since = time.time()
-    held = watch.start(place, binary, role, int(request.get("capture_bytes") or MOST_CAPTURED))
+    data = [str(one) for one in request.get("data") or [DATA]] if role == "supernode" else []
+    held = watch.start(place, binary, role, int(request.get("capture_bytes") or MOST_CAPTURED), data)
     if role == "superlink" and not held["held"]:
         watch.stop()
         why = "; ".join(f"{path}: {reason}" for path, reason in held["failed"].items()) or "there is none"

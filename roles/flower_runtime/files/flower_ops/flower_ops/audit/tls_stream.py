@@ -66,6 +66,11 @@ class TlsStream:
             self._take(self._waiting.pop(first)[-ahead:] if ahead else self._waiting.pop(first))
 
     @property
+    def missing(self) -> int:
+        """Gaps, and what still waits for a piece that never came: nobody has looked at it."""
+        return self.gaps + bool(self._waiting)
+
+    @property
     def encrypted(self) -> bool:
         """Whether all that was seen were records, and there were some."""
         return self.records > 0 and self.plain == 0

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from flower_ops.audit.capture import Capture
 from flower_ops.audit.errors import AuditError
 from flower_ops.audit.hold import Hold, databases
 from flower_ops.audit.place import Place
+from flower_ops.audit.reads import Reads
 
 #: Nobody is to find a capture that runs since last week.
 LONGEST_S = 6 * 3600
@@ -34,8 +35,15 @@ PROPERTIES = (
 )
 
 
-def watch(place: Place, role: str, limit: int, until: threading.Event | None = None, loopback: bool = False) -> None:
-    """Until SIGTERM, or `until` in tests."""
+def watch(
+    place: Place,
+    role: str,
+    limit: int,
+    until: threading.Event | None = None,
+    loopback: bool = False,
+    data: Sequence[str] = (),
+) -> None:
+    """Until SIGTERM, or `until` in tests. `data`: folders of samples."""
     end = until or threading.Event()
     if until is None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -46,6 +54,7 @@ def watch(place: Place, role: str, limit: int, until: threading.Event | None = N
             end.wait()
         return
     begun = time.time()
+    reads = Reads([place.root / folder.lstrip("/") for folder in data])
     capture = Capture(place.folder, limit, loopback)
     worker = threading.Thread(target=capture.run, name="capture")
     worker.start()
@@ -53,16 +62,18 @@ def watch(place: Place, role: str, limit: int, until: threading.Event | None = N
     end.wait()
     capture.stop()
     worker.join()
-    places.save(place.figures, {**capture.figures(), "seconds": round(time.time() - begun, 1)})
+    places.save(place.figures, {**capture.figures(), "opened": reads.count(), "seconds": round(time.time() - begun, 1)})
+    reads.close()
 
 
-def start(place: Place, binary: str, role: str, limit: int) -> dict[str, Any]:
+def start(place: Place, binary: str, role: str, limit: int, data: Sequence[str] = ()) -> dict[str, Any]:
     """Start the watcher as a unit of systemd and wait until it watches; returns what it holds."""
     systemctl("stop", places.UNIT)
     place.make()
     command = ["systemd-run", "--quiet", "--collect", f"--unit={places.UNIT}"]
     command += [f"--property={one}" for one in PROPERTIES]
     command += [binary, "audit", "watch", "--role", role, "--limit", str(limit), "--root", str(place.root)]
+    command += [word for folder in data for word in ("--data", folder)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
