@@ -19,19 +19,19 @@ DEFAULT_SHARD = "/opt/flower/data/shard.npz"
 app = ClientApp()
 
 
-def images_of(context: Context, task: messages.Task) -> tuple[Array, Array]:
-    """This node's images and labels."""
+def images_of(context: Context, task: messages.Task, split: str) -> tuple[Array, Array]:
+    """This node's images and labels for training or for a test; of a shard of digits nothing is held back."""
     if context.run_config["model"] == "digits":
         return digits(str(context.node_config.get("data", DEFAULT_SHARD)))
     choice = Choice.read(context.run_config, task.told)
-    return coloured(choice, choice.share(context.node_config), "train")[:2]
+    return coloured(choice, choice.share(context.node_config), split)[:2]
 
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Improve the received parameters on this node's images; the images stay here."""
     task, config = messages.task_of(message), context.run_config
-    images, labels = images_of(context, task)
+    images, labels = images_of(context, task, "train")
     rate = float(config["learning-rate"]) if task.client_lr is None else task.client_lr
     trained = fit(
         chosen(config),
@@ -53,7 +53,7 @@ def train(message: Message, context: Context) -> Message:
 def test(message: Message, context: Context) -> Message:
     """How good the global model is on this node's images; asked for only with `fraction-evaluate` above 0."""
     task = messages.task_of(message)
-    images, labels = images_of(context, task)
+    images, labels = images_of(context, task, "test")
     loss, accuracy = evaluate(task.arrays, images, labels)
     return messages.evaluated(message, len(labels), {"loss": loss, "accuracy": accuracy})
 

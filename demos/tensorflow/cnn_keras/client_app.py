@@ -16,10 +16,10 @@ from cnn_keras.model import Array, check, evaluate
 app = ClientApp()
 
 
-def images_of(context: Context, task: messages.Task) -> Dataset[Array]:
-    """This node's images."""
+def images_of(context: Context, task: messages.Task, split: str) -> Dataset[Array]:
+    """This node's images for training, or those that are held back for a test."""
     choice = Choice.read(context.run_config, task.told)
-    found = images(choice.share(context.node_config), "train", choice.folder, choice.source, choice.shared)
+    found = images(choice.share(context.node_config), split, choice.folder, choice.source, choice.shared)
     check(found.classes)
     return found
 
@@ -28,7 +28,7 @@ def images_of(context: Context, task: messages.Task) -> Dataset[Array]:
 def train(message: Message, context: Context) -> Message:
     """Improve the received network on this node's images; the images stay here."""
     task, config = messages.task_of(message), context.run_config
-    mine = images_of(context, task)
+    mine = images_of(context, task, "train")
     trained, loss = fit(
         task.arrays,
         mine.samples,
@@ -46,9 +46,9 @@ def train(message: Message, context: Context) -> Message:
 
 @app.evaluate()
 def test(message: Message, context: Context) -> Message:
-    """How good the global network is on this node's images; asked for only with `fraction-evaluate` above 0."""
+    """How good the global network is on images that no node trains on; only with `fraction-evaluate` above 0."""
     task = messages.task_of(message)
-    mine = images_of(context, task)
+    mine = images_of(context, task, "test")
     return messages.evaluated(message, len(mine), evaluate(task.arrays, mine.samples, mine.labels))
 
 

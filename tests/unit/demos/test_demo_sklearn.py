@@ -17,7 +17,9 @@ from digits_app import client_app, server_app
 from digits_app.fit import fit
 from digits_app.model import MODELS
 from flower_ops.training.data import images
+from flower_ops.training.flower import record_of
 from flower_ops.training.settings import STRATEGIES
+from flwr.app import ConfigRecord, Context, Message, RecordDict
 from simulated import DEMOS, Nodes, config_of, context
 
 NODES = 3
@@ -127,3 +129,14 @@ def test_a_node_without_its_shard_is_told_and_the_others_go_on(shards: Path, tmp
 def test_nodes_evaluate_when_they_are_asked(shards: Path, tmp_path: Path) -> None:
     told = run(shards, tmp_path, num_server_rounds=1, fraction_evaluate=1.0)
     assert 0.5 < told["rounds"][1]["evaluate"]["accuracy"] <= 1.0
+
+
+@pytest.mark.parametrize("node", [0, 1])
+def test_a_node_evaluates_on_images_that_nobody_trains_on(node: int) -> None:
+    asked = config_of("sklearn", model="cifar10", data_source="bundled")
+    place = Context(77, 1, {"partition-id": node, "num-partitions": 2}, RecordDict(), asked)
+    content = RecordDict({"arrays": record_of(MODELS["cifar10"].start()), "config": ConfigRecord({})})
+    answer = client_app.app(Message(content, 1, "evaluate"), place)
+    (told,) = answer.content.metric_records.values()
+    # Half of the fifth that is held back of 1,797.
+    assert told["num-examples"] == 180 - node
