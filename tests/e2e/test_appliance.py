@@ -170,6 +170,7 @@ def test_a_node_whose_key_was_revoked_comes_back_with_a_new_one(walk: Walk) -> N
     assert attributes.get("FL_EVENT"), "the node does not say what happened"
 
 
+@pytest.mark.full
 def test_a_swapped_certificate_is_repaired_and_nobody_is_lost(walk: Walk) -> None:
     command = f"/opt/flower/venv/bin/python -c {shlex.quote(SWAP)} && systemctl restart flower-superlink"
     before = events(walk)
