@@ -30,6 +30,7 @@ def test_vms_without_a_service_make_a_federation(walk: Walk) -> None:
     assert [len(walk.by_role(role)) for role in ("superlink", "supernode")] == [1, 2]
 
 
+@pytest.mark.full
 def test_second_run_changes_nothing_and_writes_nothing(walk: Walk) -> None:
     before = walk.calls()["writes"]
     result = walk.playbook("plain_vms")

@@ -73,6 +73,7 @@ def test_second_run_changes_nothing_and_writes_nothing(walk: Walk) -> None:
     assert walk.calls()["writes"] == before
 
 
+@pytest.mark.full
 def test_check_mode_predicts_no_change(walk: Walk) -> None:
     result = walk.playbook("single_site", "--check", "--diff")
     assert result.code == 0

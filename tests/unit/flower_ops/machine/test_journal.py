@@ -12,6 +12,16 @@ from pathlib import Path
 from flower_ops.machine import journal
 
 
+def read(lines: journal.Journal, number: int) -> list[str]:
+    """So many lines or more, as they come; fewer after 10 s."""
+    found: list[str] = []
+    end = time.monotonic() + 10
+    while len(found) < number and time.monotonic() < end:
+        found += lines.read()
+        time.sleep(0.02)
+    return found
+
+
 def test_log_lines_arrive_without_colours_and_without_waiting() -> None:
     lines = journal.Journal(
         "x",
@@ -21,11 +31,7 @@ def test_log_lines_arrive_without_colours_and_without_waiting() -> None:
             "import time; print('\\x1b[92mINFO\\x1b[0m : one\\ntwo\\npart', end=''); time.sleep(60)",
         ),
     )
-    found: list[str] = []
-    end = time.monotonic() + 10
-    while len(found) < 2 and time.monotonic() < end:
-        found += lines.read()
-        time.sleep(0.02)
+    found = read(lines, 2)
     lines.close()
     assert found == ["INFO : one", "two"]
 
@@ -46,11 +52,7 @@ def test_what_a_busy_service_writes_between_two_looks_is_read_by_the_next(tmp_pa
 
 def test_a_journal_that_ended_is_opened_again() -> None:
     lines = journal.Journal("x", ("echo", "again"))
-    found: list[str] = []
-    end = time.monotonic() + 10
-    while len(found) < 3 and time.monotonic() < end:
-        found += lines.read()
-        time.sleep(0.02)
+    found = read(lines, 3)
     lines.close()
     assert found[:3] == ["again"] * 3
     assert journal.Journal("x", ("/nowhere/journalctl",)).read() == []
