@@ -194,13 +194,16 @@ reason:
   returned: success
   type: str
 degraded:
-  description: Whether fewer results than chosen nodes came back in any round, although it completed.
+  description:
+    - Whether it completed although fewer results than chosen nodes came back in a round, or the strategy used none of
+      them, for example because they were too few for it. RV(reason) names the rounds and says why.
   returned: success
   type: bool
 rounds:
   description:
     - One entry per round with C(round), C(train), C(evaluate), C(central) (metrics or null), C(nodes) chosen,
-      C(results), C(failures), C(errors), C(seconds) and C(run_id).
+      C(results), C(failures), C(errors), C(dropped) (why the strategy used none of the results, or null), C(seconds)
+      and C(run_id).
     - A round that a later run of the training did again is there once, as it was done last.
   returned: success
   type: list

@@ -97,7 +97,7 @@ trainings:
       type: int
       returned: when a run has begun
     degraded:
-      description: Whether it completed with results missing.
+      description: Whether it completed with results missing, or rounds whose results the strategy did not use.
       type: bool
       returned: always
     checkpoints:

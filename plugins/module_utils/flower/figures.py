@@ -54,6 +54,8 @@ def round_line(one: Mapping[str, Any], planned: int | None) -> str:
         parts.append(f"results {one['results']}/{one['nodes']}")
     if one.get("seconds") is not None:
         parts.append(f"{one['seconds']:.0f} s")
+    if one.get("dropped"):
+        parts.append(f"none of its results was used: {one['dropped']}"[:200])
     if one.get("errors"):
         parts.append(str(one["errors"][0])[:200])
     return "  ".join(parts)

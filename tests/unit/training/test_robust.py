@@ -11,7 +11,7 @@ from digits import accuracy, all_digits, apps
 from flower_ops.training.strategies.robust import distances, nearest
 from flwr.app import ArrayRecord, MetricRecord, RecordDict
 from local_grid import LocalGrid
-from run_support import NODES, ROUNDS, apart, flat, train_by, vector
+from run_support import NODES, ROUNDS, apart, flat, read, train_by, vector
 
 
 @pytest.mark.parametrize("strategy", ["Krum", "MultiKrum", "Bulyan", "FedTrimmedAvg", "FedMedian"])
@@ -68,3 +68,9 @@ def test_too_few_answers_for_the_malicious_ones_change_nothing(strategy: str, lo
     assert [one["aggregated"] for one in result.rounds] == [True, False, True]
     said = [line for line in log if line.startswith("WARNING") and strategy in line]
     assert len(said) == 1 and ("got 4" in said[0] or "received 4" in said[0])
+    assert "round 2: 4 of 7 results, none of them used" in str(result.degraded)
+    reader, degraded = read(log)
+    assert [one["dropped"] for one in reader.rounds] == [None, said[0].partition(":      ")[2], None]
+    assert degraded is not None
+    assert degraded.startswith("round 2: 4 of 7 results, none of its results was used (")
+    assert strategy in degraded and "first error: node 1: " in degraded

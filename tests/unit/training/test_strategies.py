@@ -13,7 +13,7 @@ import pytest
 from digits import apps
 from flower_ops.training.settings import STRATEGIES
 from local_grid import LocalGrid
-from run_support import NODES, ROUNDS, Vector, apart, examples, flat, train_by, vector
+from run_support import NODES, ROUNDS, Vector, apart, examples, flat, read, train_by, vector
 
 LIMITS = {"float64": 1e-6, "float32": 1e-5}
 RULES = {
@@ -81,3 +81,6 @@ def test_the_fault_tolerant_variant_needs_a_share_of_the_answers(log: list[str])
     assert [one["aggregated"] for one in result.rounds] == [True, False, True]
     assert result.degraded is not None and "round 1: 3 of 4 results" in result.degraded
     assert any("Only 1 of 4 nodes answered" in line for line in log)
+    why = read(log)[1]
+    assert why is not None and why.startswith("round 1: 3 of 4 results; round 2: 1 of 4 results, none of its results was")
+    assert "(Only 1 of 4 nodes answered, less than min-completion-rate 0.5 allows" in why

@@ -103,6 +103,13 @@ def test_an_exception_that_an_app_only_printed_did_not_end_it() -> None:
     assert log.exception is None and log.error == "ValueError: no picture today"
 
 
+def test_a_round_that_flowers_own_bulyan_skips_is_dropped() -> None:
+    log, said = RunLog(), "Insufficient replies, skipping Bulyan aggregation: Required at least 7, but received 4."
+    for line in ("INFO :      [ROUND 1/2]", f"WARNING :   {said}", "INFO :      [ROUND 2/2]"):
+        log.feed(line, 0.0)
+    assert [one["dropped"] for one in log.rounds] == [said, None]
+
+
 def test_waiting_for_nodes_is_told_once() -> None:
     log, news = RunLog(), 0
     for line in recorded("stopped_while_waiting").splitlines():

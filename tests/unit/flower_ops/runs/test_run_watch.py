@@ -61,6 +61,23 @@ def test_completed_run_without_any_result_did_not_succeed(places: Places, flwr: 
     assert not status(places, RUN_ID)["succeeded"]
 
 
+def test_results_that_the_strategy_dropped_count_for_nothing(places: Places, flwr: FakeFlwr) -> None:
+    """How training tells it: see test_robust.py, which reads the log of its rounds."""
+    flwr.run_states("finished:completed")
+    lines = recorded("completed").splitlines()
+    said = "WARNING :   Insufficient replies, skipping Bulyan aggregation: too few."
+    places_of = [number for number, line in enumerate(lines) if "aggregate_train" in line]
+    for number in places_of[:1:-1]:
+        lines.insert(number + 1, said)
+    flwr.logs("\n".join(lines))
+    found = watch(new_record(places), flwr)
+    assert found["degraded"] and not trained_nothing(found)
+    assert found["reason"] == f"round 3: none of its results was used ({said[12:-1]})"
+    for one in found["rounds"]:
+        one["dropped"] = said
+    assert trained_nothing(found)
+
+
 @pytest.mark.parametrize("details", ["N/A", "ServerApp failed with exception: told by Flower"])
 def test_failed_run_carries_its_own_error(places: Places, flwr: FakeFlwr, details: str) -> None:
     flwr.run_states("finished:failed", **{"status-details": details})

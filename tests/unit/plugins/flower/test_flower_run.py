@@ -94,6 +94,7 @@ def test_round_line() -> None:
     }
     assert round_line(one, 3) == "round 2/3  accuracy 0.933  loss 0.310  results 1/2  12 s"
     assert round_line({"round": 1, "errors": ["node 7: boom"]}, None) == "round 1  node 7: boom"
+    assert round_line({"round": 1, "dropped": "too few."}, None) == "round 1  none of its results was used: too few."
 
 
 def test_figures() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 PREFIX = re.compile(r"^(?:INFO|WARNING|ERROR|DEBUG|CRITICAL)\s*:\s{1,6}")
 LEVEL_ERROR = re.compile(r"^ERROR\s*:\s*")
+LEVEL_WARNING = re.compile(r"^WARNING\s*:\s*")
 ROUND = re.compile(r"\[ROUND (\d+)(?:/(\d+))?\]$")
 INITIAL = re.compile(r"Initial global evaluation results: (\{.*\})$")
 SAMPLED = re.compile(r"configure_(train|evaluate): Sampled (\d+) nodes \(out of (\d+)\)$")
@@ -25,6 +26,9 @@ RECEIVED = re.compile(r"aggregate_(train|evaluate): Received (\d+) results and (
 AGGREGATED = re.compile(r"└──> Aggregated MetricRecord: (\{.*\})$")
 CENTRAL = re.compile(r"└──> MetricRecord: (\{.*\})$")
 REPLY_ERROR = re.compile(r"> Received error in reply from node (\d+): (.*)$")
+# As flower_ops.training.rounds tells it, after the strategy's own warning, and as Flower's Bulyan does.
+UNUSED = re.compile(r"None of the \d+ results of round \d+ is used: the model stays as it is\.$")
+SKIPPED = re.compile(r"Insufficient replies, skipping \w+ aggregation: .*$")
 WAITING = re.compile(r"Waiting for nodes to connect: (\d+) connected \(minimum required: (\d+)\)\.?$")
 FINISHED = re.compile(r"Strategy execution finished in ([0-9.]+)s$")
 TRACEBACK = "Traceback (most recent call last):"
@@ -38,7 +42,8 @@ class RunLog:
     """State of one run as far as its log tells it. Feed lines in order; times are seconds since the epoch.
 
     rounds: one dict per round {round, train, evaluate, central: metrics or None, nodes, connected, results, failures,
-    errors, seconds, done}; results and failures are those of training.
+    errors, dropped, seconds, done}; results and failures are those of training. dropped: why the strategy used none of
+    the results, or None.
     """
 
     def __init__(self) -> None:
@@ -50,6 +55,7 @@ class RunLog:
         self.error: str | None = None
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._phase = "train"
+        self._warning = ""
         self._begun = 0.0
         self._traceback = False
         self._exception = False
@@ -73,6 +79,8 @@ class RunLog:
         if LEVEL_ERROR.match(text) and body.strip() and not self._exception:
             self.error = body.strip()[:MAX_TEXT]
         news = self._stock_line(body.strip(), now)
+        if LEVEL_WARNING.match(text) and not news:
+            self._warning = body.strip()[:MAX_TEXT]
         if news:
             # The run went on, so an exception before was printed and not the end.
             self._exception = False
@@ -113,11 +121,15 @@ class RunLog:
             if found[1] == "train":
                 current.update(nodes=int(found[2]), connected=int(found[3]))
         elif found := RECEIVED.fullmatch(body):
-            self._phase = found[1]
+            self._phase, self._warning = found[1], ""
             if found[1] == "train":
                 current.update(results=int(found[2]), failures=int(found[3]))
             else:
                 current.update(evaluate_results=int(found[2]), evaluate_failures=int(found[3]))
+        elif SKIPPED.fullmatch(body):
+            current["dropped"] = body[:MAX_TEXT]
+        elif UNUSED.fullmatch(body):
+            current["dropped"] = current["dropped"] or self._warning or "its strategy does not say why"
         elif found := AGGREGATED.fullmatch(body):
             current[self._phase] = metrics(found[1])
         elif found := CENTRAL.fullmatch(body):
@@ -147,6 +159,7 @@ def new_round(number: int) -> dict[str, Any]:
         "results": None,
         "failures": None,
         "errors": [],
+        "dropped": None,
         "seconds": None,
         "done": False,
     }

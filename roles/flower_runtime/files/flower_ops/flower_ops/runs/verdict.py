@@ -60,24 +60,36 @@ def add_answer(record: dict[str, Any], answer: Mapping[str, Any], log_error: str
 def missing_results(record: Mapping[str, Any]) -> str | None:
     """Why a completed run is worth less than it looks, or None.
 
-    Flower completes a run although nodes failed in it, even when no node returned anything at all.
+    Flower completes a run although nodes failed in it, even when no node returned anything at all, and although the
+    strategy dropped what they returned.
     """
-    short: list[str] = []
-    for one in record["rounds"]:
-        chosen, results = one["nodes"], one["results"]
-        if chosen is not None and results is not None and results < chosen:
-            short.append(f"round {one['round']}: {results} of {chosen} results")
-    if not short:
+    found = [text for text in map(_shortfall, record["rounds"]) if text]
+    if not found:
         return None
+    text = "; ".join(found[:3]) + (f" and {len(found) - 3} more rounds" if len(found) > 3 else "")
     errors = [error for one in record["rounds"] for error in one["errors"]]
-    text = "; ".join(short[:3]) + (f" and {len(short) - 3} more rounds" if len(short) > 3 else "")
-    return text + (f"; first error: {errors[0]}" if errors else "; the missing nodes did not answer in time")
+    if errors:
+        return f"{text}; first error: {errors[0]}"
+    return text + ("; the missing nodes did not answer in time" if any(map(_lacks, record["rounds"])) else "")
 
 
 def trained_nothing(record: Mapping[str, Any]) -> bool:
-    """Whether rounds were run and not one node's result arrived in any of them."""
-    counted = [one["results"] for one in record["rounds"] if one.get("results") is not None]
-    return bool(counted) and not any(counted)
+    """Whether rounds were run and not one node's result was of use in any of them."""
+    counted = [one for one in record["rounds"] if one.get("results") is not None]
+    return bool(counted) and not any(one["results"] and not one.get("dropped") for one in counted)
+
+
+def _lacks(one: Mapping[str, Any]) -> bool:
+    """Whether a chosen node's result is missing in a round."""
+    return one["nodes"] is not None and one["results"] is not None and bool(one["results"] < one["nodes"])
+
+
+def _shortfall(one: Mapping[str, Any]) -> str:
+    """What a round lacks; empty when every chosen node's result came and was used."""
+    told = f"{one['results']} of {one['nodes']} results" if _lacks(one) else ""
+    if one.get("dropped"):
+        told += f"{', ' if told else ''}none of its results was used ({str(one['dropped']).rstrip('.')})"
+    return f"round {one['round']}: {told}" if told else ""
 
 
 def _time(text: Any) -> str | None:

@@ -56,7 +56,8 @@ def degraded(rounds: Sequence[Mapping[str, Any]]) -> str | None:
         if one["results"] < one["nodes"]:
             reasons = [f"node {node}: {why}" for node, why in one["failures"].items()]
             first = f" ({reasons[0][:200]})" if reasons else ""
-            short.append(f"round {one['round']}: {one['results']} of {one['nodes']} results{first}")
+            unused = ", none of them used" if one["results"] and not one["aggregated"] else ""
+            short.append(f"round {one['round']}: {one['results']} of {one['nodes']} results{unused}{first}")
         elif one["nodes"] and not one["aggregated"]:
             short.append(f"round {one['round']}: the strategy used none of the results")
     if not short:

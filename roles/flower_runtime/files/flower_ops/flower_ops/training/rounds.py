@@ -29,6 +29,8 @@ Evaluate = Callable[[int, Arrays], "dict[str, float] | None"]
 Told = bool | int | float | str
 # Called after each round with its number, the global arrays and the list of all rounds.
 Keep = Callable[[int, ArrayRecord, "list[dict[str, Any]]"], None]
+#: For a round in which nodes answered and the strategy took nothing of it; filled with their number and the round's.
+UNUSED = "None of the %d results of round %d is used: the model stays as it is."
 
 
 class Rounds:
@@ -96,6 +98,9 @@ class Rounds:
         )
         combined, metrics = self.strategy.aggregate_train(current["round"], answers)
         current.update(aggregated=combined is not None, train=figures(metrics))
+        if combined is None and current["results"]:
+            # By this line, and the warning of the strategy before it, the run is judged: flower_ops.runs.log.
+            LOG.warning(UNUSED, current["results"], current["round"])
         if metrics is not None:
             LOG.info("\t└──> Aggregated MetricRecord: %s", current["train"])
         return arrays if combined is None else combined
