@@ -82,5 +82,7 @@ def test_the_fault_tolerant_variant_needs_a_share_of_the_answers(log: list[str])
     assert result.degraded is not None and "round 1: 3 of 4 results" in result.degraded
     assert any("Only 1 of 4 nodes answered" in line for line in log)
     why = read(log)[1]
-    assert why is not None and why.startswith("round 1: 3 of 4 results; round 2: 1 of 4 results, none of its results was")
+    assert why is not None and why.startswith(
+        "round 1: 3 of 4 results; round 2: 1 of 4 results, none of its results was"
+    )
     assert "(Only 1 of 4 nodes answered, less than min-completion-rate 0.5 allows" in why
