@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from flower_ops.training import inquiry
 from flower_ops.training.client.messages import evaluated, task_of, trained
 from flower_ops.training.errors import NodesMissing
 from flower_ops.training.result import Result
@@ -140,6 +142,32 @@ def test_the_end_of_waiting_says_all_that_is_wrong() -> None:
         run(grid)
     with pytest.raises(NodesMissing, match="node 1 has sklearn, not pytorch; node 2 has sklearn, not pytorch"):
         run(LocalGrid({1: app(1), 2: app(2)}), require_framework="pytorch")
+
+
+def test_a_silent_node_holds_up_neither_the_start_nor_a_round(log: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deadline of a round is 10 minutes here; node 3 answers the survey after the first round."""
+    monkeypatch.setattr(inquiry, "GRACE", 0.2)
+    grid = LocalGrid({1: app(1), 2: app(1), 3: app(1), 4: app(1)})
+    grid.silent, begun = {3, 4}, time.monotonic()
+    fetch = grid.pull_messages
+
+    def pull(ids: Any) -> list[Message]:
+        """Node 3 answers what it was asked, late."""
+        waiting = {one.metadata.message_id: one for one in grid.sent if one.metadata.dst_node_id == 3}
+        if trainers(grid) and (late := set(ids) & set(waiting)):
+            return [*fetch(ids), grid.nodes[3](waiting[late.pop()], Context(1, 3, {}, RecordDict(), {}))]
+        return fetch(ids)
+
+    grid.pull_messages = pull  # type: ignore[method-assign]
+    run(grid, num_server_rounds=2, round_timeout=600.0, node_wait_timeout=600.0)
+    assert time.monotonic() - begun < 5
+    assert sorted(trainers(grid)) == [1, 1, 2, 2, 3]
+    said = [line for line in log if "part" in line]
+    assert said == [
+        "Node 3 takes no part: it did not say what it has: no answer yet.",
+        "Node 4 takes no part: it did not say what it has: no answer yet.",
+        "Node 3 takes part now.",
+    ]
 
 
 def test_a_plan_is_kept_for_a_training_that_goes_on(tmp_path: Path) -> None:

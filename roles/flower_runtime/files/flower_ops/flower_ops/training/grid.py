@@ -112,7 +112,7 @@ class FastGrid(Delegate):
             for answer in self._grid.pull_messages(list(waiting)):
                 message = waiting.pop(answer.metadata.reply_to_message_id, None)
                 if message is not None:
-                    answers.append(_signed(answer, message))
+                    answers.append(signed(answer, message))
             passed = self._clock() - begun
             if not waiting or (timeout is not None and passed >= timeout):
                 break
@@ -131,7 +131,7 @@ class FastGrid(Delegate):
         return answers
 
 
-def _signed(answer: Message, sent: Message) -> Message:
+def signed(answer: Message, sent: Message) -> Message:
     """The answer; an error comes from its node, also when the SuperLink made it, and its reason is one line.
 
     A node writes its reasons itself, and they are logged: with line breaks it could write whole lines of the log.

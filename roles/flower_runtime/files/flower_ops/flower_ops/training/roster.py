@@ -10,9 +10,10 @@ How a node shows what it is: the grid tells nothing but node ids, so a run that 
     def describe(message, context):
         return answer(message, context)       # flower_ops.training.client.describe
 
-A node whose app has no such function gives an error, one that is stuck gives nothing, and neither is chosen. A run
-without conditions asks nobody, because each message costs a node the start of a process. The answer is trusted: the
-conditions are against mistakes, not against liars, whom robust strategies bear.
+A node whose app has no such function gives an error, one that is stuck gives nothing, and neither is chosen; how long a
+silent one is waited for is in inquiry.py. A run without conditions asks nobody, because each message costs a node the
+start of a process. The answer is trusted: the conditions are against mistakes, not against liars, whom robust
+strategies bear.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from collections.abc import Callable, Iterable
 from flower_ops.training.errors import NodesMissing
 from flower_ops.training.flower import LOG
 from flower_ops.training.grid import Delegate, FastGrid, nodes
+from flower_ops.training.inquiry import Inquiry
 from flower_ops.training.settings import Settings
-from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app import ConfigRecord, Message
 from flwr.serverapp import Grid
 
 QUERY = "query.describe"
@@ -66,24 +68,32 @@ class Roster:
         self._seen: dict[int, float] = {}
         # By connected node: why it may not take part; empty when it may.
         self._reasons: dict[int, str] = {}
+        self._inquiry = Inquiry(
+            grid,
+            QUERY,
+            "framework and Flower version",
+            self._reason,
+            min(settings.round_timeout, ANSWER_WITHIN),
+            settings.poll_interval,
+            clock=clock,
+            sleep=sleep,
+        )
 
-    def fit(self) -> list[int]:
-        """Connected nodes that meet the conditions, sorted."""
-        connected = sorted(self._grid.get_node_ids())
-        now = self._clock()
-        self._seen.update(dict.fromkeys(connected, now))
-        # A node that comes back may have been repaired meanwhile: it is asked anew.
-        self._reasons = {node: why for node, why in self._reasons.items() if node in connected}
-        unknown = [node for node in connected if node not in self._reasons]
-        if unknown:
-            self._reasons.update(self._ask(unknown))
-        return [node for node in connected if not self._reasons[node]]
+    def fit(self, needed: int = 0) -> list[int]:
+        """Connected nodes that meet the conditions, sorted. While fewer than `needed` do, answers are waited for."""
+        before = self._reasons
+        self._reasons = self._found(needed)
+        self._seen.update(dict.fromkeys(self._reasons, self._clock()))
+        for node, why in sorted(self._reasons.items()):
+            if why and before.get(node) != why:
+                LOG.warning("Node %d takes no part: it %s.", node, why)
+        return sorted(node for node, why in self._reasons.items() if not why)
 
     def gather(self, server_round: int, needed: int) -> Chosen:
         """The fit nodes as soon as there are `needed`; NodesMissing when that takes too long."""
         begun = told = None
         while True:
-            found = self.fit()
+            found = self.fit(needed)
             if len(found) >= needed:
                 return Chosen(self._grid, found)
             now = self._clock()
@@ -115,26 +125,18 @@ class Roster:
         words = here + gone + refused
         return f" ({'; '.join(words[:10])})" if words else ""
 
-    def _ask(self, unknown: list[int]) -> dict[int, str]:
-        """Why each of these nodes may not take part; empty for those that may."""
-        settings = self._settings
-        if not settings.require_framework and not settings.require_flower_version:
-            return dict.fromkeys(unknown, "")
-        LOG.info("Asking %s for framework and Flower version.", nodes(unknown))
-        messages = [Message(RecordDict(), node, QUERY) for node in unknown]
-        reasons = dict.fromkeys(unknown, "did not say what it is")
-        limit = min(settings.round_timeout, ANSWER_WITHIN)
-        for answer in self._grid.send_and_receive(messages, timeout=limit):
-            node = answer.metadata.src_node_id
-            reasons[node] = (
-                f"did not say what it is: {answer.error.reason}"
-                if answer.has_error()
-                else mismatch(next(iter(answer.content.config_records.values()), None), settings)
-            )
-        for node, why in sorted(reasons.items()):
-            if why:
-                LOG.warning("Node %d takes no part: it %s.", node, why)
-        return reasons
+    def _found(self, needed: int) -> dict[int, str]:
+        """Why each connected node may not take part; empty for those that may."""
+        if not self._settings.require_framework and not self._settings.require_flower_version:
+            return dict.fromkeys(self._grid.get_node_ids(), "")
+        self._inquiry.ask(lambda: sum(not why for why in self._inquiry.answers.values()) >= needed)
+        silent = {node: f"did not say what it is: {why}" for node, why in self._inquiry.silent().items()}
+        return {**self._inquiry.answers, **silent}
+
+    def _reason(self, answer: Message) -> str:
+        if answer.has_error():
+            return f"did not say what it is: {answer.error.reason}"
+        return mismatch(next(iter(answer.content.config_records.values()), None), self._settings)
 
 
 def mismatch(told: ConfigRecord | None, settings: Settings) -> str:

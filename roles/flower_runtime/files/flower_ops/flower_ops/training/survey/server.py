@@ -22,6 +22,7 @@ from flower_ops.training.client.messages import EXAMPLES
 from flower_ops.training.errors import NodesMissing
 from flower_ops.training.flower import LOG, Arrays, figures, record_of
 from flower_ops.training.grid import Delegate, FastGrid
+from flower_ops.training.inquiry import Inquiry
 from flower_ops.training.replies import screened
 from flower_ops.training.settings import Settings
 from flower_ops.training.survey import keeping
@@ -37,15 +38,20 @@ Fits = Callable[[Values, Values], str]
 
 
 class Surveyed(Delegate):
-    """A grid of the nodes that fit the plan. A node that comes later is asked when it comes, one that returns again."""
+    """A grid of the nodes that fit the plan. A node that comes later is asked when it comes, one that returns again.
+
+    No node holds up the others by saying nothing: see inquiry.py.
+    """
 
     def __init__(self, grid: Grid, settings: Settings, fits: Fits) -> None:
         super().__init__(grid)
         self.decided: Values | None = None
-        self._fast = FastGrid(grid, settings.poll_interval)
+        self.needed = max(settings.min_available_clients, settings.min_fit_clients)
+        # Long enough for a data set or a model to arrive from the hub.
+        limit = settings.round_timeout
+        self._inquiry = Inquiry(grid, QUERY, "data and framework", values_of, limit, settings.poll_interval)
         self._settings = settings
         self._fits = fits
-        self._answers: dict[int, Values] = {}
         self._said: dict[int, str] = {}
 
     @property
@@ -62,26 +68,30 @@ class Surveyed(Delegate):
 
     def get_node_ids(self) -> list[int]:
         """Connected nodes that fit the plan."""
+        self.look()
         return sorted(node for node, why in self.reasons().items() if not why)
 
-    def answers(self) -> dict[int, Values]:
-        """What connected nodes have; those are asked that were not here at the last look."""
-        connected = sorted(self._grid.get_node_ids())
-        self._answers = {node: one for node, one in self._answers.items() if node in connected}
-        unknown = [node for node in connected if node not in self._answers]
-        if unknown:
-            messages = [Message(RecordDict(), node, QUERY) for node in unknown]
-            # Long enough for a data set or a model to arrive from the hub.
-            for answer in self._fast.send_and_receive(messages, timeout=self._settings.round_timeout):
-                self._answers[answer.metadata.src_node_id] = values_of(answer)
-        return dict(self._answers)
+    def look(self) -> None:
+        """Ask connected nodes that were not here at the last look, and wait for them, but not for ever."""
+        self._inquiry.ask(lambda: len(self.able()) >= self.needed)
+
+    def able(self) -> dict[int, Values]:
+        """What those nodes have that can take part, at the last look."""
+        return {node: answer for node, answer in self._inquiry.answers.items() if not self._reason(answer)}
+
+    def pending(self) -> bool:
+        """Whether a node may still say in time what it has."""
+        return self._inquiry.pending()
 
     def reasons(self) -> dict[int, str]:
-        """By connected node: why it takes no part; empty when it does. News are logged."""
-        found = {node: self._reason(answer) for node, answer in self.answers().items()}
+        """By node of the last look: why it takes no part; empty when it does. News are logged."""
+        found = {node: f"did not say what it has: {why}" for node, why in self._inquiry.silent().items()}
+        found.update({node: self._reason(answer) for node, answer in self._inquiry.answers.items()})
         for node, why in sorted(found.items()):
             if why and self._said.get(node) != why:
                 LOG.warning("Node %d takes no part: it %s.", node, why.rstrip("."))
+            elif not why and self._said.get(node):
+                LOG.info("Node %d takes part now.", node)
         self._said = found
         return found
 
@@ -101,19 +111,18 @@ def agree(grid: Grid, settings: Settings, decide: Decide, fits: Fits) -> Surveye
     """
     surveyed = Surveyed(grid, settings, fits)
     before = surveyed.decided = keeping.kept(settings)
-    needed = max(settings.min_available_clients, settings.min_fit_clients)
     # Conditions are judged by the survey's answers: nobody is asked twice.
     free = replace(settings, require_framework="", require_flower_version="")
     patience = roster.Roster(FastGrid(grid, settings.poll_interval), free)
     begun, told = time.monotonic(), ""
     while True:
-        patience.gather(1, needed)
-        why = _try(surveyed, decide, needed)
+        patience.gather(1, surveyed.needed)
+        why = _try(surveyed, decide)
         if not why:
             break
         # More nodes may bring another plan.
         surveyed.decided = before
-        if time.monotonic() - begun >= settings.node_wait_timeout:
+        if time.monotonic() - begun >= settings.node_wait_timeout and not surveyed.pending():
             raise NodesMissing(f"The training did not begin: {why}.")
         if why != told:
             LOG.warning("The training cannot begin yet: %s.", why)
@@ -124,17 +133,17 @@ def agree(grid: Grid, settings: Settings, decide: Decide, fits: Fits) -> Surveye
     return surveyed
 
 
-def _try(surveyed: Surveyed, decide: Decide, needed: int) -> str:
+def _try(surveyed: Surveyed, decide: Decide) -> str:
     """Make the plan where there is none yet; why training cannot begin, without a full stop, or nothing."""
-    reasons = surveyed.reasons()
-    able = {node: answer for node, answer in surveyed.answers().items() if not reasons.get(node)}
+    surveyed.look()
+    able, needed = surveyed.able(), surveyed.needed
     if len(able) >= needed and surveyed.decided is None:
         try:
             surveyed.decided = decide(able, needed)
         except Undecided as error:
             return str(error)
-        reasons = surveyed.reasons()
-        able = {node: answer for node, answer in able.items() if not reasons.get(node)}
+        able = surveyed.able()
+    reasons = surveyed.reasons()
     if len(able) >= needed:
         return ""
     refused = "; ".join(f"node {node} {why.rstrip('.')}" for node, why in sorted(reasons.items()) if why)
