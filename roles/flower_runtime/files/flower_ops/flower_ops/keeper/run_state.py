@@ -9,12 +9,10 @@ a sentence are taken from it and nothing else.
 
 from __future__ import annotations
 
-import json
-import os
-import stat
 from pathlib import Path
 from typing import Any
 
+from flower_ops.machine import foreign
 from flower_ops.machine.known import NONE
 from flower_ops.node.notice import shortened
 
@@ -38,15 +36,7 @@ def attributes(place: Path) -> dict[str, str]:
 
 def _read(place: Path) -> dict[str, Any]:
     try:
-        handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return {}
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return {}
-        found = json.loads(os.read(handle, _MOST))
+        found = foreign.load(place, _MOST)
     except (OSError, ValueError):
         return {}
-    finally:
-        os.close(handle)
     return found if isinstance(found, dict) else {}

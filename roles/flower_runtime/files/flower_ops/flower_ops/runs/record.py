@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from flower_ops.flower_cli.flwr_cli import FlwrCli
+from flower_ops.machine import foreign
 from flower_ops.runs.errors import RunError
 
 SERVICE_USER = "flower"
@@ -103,7 +104,7 @@ def is_finished(record: Mapping[str, Any]) -> bool:
 def load(path: Path) -> dict[str, Any]:
     """Read a record; RunError when there is none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = foreign.load(path)
     except FileNotFoundError:
         raise RunError(
             f"There is no record of run {path.stem} in {path.parent}; 'flower-ops run list' shows the runs it knows."

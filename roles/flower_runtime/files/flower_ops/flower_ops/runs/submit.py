@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from flower_ops.flower_cli.flwr_cli import FlwrCli, FlwrCliError
+from flower_ops.machine import foreign
 from flower_ops.runs import app as apps
 from flower_ops.runs import output
 from flower_ops.runs import record as records
@@ -103,7 +104,8 @@ def watch_by_process(places: Places, run_id: str) -> None:
     """Follow the run by a process of its own, which outlives this one unless a unit ends both."""
     command = [sys.executable, "-m", "flower_ops.runs", "watch", "--run-id", run_id, "--root", str(places.root)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    with places.record(run_id).with_suffix(".watch.log").open("ab") as log:
+    place = places.record(run_id).with_suffix(".watch.log")
+    with os.fdopen(foreign.opened(place, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as log:
         subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
         )
