@@ -18,9 +18,9 @@ from flower_ops.runs import record as records
 from flower_ops.runs.app import tomllib
 from flower_ops.runs.connection import connection
 from flower_ops.runs.errors import RunError
+from flower_ops.runs.files import files_of
 from flower_ops.runs.known import known, stop_known
 from flower_ops.runs.record import Places
-from flower_ops.runs.status import files_of
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
@@ -57,7 +57,7 @@ def test_checkpoints_are_no_files_to_take_home(places: Places) -> None:
     for name in [*(f"checkpoints/{one}" for one in store), "checkpoint_round_3.npz", *others]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"arrays")
-    assert [one["name"] for one in files_of(folder)] == others
+    assert [one["name"] for one in files_of(folder, None)["files"]] == others
 
 
 def test_a_run_that_nobody_follows_is_told_as_flower_says_and_its_record_stays(places: Places, flwr: FakeFlwr) -> None:

@@ -16,6 +16,7 @@ from flower_ops.flower_cli.flwr_cli import FlwrCliError
 from flower_ops.runs import submit as submitting
 from flower_ops.runs.connection import connection
 from flower_ops.runs.errors import RunError
+from flower_ops.runs.files import read
 from flower_ops.runs.known import known, stop_known
 from flower_ops.runs.record import Places
 from flower_ops.runs.status import list_runs, status
@@ -66,6 +67,11 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
     state = commands.add_parser("status", parents=[common, one_run], help="state, rounds and files of a run")
     state.add_argument("--wait", type=float, default=0.0, help="seconds to wait for news at most")
     state.add_argument("--seen", help="the progress already known; news is anything else")
+    file = commands.add_parser("file", parents=[common], help="a part of a file that a run left, in base64")
+    file.add_argument("--folder", required=True, type=Path, help="output folder of the run, as its status names it")
+    file.add_argument("--file", required=True, help="name of the file, as the status lists it")
+    file.add_argument("--offset", type=int, default=0, help="bytes before the part")
+    file.add_argument("--state", default="", help="state of the file that the first part was told with")
     commands.add_parser("stop", parents=[common, one_run], help="stop a run")
     commands.add_parser("list", parents=[common], help="runs recorded on this SuperLink")
     info = commands.add_parser("info", parents=[common], help="all that is known of the runs, those of others too")
@@ -103,6 +109,7 @@ def _watch(places: Places, options: argparse.Namespace) -> dict[str, Any]:
 COMMANDS: dict[str, Callable[[Places, argparse.Namespace], Any]] = {
     "submit": _submit,
     "status": lambda places, options: status(places, options.run_id, options.wait, options.seen),
+    "file": lambda places, options: read(options.folder, options.file, options.offset, options.state, places.user),
     "stop": lambda places, options: stop_known(places, options.run_id),
     "list": lambda places, options: list_runs(places),
     "info": lambda places, options: known(places, options.run_id),

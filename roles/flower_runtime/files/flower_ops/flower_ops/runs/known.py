@@ -46,7 +46,7 @@ def known(places: Places, run_id: str = "") -> dict[str, Any]:
             elif not records.is_finished(found[this]) and not watched(found[this]):
                 # Nobody follows it any more: Flower's word is newer than the record.
                 add_answer(found[this], entry, None)
-    runs = [{**view(one), "recorded": True} for one in found.values()] + others
+    runs = [{**view(places, one), "recorded": True} for one in found.values()] + others
     if run_id and not runs:
         text = warnings[0] if warnings else "look at all of them without naming one"
         raise RunError(f"There is no run {run_id} on this SuperLink; {text}.")
@@ -91,5 +91,6 @@ def _unrecorded(run_id: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         "succeeded": succeeded,
         "progress": progress(record),
         "files": [],
+        "files_left_out": [],
         "recorded": False,
     }

@@ -9,12 +9,11 @@ hands over there by name could lie anywhere.
 
 from __future__ import annotations
 
-import os
-import pwd
 import subprocess
 from pathlib import Path
 from typing import Any
 
+from flower_ops.runs.account import ids
 from flower_ops.runs.errors import RunError
 
 _MAKE = """\
@@ -53,12 +52,5 @@ def _run(command: list[str], user: str | None, text: str = "") -> str:
 
 
 def _account(user: str | None) -> dict[str, Any]:
-    if user is None or os.geteuid() != 0:
-        return {}
-    try:
-        account = pwd.getpwnam(user)
-    except KeyError:
-        raise RunError(
-            f"The account {user} does not exist on this machine; apply the role flower_runtime first."
-        ) from None
-    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    account = ids(user)
+    return {} if account is None else {"user": account[0], "group": account[1], "extra_groups": []}

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,40 +13,34 @@ from typing import Any
 from flower_ops.flower_cli.flwr_cli import FlwrCliError
 from flower_ops.runs import record as records
 from flower_ops.runs.errors import RunError
+from flower_ops.runs.files import files_of
+from flower_ops.runs.news import modified, until_news
 from flower_ops.runs.record import Places
 from flower_ops.runs.verdict import add_answer, trained_nothing
 
 # A watcher that was just started needs a moment before it puts its process id into the record.
 WATCHER_START_S = 20.0
-LOOK_EVERY_S = 0.2
-# How flower_ops.training names checkpoints, and what lies beside them: to go on from, not to be taken home.
-CHECKPOINT = re.compile(r"checkpoint_round_([1-9][0-9]{0,8})\.npz")
-_BESIDE = re.compile(r"checkpoint_latest\.(npz|json)|\.lock|\.new-.*checkpoint_.*")
 
 
 def status(places: Places, run_id: str, wait: float = 0.0, seen: str | None = None) -> dict[str, Any]:
-    """The record of a run, with `files` of its output folder, `progress`, `succeeded` and whether it is `watched`.
+    """The record of a run, with `progress`, `succeeded`, whether it is `watched`, and the files of its folder.
 
     With `wait`, returns as soon as `progress` differs from `seen` or the run has finished, at latest after `wait`
     seconds.
     """
     path = places.record(run_id)
-    deadline = time.monotonic() + wait
-    record = records.load(path)
-    last = _modified(path)
-    while time.monotonic() < deadline and not records.is_finished(record) and progress(record) == (seen or ""):
-        if not watched(record):
-            break
-        time.sleep(LOOK_EVERY_S)
-        now = _modified(path)
-        if now != last:
-            record, last = records.load(path), now
+    record = until_news(
+        lambda: records.load(path),
+        lambda: modified(path),
+        lambda one: records.is_finished(one) or progress(one) != (seen or "") or not watched(one),
+        wait,
+    )
     if not records.is_finished(record) and not watched(record):
         record = _ask_flower(places, path, record)
-    return view(record)
+    return view(places, record)
 
 
-def view(record: dict[str, Any]) -> dict[str, Any]:
+def view(places: Places, record: dict[str, Any]) -> dict[str, Any]:
     """A record as whoever asks sees it; nobody else is asked."""
     return {
         **record,
@@ -55,7 +48,7 @@ def view(record: dict[str, Any]) -> dict[str, Any]:
         "finished": records.is_finished(record),
         "succeeded": record["status"] == "finished:completed" and not trained_nothing(record),
         "progress": progress(record),
-        "files": files_of(Path(record["output_dir"])),
+        **files_of(Path(record["output_dir"]), places.user),
     }
 
 
@@ -76,20 +69,6 @@ def watched(record: dict[str, Any]) -> bool:
     except OSError:
         return False
     return str(record["run_id"]).encode() in command
-
-
-def files_of(folder: Path) -> list[dict[str, Any]]:
-    """Regular files below a run's output folder but for checkpoints: name (relative), path, size in bytes."""
-    if not folder.is_dir():
-        return []
-    found = (
-        path
-        for path in sorted(folder.rglob("*"))
-        if not (CHECKPOINT.fullmatch(path.name) or _BESIDE.fullmatch(path.name))
-        and path.is_file()
-        and not path.is_symlink()
-    )
-    return [{"name": str(f.relative_to(folder)), "path": str(f), "size": f.stat().st_size} for f in found]
 
 
 def stop(places: Places, run_id: str) -> dict[str, Any]:
@@ -139,10 +118,3 @@ def _ask_flower(places: Places, path: Path, record: dict[str, Any]) -> dict[str,
         record["reason"] = f"{record['reason']}; {gone}" if record["reason"] else gone
         records.save(path, record, places.user)
     return record
-
-
-def _modified(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import time
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flower_ops.machine import foreign
 from flower_ops.runs import record as records
 from flower_ops.runs import status as run_status
 from flower_ops.runs.errors import RunError
+from flower_ops.runs.files import CHECKPOINT, files_of
+from flower_ops.runs.news import until_news
 from flower_ops.runs.record import Places
 from flower_ops.runs.verdict import missing_results, trained_nothing
 from flower_ops.supervisor.model import Asked, Memory, State
@@ -25,7 +28,6 @@ from flower_ops.supervisor.shelf import Shelf
 
 #: Locked by the supervisor as long as it lives.
 LOCK = "supervisor.lock"
-LOOK_EVERY_S = 0.2
 #: Flower's words for the ends of a training, so that reports read runs and trainings alike.
 _STATUS = {
     State.WAITING: "pending",
@@ -43,21 +45,15 @@ def status(places: Places, name: str, wait: float = 0.0, seen: str | None = None
     seconds.
     """
     asked = find(Shelf(places), name)
-    deadline = time.monotonic() + wait
-    before: list[int] = []
-    while True:
-        now = _changes(places, asked)
-        if now != before:
-            before = now
-            # It may be asked for again, or withdrawn, while this waits.
-            found = look(places, Shelf(places).one(asked.name))
-            if found["finished"] or found["progress"] != (seen or ""):
-                break
-        if time.monotonic() >= deadline:
-            break
-        time.sleep(LOOK_EVERY_S)
+    found = until_news(
+        # It may be asked for again, or withdrawn, while this waits.
+        lambda: look(places, Shelf(places).one(asked.name)),
+        lambda: _changes(places, asked),
+        lambda one: one["finished"] or one["progress"] != (seen or ""),
+        wait,
+    )
     latest = _records(places, found["runs"][-1:])
-    return {**found, "run": run_status.view(latest[0]) if latest else None}
+    return {**found, "run": run_status.view(places, latest[0]) if latest else None}
 
 
 def trainings(places: Places, name: str = "") -> list[dict[str, Any]]:
@@ -82,7 +78,7 @@ def look(places: Places, asked: Asked) -> dict[str, Any]:
         succeeded=state is State.COMPLETED and not nothing,
         waiting=None if state.final else waiting,
         supervised=_supervised(places),
-        files=run_status.files_of(Path(last["output_dir"])) if last else [],
+        **(files_of(Path(last["output_dir"]), places.user) if last else {"files": [], "files_left_out": []}),
     )
     ended = sum(1 for one in found["runs"] if one["ended"])
     current = run_status.progress(last) if last else ""
@@ -145,7 +141,7 @@ def checkpoints(asked: Asked) -> list[int]:
         names = [path.name for path in Path(asked.place).iterdir()] if asked.place else []
     except OSError:
         return []
-    return sorted(int(found[1]) for name in names if (found := run_status.CHECKPOINT.fullmatch(name)))
+    return sorted(int(found[1]) for name in names if (found := CHECKPOINT.fullmatch(name)))
 
 
 def _together(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -196,7 +192,7 @@ def _app(asked: Asked) -> dict[str, str]:
 def _supervised(places: Places) -> bool:
     """Whether the supervisor runs; without it nothing is submitted."""
     try:
-        with (places.runs / LOCK).open() as lock:
+        with os.fdopen(foreign.opened(places.runs / LOCK)) as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
