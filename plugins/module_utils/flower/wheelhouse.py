@@ -34,8 +34,9 @@ GLIBC = range(36, 4, -1)
 ALIASES = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 # Nodes install with uv, which takes seconds where pip takes minutes; pip is there for people.
 TOOLS = ("uv", "pip")
-SOURCE_SUFFIXES = (".py", ".toml", ".json", ".cfg", ".txt", ".md", ".typed")
+# What building and editing leave behind; everything else may be data that the project packs into its wheel.
 FOLDERS_LEFT_OUT = ("__pycache__", "build", "dist")
+SUFFIXES_LEFT_OUT = (".pyc", ".pyo", "~")
 UNUSED_S = 24 * 3600
 
 
@@ -79,7 +80,8 @@ def source_files(project: Path) -> list[str]:
     found: list[str] = []
     for place, folders, names in os.walk(project):
         folders[:] = [f for f in folders if not f.startswith(".") and f not in FOLDERS_LEFT_OUT and "egg-info" not in f]
-        found += [(Path(place) / n).relative_to(project).as_posix() for n in names if n.endswith(SOURCE_SUFFIXES)]
+        kept = (n for n in names if not n.startswith(".") and not n.endswith(SUFFIXES_LEFT_OUT))
+        found += [(Path(place) / n).relative_to(project).as_posix() for n in kept]
     return sorted(found)
 
 

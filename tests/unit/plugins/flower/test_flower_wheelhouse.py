@@ -74,7 +74,9 @@ def test_key_follows_what_goes_in(project: Path) -> None:
     names.add(target(project).name)
     (project / "pkg/table.json").write_text("{}")
     names.add(target(project).name)
-    assert len(names) == 6
+    (project / "pkg/table.csv.gz").write_bytes(b"x")
+    names.add(target(project).name)
+    assert len(names) == 7
     assert target(project, "a==1", "b==2").name == target(project, "b==2", "a==1").name
 
 
@@ -87,6 +89,7 @@ def test_key_ignores_what_builds_leave_behind(project: Path) -> None:
         ".cache/x.py",
         "pkg/x.pyc",
         "pkg/.x.py.swp",
+        "pkg/x.py~",
     ):
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text("x")
