@@ -142,7 +142,7 @@ OPS_LAYERS = {
     "firewall": CORE,
     "pki": CORE,
     "membership": (*CORE, "flower_cli", "firewall", "pki"),
-    "runs": ("flower_cli",),
+    "runs": ("machine", "flower_cli"),
     "supervisor": ("machine", "flower_cli", "runs"),
     "agent": (*CORE, "flower_cli", "firewall", "pki", "runs", "supervisor"),
     "keeper": (*CORE, "firewall", "agent"),
