@@ -17,7 +17,7 @@ from ansible.utils.display import Display
 from ansible_collections.opennebula.flower.plugins.module_utils.flower.app_archive import AppError, PackedApp, pack
 from ansible_collections.opennebula.flower.plugins.module_utils.flower.figures import final_metrics
 from ansible_collections.opennebula.flower.plugins.module_utils.flower.run_options import OPTIONS, fault
-from ansible_collections.opennebula.flower.plugins.plugin_utils.run_files import fetch
+from ansible_collections.opennebula.flower.plugins.plugin_utils.run_files import Read, fetch
 from ansible_collections.opennebula.flower.plugins.plugin_utils.run_follow import Follower, uniform
 
 display = Display()
@@ -35,8 +35,9 @@ NO_SUPERVISOR = (
 RETURNED = (
     *("training", "run_id", "app", "status", "reason", "degraded", "runs", "rounds", "initial", "num_rounds", "nodes"),
     *("bytes_sent", "bytes_recv", "submitted_at", "started_at", "finished_at", "duration_s", "checkpoint_rounds"),
-    *("versions", "files", "output_dir", "log_tail"),
+    *("versions", "files", "files_left_out", "output_dir", "log_tail"),
 )
+LISTS = ("runs", "rounds", "files", "files_left_out", "checkpoint_rounds", "log_tail")
 
 
 class ActionModule(ActionBase):
@@ -163,8 +164,8 @@ class ActionModule(ActionBase):
         if not self._changed:
             text = f"The training {run['training']} of the app {app.name} {app.version} is under way"
         # Empty values of the real answer, so that tasks which use it can be checked as well.
-        nothing = {"run_id": "", "status": "", "training": "", "degraded": False, "runs": [], "rounds": []}
-        return {**nothing, "files": [], "metrics": {}, "changed": self._changed, "msg": f"{text}."}
+        nothing = {"run_id": "", "status": "", "training": "", "degraded": False, "metrics": {}}
+        return {**nothing, **{key: [] for key in LISTS}, "changed": self._changed, "msg": f"{text}."}
 
     def _give_up(self, run: dict[str, Any]) -> dict[str, Any]:
         seconds = self._options["timeout"]
@@ -185,8 +186,10 @@ class ActionModule(ActionBase):
         if run["succeeded"]:
             if self._options["fetch_to"]:
                 folder = Path(self._loader.path_dwim(self._options["fetch_to"]))
-                result["files"], new = fetch(self, folder, result["files"], self._vars)
+                result["files"], new = fetch(self._reader(run), folder, result["files"])
                 result["changed"] = result["changed"] or new
+                if result["files_left_out"]:
+                    display.warning(f"{_called(run)}: not fetched: {'; '.join(result['files_left_out'])}")
             if run["degraded"]:
                 display.warning(f"{_called(run)} completed, but {run['reason']}")
             return result
@@ -198,7 +201,7 @@ class ActionModule(ActionBase):
 
     def _result(self, run: dict[str, Any]) -> dict[str, Any]:
         kept = {key: run.get(key) for key in RETURNED}
-        lists = {key: run.get(key) or [] for key in ("runs", "rounds", "files", "checkpoint_rounds", "log_tail")}
+        lists = {key: run.get(key) or [] for key in LISTS}
         words = {"training": run.get("training") or "", "run_id": run.get("run_id") or ""}
         return {**kept, **lists, **words, "metrics": final_metrics(lists["rounds"]), "changed": self._changed}
 
@@ -248,12 +251,25 @@ class ActionModule(ActionBase):
                     raise
                 time.sleep(5)
 
+    def _reader(self, run: dict[str, Any]) -> Read:
+        """Reads parts of the files of a run there."""
+
+        def read(name: str, offset: int, state: str) -> dict[str, Any]:
+            step = {"operation": "file", "folder": run["output_dir"], "file": name, "offset": offset, "state": state}
+            return self._call(step)
+
+        return read
+
     def _step(self, step: dict[str, Any], run_config: dict[str, Any] | None = None) -> dict[str, Any]:
+        return uniform(self._call(step, run_config))
+
+    def _call(self, step: dict[str, Any], run_config: dict[str, Any] | None = None) -> dict[str, Any]:
         arguments = {"run_config": run_config or {}, "flower_home": self._options["flower_home"], "step": step}
         result = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=self._vars)
         if result.get("failed"):
             raise AnsibleActionFail(str(result.get("msg", "the module gave no answer")))
-        return uniform(result["run"])
+        answer: dict[str, Any] = result["run"]
+        return answer
 
     def _say(self, text: str) -> None:
         host = self._vars.get("inventory_hostname", "superlink")

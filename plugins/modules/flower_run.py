@@ -89,6 +89,8 @@ options:
     description:
       - Directory on the control machine for the files that the app wrote, such as the model. It is made if missing.
       - An app gets a folder for its files through its configuration key C(output-dir), if it declares one.
+      - Fetched are regular files, at most 1000 of them and 8 GiB. Checkpoints and hidden files stay where they are.
+        What else is left out, such as links, is told in a warning and in RV(files_left_out).
     type: path
   flower_home:
     description: Folder of the Flower runtime on the SuperLink.
@@ -218,6 +220,12 @@ files:
   returned: success
   type: list
   elements: dict
+files_left_out:
+  description: Phrases about what lies in the folder of files and cannot be fetched, such as links.
+  returned: success
+  type: list
+  elements: str
+  sample: [latest.npz is a link]
 checkpoint_rounds:
   description: Rounds of the checkpoints that are kept.
   returned: success
@@ -258,7 +266,7 @@ from ansible_collections.opennebula.flower.plugins.module_utils.flower.run_optio
 
 
 def main() -> None:
-    """One step on the SuperLink: submit, status, stop or resume."""
+    """One step on the SuperLink: submit, status, file, stop or resume."""
     module = AnsibleModule(argument_spec={**OPTIONS, "step": {"type": "dict", "default": {}}}, supports_check_mode=True)
     commands = RunCommands(module.run_command, module.params["flower_home"])
     try:
@@ -283,6 +291,8 @@ def perform(commands: RunCommands, step: dict[str, Any], run_config: dict[str, A
         if step.get("name"):
             return {**commands.training(step["name"], wait, seen), "changed": False}
         return {**commands.status(step["run_id"], wait, seen), "changed": False}
+    if operation == "file":
+        return {**commands.file(step["folder"], step["file"], int(step["offset"]), step["state"]), "changed": False}
     if operation == "stop":
         return stop(commands, step, check)
     if operation == "resume":

@@ -114,6 +114,11 @@ trainings:
       type: list
       elements: dict
       returned: always
+    files_left_out:
+      description: Phrases about what lies among them and cannot be fetched, such as links.
+      type: list
+      elements: str
+      returned: always
     supervised:
       description: Whether the supervisor runs.
       type: bool
@@ -157,6 +162,11 @@ runs:
       description: Files that the app wrote, with C(name), C(path) and C(size).
       type: list
       elements: dict
+      returned: always
+    files_left_out:
+      description: Phrases about what lies among them and cannot be fetched, such as links.
+      type: list
+      elements: str
       returned: always
 """
 

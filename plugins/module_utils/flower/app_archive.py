@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# What Flower puts into a bundle (1.34: common/constant.py, FAB_INCLUDE_PATTERNS), and its own limit for it.
+# What Flower puts into a bundle (1.34: common/constant.py, FAB_INCLUDE_PATTERNS), and its own limit for it. The node
+# copies the same of an app: flower_ops/runs/copy.py.
 SUFFIXES = (".py", ".toml", ".md", ".yaml", ".yml", ".json", ".jsonl")
 NAMES = ("LICENSE", ".gitignore")
 FOLDERS_LEFT_OUT = ("__pycache__", "node_modules", "build", "dist")

@@ -61,6 +61,12 @@ class RunCommands:
         """The same of a training."""
         return self._call("training", ["status", "--training", name, *_wait(wait, seen)])
 
+    def file(self, folder: str, name: str, offset: int, state: str) -> dict[str, Any]:
+        """A part of a file that a run left: `size`, `state`, and `content` in base64."""
+        # With = because a value may begin with a dash.
+        words = {"folder": folder, "file": name, "offset": offset, "state": state}
+        return self._call("run", ["file", *(f"--{key}={value}" for key, value in words.items())])
+
     def stop(self, run_id: str) -> dict[str, Any]:
         """Stop a run; one that has finished stays as it is."""
         return self._call("run", ["stop", "--run-id", run_id])

@@ -66,7 +66,8 @@ class Superlink:
         self.warned: list[str] = []
         self.remote: dict[str, bytes] = {}
         self.removed: list[str] = []
-        self.become = False
+        # What was read of files, four bytes at a time: name, offset, state.
+        self.parts: list[tuple[str, int, str]] = []
         self.app = tmp_path / "app"
         self.app.mkdir()
         (self.app / "pyproject.toml").write_text(PROJECT)
@@ -86,9 +87,9 @@ class Superlink:
         return self.clock
 
     def module(self, module_name: str, module_args: dict[str, Any], task_vars: Any = None) -> dict[str, Any]:
-        if module_name == "ansible.legacy.slurp":
-            return {"content": base64.b64encode(self.remote[module_args["src"]]).decode()}
         assert module_name == flower_run.MODULE
+        if module_args["step"]["operation"] == "file":
+            return self._part(module_args["step"])
         self.clock += 1.0
         self.steps.append(module_args["step"])
         self.arguments.append(module_args)
@@ -97,13 +98,16 @@ class Superlink:
             raise answer
         return answer if "failed" in answer else {"run": answer}
 
-    def fetch(self, source: str, target: str) -> None:
-        Path(target).write_bytes(self.remote[source])
+    def _part(self, step: dict[str, Any]) -> dict[str, Any]:
+        whole, offset = self.remote[f"{step['folder']}/{step['file']}"], step["offset"]
+        self.parts.append((step["file"], offset, step["state"]))
+        part = base64.b64encode(whole[offset : offset + 4]).decode()
+        return {"run": {"name": step["file"], "size": len(whole), "state": "as it is", "content": part}}
 
     def run(self, *answers: Any, check: bool = False, **options: Any) -> dict[str, Any]:
         self.answers = list(answers)
         shell = SimpleNamespace(tmpdir="/tmp/remote", join_path=lambda *parts: "/".join(parts))
-        connection = SimpleNamespace(_shell=shell, become=self.become, fetch_file=self.fetch)
+        connection = SimpleNamespace(_shell=shell)
         task = SimpleNamespace(
             args={key: value for key, value in {"app": str(self.app), **options}.items() if value != ""},
             check_mode=check, async_val=0, action="flower_run",

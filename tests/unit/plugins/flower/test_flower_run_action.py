@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible_collections.opennebula.flower.plugins.plugin_utils import run_files
 from run_superlink import DONE, Superlink, a_round, run_of
 
 
@@ -94,26 +95,75 @@ def test_a_broken_connection_is_tried_again_and_given_up(superlink: Superlink) -
         superlink.run(run_of(), *[broken] * 60)
 
 
-@pytest.mark.parametrize("become", [True, False])
-def test_files_are_fetched(superlink: Superlink, tmp_path: Path, become: bool) -> None:
-    superlink.become = become
-    superlink.remote["/r/sub/model.npz"] = b"12345"
-    files = [{"name": "sub/model.npz", "path": "/r/sub/model.npz", "size": 5}]
-    result = superlink.run(run_of(**DONE, files=files), fetch_to=str(tmp_path / "out"))
+def test_files_are_fetched_in_parts(superlink: Superlink, tmp_path: Path) -> None:
+    superlink.remote["/r/sub/model.npz"] = b"1234567"
+    superlink.remote["/r/empty"] = b""
+    files = [{"name": "sub/model.npz", "path": "/r/sub/model.npz", "size": 7}, {"name": "empty", "size": 0}]
+    result = superlink.run(run_of(**DONE, output_dir="/r", files=files), fetch_to=str(tmp_path / "out"))
     target = tmp_path / "out/sub/model.npz"
-    assert target.read_bytes() == b"12345" and result["files"][0]["dest"] == str(target)
+    assert target.read_bytes() == b"1234567" and result["files"][0]["dest"] == str(target)
     assert [path.name for path in target.parent.iterdir()] == ["model.npz"]
+    assert (tmp_path / "out/empty").read_bytes() == b"" and superlink.warned == []
+    assert superlink.parts == [("sub/model.npz", 0, ""), ("sub/model.npz", 4, "as it is"), ("empty", 0, "")]
 
 
-@pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "a/../../b", ""])
+def test_what_is_left_out_is_told(superlink: Superlink, tmp_path: Path) -> None:
+    left = {"files_left_out": ["latest.npz is a link", "pipe is no regular file"]}
+    result = superlink.run(run_of(**DONE, **left), fetch_to=str(tmp_path / "out"))
+    assert superlink.warned == ["Run 7: not fetched: latest.npz is a link; pipe is no regular file"]
+    assert result["files_left_out"] == left["files_left_out"] and not result.get("failed")
+    superlink.run(run_of(**DONE, **left))
+    assert len(superlink.warned) == 1, "nobody asked for files"
+
+
+ODD = ["../evil", "/etc/passwd", "a/../../b", "", ".bashrc", "a/.ssh/b", "-rf", "a\nb", "a\\b", "a//b", "x" * 300]
+
+
+@pytest.mark.parametrize("name", ODD)
 def test_names_that_lead_elsewhere_are_refused(superlink: Superlink, tmp_path: Path, name: str) -> None:
-    files = [{"name": name, "path": "/r/x", "size": 1}]
+    files = [{"name": "good", "path": "/r/good", "size": 1}, {"name": name, "path": "/r/x", "size": 1}]
     with pytest.raises(AnsibleActionFail, match="is not fetched"):
-        superlink.run(run_of(**DONE, files=files), fetch_to=str(tmp_path / "out"))
-    assert not (tmp_path / "evil").exists()
+        superlink.run(run_of(**DONE, output_dir="/r", files=files), fetch_to=str(tmp_path / "out"))
+    assert not (tmp_path / "evil").exists() and not (tmp_path / "out").exists() and superlink.parts == []
 
 
-def test_a_file_that_arrives_short_is_refused(superlink: Superlink, tmp_path: Path) -> None:
+def test_nothing_is_written_through_a_link_out_of_the_folder(superlink: Superlink, tmp_path: Path) -> None:
+    superlink.remote["/r/sub/deeper/x"] = superlink.remote["/r/y"] = b"new"
+    (tmp_path / "out").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out/sub").symlink_to(tmp_path / "elsewhere")
+    files = [{"name": "sub/deeper/x", "size": 3}]
+    with pytest.raises(AnsibleActionFail, match="is not written: a link on its way leads out of"):
+        superlink.run(run_of(**DONE, output_dir="/r", files=files), fetch_to=str(tmp_path / "out"))
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    # A link in the place of a file is replaced, and what it pointed at stays.
+    (tmp_path / "old").write_text("old")
+    (tmp_path / "out/y").symlink_to(tmp_path / "old")
+    superlink.run(run_of(**DONE, output_dir="/r", files=[{"name": "y", "size": 3}]), fetch_to=str(tmp_path / "out"))
+    assert (tmp_path / "old").read_text() == "old" and (tmp_path / "out/y").read_bytes() == b"new"
+
+
+def test_a_folder_in_the_place_of_a_file_is_told(superlink: Superlink, tmp_path: Path) -> None:
+    superlink.remote["/r/x"] = b"new"
+    (tmp_path / "out/x").mkdir(parents=True)
+    with pytest.raises(AnsibleActionFail, match=r"out/x cannot be written: Is a directory; name another fetch_to"):
+        superlink.run(run_of(**DONE, output_dir="/r", files=[{"name": "x", "size": 3}]), fetch_to=str(tmp_path / "out"))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["x"]
+
+
+@pytest.mark.parametrize("size", [run_files.MAX_BYTES, 1])
+def test_more_than_is_reasonable_is_refused(superlink: Superlink, tmp_path: Path, size: int) -> None:
+    count = run_files.MAX_FILES + 1 if size == 1 else 2
+    files = [{"name": f"f{number}", "size": size} for number in range(count)]
+    with pytest.raises(AnsibleActionFail, match="more than 1000 files or 8 GiB, which are not fetched"):
+        superlink.run(run_of(**DONE, output_dir="/r", files=files), fetch_to=str(tmp_path / "out"))
+    assert superlink.parts == []
+
+
+@pytest.mark.parametrize(("size", "arrived"), [(9, 1), (0, 1)])
+def test_a_file_of_another_size_is_refused(superlink: Superlink, tmp_path: Path, size: int, arrived: int) -> None:
     superlink.remote["/r/x"] = b"1"
-    with pytest.raises(AnsibleActionFail, match="arrived with 1 of 9 bytes"):
-        superlink.run(run_of(**DONE, files=[{"name": "x", "path": "/r/x", "size": 9}]), fetch_to=str(tmp_path / "out"))
+    files = [{"name": "x", "path": "/r/x", "size": size}]
+    with pytest.raises(AnsibleActionFail, match=f"arrived with {arrived} of {size} bytes"):
+        superlink.run(run_of(**DONE, output_dir="/r", files=files), fetch_to=str(tmp_path / "out"))
+    assert list((tmp_path / "out").iterdir()) == []

@@ -116,6 +116,17 @@ def test_looking_changes_nothing(superlink: SuperLink) -> None:
     ]
 
 
+def test_a_part_of_a_file_is_read_by_the_command_of_the_node(superlink: SuperLink) -> None:
+    superlink.answers({"size": 5, "state": "1-2-5-3", "content": "MTIzNDU="})
+    step = {"operation": "file", "folder": "/r/out", "file": "logs/-a.txt", "offset": 0, "state": ""}
+    done = superlink.run(step, check=True)
+    assert done.ok and not done["changed"] and done["run"]["content"] == "MTIzNDU="
+    (call,) = superlink.calls
+    assert call["words"] == [
+        *("run", "file", "--folder=/r/out", "--file=logs/-a.txt", "--offset=0", "--state=", "--json")
+    ]
+
+
 RUN = {"run_id": "5", "training": None, "finished": False, "recorded": True}
 STOP_RUN = ["run", "stop", "--run-id", "5", "--json"]
 STOP_TRAINING = ["training", "stop", "--training", "night", "--json"]

@@ -151,7 +151,7 @@ def test_a_training_that_takes_too_long_is_stopped_and_can_be_resumed(superlink:
 def test_waiting_for_a_training_by_its_name(superlink: Superlink, tmp_path: Path) -> None:
     superlink.remote["/r/model.npz"] = b"12345"
     files = [{"name": "model.npz", "path": "/r/model.npz", "size": 5}]
-    last = training(attempt("7", "done"), files=files, **DONE)
+    last = training(attempt("7", "done"), files=files, output_dir="/r", **DONE)
     out = {"name": "toy", "app": "", "fetch_to": str(tmp_path / "out")}
     result = superlink.run(training(attempt("7")), last, **out)
     assert result["changed"] and (tmp_path / "out/model.npz").read_bytes() == b"12345"

@@ -21,7 +21,8 @@ from flower_ops.runs.app import App, load_app
 from flower_ops.runs.errors import RunError
 from flower_ops.runs.record import Places, give_to
 
-# What Flower bundles of an app, in any version, and what it reads while it does so.
+# What Flower bundles of an app, in any version, and what it reads while it does so; module_utils/flower/app_archive.py
+# of the collection packs the same.
 SUFFIXES = (".py", ".toml", ".md", ".yaml", ".yml", ".json", ".jsonl")
 NAMES = ("LICENSE", ".gitignore")
 FOLDERS_LEFT_OUT = ("__pycache__", "node_modules", "build", "dist")
@@ -126,7 +127,10 @@ def bundled(source: Path) -> Iterator[Path]:
         folders[:] = sorted(
             name
             for name in folders
-            if name not in FOLDERS_LEFT_OUT and not name.startswith(".") and not (here / name / "pyvenv.cfg").exists()
+            if name not in FOLDERS_LEFT_OUT
+            and not name.startswith(".")
+            and not name.endswith(".egg-info")
+            and not (here / name / "pyvenv.cfg").exists()
         )
         for name in sorted(names):
             path = here / name
