@@ -31,8 +31,8 @@ _BESIDE = re.compile(r"checkpoint_latest\.(npz|json)")
 NAME = re.compile(r"[\w(\[][\w.+=@,:~#%()\[\] -]{0,199}")
 MAX_FILES = 1000
 MAX_BYTES = 8 << 30
-#: Bytes that are handed over at once.
-CHUNK = 16 << 20
+#: Bytes that are handed over at once: with more, Ansible's reader of commands takes longer than one more connection.
+CHUNK = 8 << 20
 _MAX_SEEN = 20_000
 _MAX_DEPTH = 16
 _MAX_TOLD = 10
