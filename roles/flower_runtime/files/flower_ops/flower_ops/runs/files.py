@@ -159,9 +159,7 @@ def _part(folder: Path, name: str, offset: int, state: str) -> dict[str, Any]:
             raise RunError(f"The file {folder}/{name} is not handed over: it {why}.")
         now = f"{info.st_dev}-{info.st_ino}-{info.st_size}-{info.st_mtime_ns}"
         if state and state != now:
-            raise RunError(
-                f"The file {folder}/{name} changed while it was fetched; fetch it again."
-            )
+            raise RunError(f"The file {folder}/{name} changed while it was fetched; fetch it again.")
         content = os.pread(handles[-1], CHUNK, offset)
     except OSError as error:
         raise RunError(f"The file {folder}/{name} is not handed over: it {_why(error)}.") from error
