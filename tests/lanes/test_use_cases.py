@@ -25,7 +25,7 @@ RUNS: list[tuple[str, str, dict[str, Any], str]] = [
     ("anomaly-detection", "sklearn", {}, "accuracy"),
     ("image-classification", "pytorch", {}, "accuracy"),
     ("image-classification", "tensorflow", {}, "accuracy"),
-    ("llm-fine-tuning", "llm", {"learning_rate": 0.01, "max_steps": 10, "model_name": ""}, "loss"),
+    ("llm-fine-tuning", "llm", {"learning_rate": 0.01, "max_steps": 10, "model_name": "small"}, "loss"),
 ]
 
 

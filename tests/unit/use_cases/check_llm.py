@@ -10,18 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sentencepiece
 import torch
 from federation import Case, plan_in
 from flower_ops.training.errors import NodesMissing
 from llm_fine_tuning import base, find, tuning
 from llm_fine_tuning.adapters import STAND_IN, new, shapes
+from llm_fine_tuning.plan import DEFAULT
 from peft import get_peft_model_state_dict
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 CASE = "llm-fine-tuning"
 #: Enough to see something learned; the defaults are made for a large model.
-SHORT = {"max_steps": 6, "learning_rate": 0.01, "batch_size": 8, "test_samples": 16, "model_name": ""}
+SHORT = {"max_steps": 6, "learning_rate": 0.01, "batch_size": 8, "test_samples": 16, "model_name": "small"}
 
 
 @pytest.fixture
@@ -64,14 +66,37 @@ def test_every_node_builds_the_same_stand_in() -> None:
 
 
 def test_the_stand_in_learns_and_says_what_it_is(tmp_path: Path, log: list[str]) -> None:
-    result, grid = Case(CASE).run(num_server_rounds=3, output_dir=str(tmp_path), **{**SHORT, "model_name": "/no/such"})
+    result, grid = Case(CASE).run(num_server_rounds=3, output_dir=str(tmp_path), **{**SHORT, "model_name": "auto"})
     assert grid.kinds() == ["query.survey"] * 2 + ["train"] * 6 + ["evaluate"] * 2
     assert result.degraded is None and result.metrics[3]["stand-in-model"] == 1.0
     assert result.metrics[3]["loss"] < result.rounds[1]["train"]["start-loss"] - 0.05, result.metrics
-    assert any("a small model with random weights stands in" in line and "/no/such" in line for line in log)
+    assert any("a small model with random weights stands in" in line and DEFAULT in line for line in log)
+    assert "The model is a small one with random weights, good for nothing but trying out." in log
     assert plan_in(tmp_path)["model"] == "stand-in"
     with np.load(tmp_path / "model.npz") as model:
         assert sorted(model) == sorted(shapes(STAND_IN, 16))
+
+
+def test_a_model_that_was_asked_for_is_trained_or_nothing_is() -> None:
+    with pytest.raises(NodesMissing, match="the model /no/such, .*node 1: there is no folder /no/such; node 2"):
+        Case(CASE).run(node_wait_timeout=0.2, **{**SHORT, "model_name": "/no/such"})
+    case = Case(CASE)
+    case.configs[1]["model-name"] = "/gone"
+    with pytest.raises(NodesMissing, match="the model /gone, .*node 1: there is no folder /gone; node 2: its config"):
+        case.run(node_wait_timeout=0.2, **{**SHORT, "model_name": "auto"})
+
+
+def test_the_default_models_kind_of_tokenizer_can_be_read(tmp_path: Path) -> None:
+    """It comes as tokenizer.model alone, which takes sentencepiece, and one that Flower's protobuf can load."""
+    (tmp_path / "texts").write_text("add the two numbers\nwrite the word backwards\n" * 20)
+    options = {"vocab_size": 300, "model_type": "bpe", "byte_fallback": True, "hard_vocab_limit": False}
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(tmp_path / "texts"), model_prefix=str(tmp_path / "tokenizer"), minloglevel=2, **options
+    )
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "LlamaTokenizer"}')
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    found = find.tokenizer(tmp_path)
+    assert found.eos_token_id == 2 and found.decode(found("add the words").input_ids) == "add the words"
 
 
 def test_a_given_model_is_trained_with_its_own_tokenizer(saved: Path, tmp_path: Path) -> None:

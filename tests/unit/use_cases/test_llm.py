@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from federation import Case
 from flower_ops.training.errors import NodesMissing
-from llm_fine_tuning import adapters, find, plan
+from flower_ops.training.survey.plan import Undecided
+from flwr.app import Context, RecordDict
+from llm_fine_tuning import adapters, client_app, find, plan
 from llm_fine_tuning.adapters import STAND_IN, Form
 from llm_fine_tuning.texts import SILENT, Bytes, encoded, parts
 
@@ -27,7 +29,7 @@ def node(has: str = plan.BUILT, **more: Any) -> dict[str, Any]:
     return {"source": "bundled", "origin": "bundled instructions", "classes": [], "model": has, **found, **more}
 
 
-def decide(*answers: dict[str, Any], needed: int = 2, wanted: str = WANTED) -> dict[str, Any]:
+def decide(*answers: dict[str, Any], needed: int = 2, wanted: str = "auto") -> dict[str, Any]:
     return plan.decide(dict(enumerate(answers)), needed, rank=16, wanted=wanted)
 
 
@@ -42,7 +44,7 @@ def test_adapters_have_names_and_start_values() -> None:
     assert sum(array.size for array in adapters.new(STAND_IN, 16)) == 2 * 16 * (64 + 64 + 64 + 32)
 
 
-def test_the_model_that_was_asked_for_wherever_it_can_be_had(log: list[str]) -> None:
+def test_the_default_model_wherever_it_can_be_had(log: list[str]) -> None:
     found = decide(node(WANTED), node(), node(WANTED))
     assert found["model"] == WANTED and plan.form(found) == OPEN_LLAMA
     assert plan.fits(node(), found) == f"cannot have the model {WANTED} of the run: the hub does not answer"
@@ -51,24 +53,58 @@ def test_the_model_that_was_asked_for_wherever_it_can_be_had(log: list[str]) -> 
     assert log == [f"Without the model {WANTED} are node 1."]
 
 
-def test_a_stand_in_where_too_few_have_it_and_that_is_told(log: list[str]) -> None:
+def test_a_stand_in_where_too_few_have_the_default_and_that_is_told(log: list[str]) -> None:
     found = decide(node(WANTED), node(), node())
     assert found["model"] == plan.BUILT and plan.form(found) == STAND_IN
     assert plan.fits(node(WANTED), found) == plan.fits(node(), found) == ""
     (told,) = log
     assert told.startswith(f"1 of 2 nodes can have the model {WANTED}, so a small model with random weights stands in")
-    assert told.endswith("good for nothing but trying out: the hub does not answer.")
+    assert told.endswith("trying out (node 1: the hub does not answer; node 2: the hub does not answer).")
     log.clear()
-    assert decide(node(), node(), wanted="")["model"] == plan.BUILT and log == []
+    assert decide(node(), node(), wanted="small")["model"] == plan.BUILT and log == []
+
+
+@pytest.mark.parametrize("by_run", [True, False])
+def test_no_stand_in_for_a_model_that_was_asked_for(by_run: bool, log: list[str]) -> None:
+    """By the run's configuration, or by those of nodes."""
+    has, lacks = node("a/b", asked="a/b", form=[1, 2, 3, 4]), node(asked="a/b", why="there is no folder /a/b")
+    wanted = "a/b" if by_run else "auto"
+    with pytest.raises(Undecided) as caught:
+        decide(has, lacks, wanted=wanted)
+    assert str(caught.value) == (
+        "1 of 2 nodes that the run needs can have the model a/b, which was asked for (node 1: there is no folder /a/b);"
+        " put its folder on each node and name that as model-name in ONEAPP_FL_NODE_CONFIG,"
+        ' or set model-name to "small" to try the federation out without it'
+    )
+    found = decide(has, has, node(), lacks, wanted=wanted)
+    assert found["model"] == "a/b" and plan.form(found) == Form(1, 2, 3, 4)
+    assert plan.fits(node(), found).endswith("of the run: its configuration does not name it")
+    assert plan.fits(lacks, found).endswith("of the run: there is no folder /a/b")
+    # A training that began with the stand-in goes on with it, or not at all.
+    why = "was asked for the model a/b, and this training has begun with a small one with random weights"
+    assert plan.fits(lacks, {**found, "model": plan.BUILT}) == plan.fits(has, {**found, "model": plan.BUILT}) == why
 
 
 def test_where_a_model_is(tmp_path: Path) -> None:
-    assert find.model("") == (None, "the run asks for none")
     assert find.model("/no/such") == (None, "there is no folder /no/such")
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
     folder, why = find.model(str(tmp_path))
     assert folder is None and why.startswith(f"what lies in {tmp_path} cannot be used (")
     assert find.model(WANTED)[1].startswith(f"the Hugging Face Hub does not answer, and {WANTED} could not be fetched")
+
+
+def context(run: str = "auto", **own: str) -> Context:
+    return Context(1, 1, dict(own), RecordDict(), {"model-name": run, "quantization": "none"})
+
+
+def test_which_model_a_node_looks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(find, "model", lambda name, quantization: (Path(name), quantization))
+    own = {"model-name": "/here", "quantization": "4bit"}
+    looked = [client_app.find_model(one) for one in (context(), context(""), context("a/b"), context("a/b", **own))]
+    assert looked == [(Path(WANTED), "none")] * 2 + [(Path("a/b"), "none"), (Path("/here"), "4bit")]
+    assert client_app.find_model(context("small", **own))[0] is None
+    asked = [client_app.asked_for(one) for one in (context(), context("a/b", **own), context("auto", **own))]
+    assert asked == ["", "a/b", "/here"] and client_app.asked_for(context("small", **own)) == ""
 
 
 def test_quantization_is_one_of_three() -> None:

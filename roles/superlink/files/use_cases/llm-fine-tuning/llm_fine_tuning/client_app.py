@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from flower_ops.training.client import describe, messages
@@ -18,7 +19,7 @@ from flwr.clientapp import ClientApp
 
 from llm_fine_tuning import find
 from llm_fine_tuning.adapters import shapes
-from llm_fine_tuning.plan import BUILT, form
+from llm_fine_tuning.plan import BUILT, DEFAULT, SMALL, explicit, form
 from llm_fine_tuning.texts import Tokenizer, encoded
 
 # Read when the libraries are imported, which happens in the functions below; bars of progress only fill the log.
@@ -29,10 +30,23 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 app = ClientApp()
 
 
-def name_and_quantization(context: Context) -> tuple[str, str]:
-    """Of this node's configuration, which may name a folder that has the model, else of the run's."""
-    told = {**context.run_config, **context.node_config}
-    return str(told["model-name"]), str(told["quantization"])
+def asked_for(context: Context) -> str:
+    """The model that the run asks for by name, else this node's configuration; empty when neither does."""
+    run = str(context.run_config["model-name"])
+    return explicit(run) or ("" if run == SMALL else explicit(str(context.node_config.get("model-name", ""))))
+
+
+def find_model(context: Context) -> tuple[Path | None, str]:
+    """Where the model lies: a node's configuration may name a folder that has the one of the run."""
+    run, own = str(context.run_config["model-name"]), str(context.node_config.get("model-name", ""))
+    if SMALL in (run, own):
+        return None, "the small one is asked for"
+    return find.model(explicit(own) or explicit(run) or DEFAULT, quantization(context))
+
+
+def quantization(context: Context) -> str:
+    """Of this node's configuration, else of the run's."""
+    return str({**context.run_config, **context.node_config}["quantization"])
 
 
 def texts(context: Context, plan: Values, split: str, tokenizer: Tokenizer) -> tuple[Dataset[Any], list[Any]]:
@@ -52,14 +66,13 @@ def model_of(context: Context, plan: Values, arrays: list[Any]) -> tuple[Any, li
     """The model with its adapters set to these arrays, the adapters, and the tokenizer."""
     from llm_fine_tuning import base, tuning
 
-    name, quantization = name_and_quantization(context)
     folder = None
     if plan["model"] != BUILT:
-        folder, why = find.model(name)
+        folder, why = find_model(context)
         if folder is None:
             raise ValueError(f"the model {plan['model']} is not here any more: {why}")
     config, rank = context.run_config, int(plan["rank"])
-    bare, tokenizer = base.load(folder, quantization)
+    bare, tokenizer = base.load(folder, quantization(context))
     model = base.adapted(bare, rank, int(config["lora-alpha"]), float(config["lora-dropout"]))
     weights = tuning.adapters(model, list(shapes(form(plan), rank)))
     tuning.put(weights, arrays)
@@ -107,15 +120,15 @@ def evaluate(message: Message, context: Context) -> Message:
 
 
 def look(context: Context) -> Values:
-    """What this node has, for the plan; `model` is what the run calls it, wherever the node found it."""
+    """What this node has, for the plan; `model` is what run or node call it, wherever the node found it."""
     node.need("torch", "transformers", "peft", framework="llm")
-    name, quantization = name_and_quantization(context)
-    find.check_quantization(quantization)
-    folder, why = find.model(name)
-    found = node.about(node.load(instructions, context, "train"))
+    find.check_quantization(quantization(context))
+    folder, why = find_model(context)
+    asked = asked_for(context)
+    found = {**node.about(node.load(instructions, context, "train")), "asked": asked}
     if folder is None:
         return {**found, "model": BUILT, "why": why}
-    return {**found, "model": str(context.run_config["model-name"]), "form": list(find.form(folder))}
+    return {**found, "model": asked or DEFAULT, "form": list(find.form(folder))}
 
 
 @app.query("survey")

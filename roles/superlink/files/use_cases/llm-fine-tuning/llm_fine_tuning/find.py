@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import importlib
 import os
-import urllib.error
-import urllib.request
 from importlib import util
 from pathlib import Path
 from typing import Any
 
-from flower_ops.training.data.limits import within
+from flower_ops.training.data.reach import hub_answers
 
+from llm_fine_tuning import room
 from llm_fine_tuning.adapters import Form
 
 QUANTIZATIONS = ("none", "4bit", "8bit")
-#: Seconds in which the hub must answer.
-REACH_S = 5.0
+OFFLINE = "HF_HUB_OFFLINE"
 #: The same weights in forms that PyTorch does not read.
 FOREIGN = ["*.h5", "*.msgpack", "*.gguf", "*.onnx", "*.tflite", "*.ot", "original/*", "onnx/*"]
 
@@ -40,49 +38,39 @@ def check_quantization(wanted: str) -> None:
         )
 
 
-def model(name: str) -> tuple[Path | None, str]:
-    """The folder of a model, which is a folder here or is fetched from the hub; or None and why, part of a sentence."""
-    if not name:
-        return None, "the run asks for none"
+def model(name: str, quantization: str = "none") -> tuple[Path | None, str]:
+    """The folder of a model, which is a folder here or is fetched from the hub; or None and why, part of a sentence.
+
+    Nothing is fetched, and no folder found, that this node has no room for.
+    """
     if Path(name).is_dir():
-        return _usable(Path(name))
+        return _usable(Path(name), quantization)
     if name.startswith("/"):
         return None, f"there is no folder {name}"
-    reachable = _reachable()
+    reachable = hub_answers(OFFLINE)
     if not reachable:
         # Read when the libraries are imported: only their cache is asked then, and no time is lost with retries.
-        os.environ["HF_HUB_OFFLINE"] = "1"
+        os.environ[OFFLINE] = "1"
     try:
+        why, ignored = room.for_download(name, quantization, FOREIGN) if reachable else ("", FOREIGN)
+        if why:
+            return None, why
         fetch = importlib.import_module("huggingface_hub").snapshot_download
-        return _usable(Path(fetch(name, ignore_patterns=FOREIGN, local_files_only=not reachable)))
+        return _usable(Path(fetch(name, ignore_patterns=ignored, local_files_only=not reachable)), quantization)
     # The library raises what it pleases, and whatever it is, the model is not there.
     except Exception as error:
         where = "" if reachable else "the Hugging Face Hub does not answer, and "
         return None, f"{where}{name} could not be fetched ({_first_line(error)})"
 
 
-def _reachable() -> bool:
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() not in ("", "0", "no", "false", "off"):
-        return False
-    address = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    try:
-        request = urllib.request.Request(address, method="HEAD")
-        within(REACH_S, lambda: urllib.request.urlopen(request, timeout=REACH_S).close())
-    except urllib.error.HTTPError:
-        # It said no to the question, but it is there.
-        return True
-    except (OSError, ValueError, TimeoutError):
-        return False
-    return True
-
-
-def _usable(folder: Path) -> tuple[Path | None, str]:
+def _usable(folder: Path, quantization: str) -> tuple[Path | None, str]:
     try:
         tokenizer(folder)
         form(folder)
+        why = room.of_folder(folder, quantization)
     except Exception as error:
-        return None, f"what lies in {folder} cannot be used ({_first_line(error)})"
-    return folder, ""
+        why = f"what lies in {folder} cannot be used ({_first_line(error)})"
+    return (None, why) if why else (folder, "")
 
 
 def _first_line(error: Exception) -> str:

@@ -32,7 +32,10 @@ def main(grid: Grid, context: Context) -> None:
     decide = partial(plan.decide, rank=int(config["lora-rank"]), wanted=str(config["model-name"]))
     surveyed = agree(grid, settings, decide, plan.fits)
     form, rank = plan.form(surveyed.plan), int(surveyed.plan["rank"])
-    LOG.info("The model is %s.", surveyed.plan["model"])
+    if surveyed.plan["model"] == plan.BUILT:
+        LOG.warning("The model is a small one with random weights, good for nothing but trying out.")
+    else:
+        LOG.info("The model is %s.", surveyed.plan["model"])
     train(
         surveyed,
         context,

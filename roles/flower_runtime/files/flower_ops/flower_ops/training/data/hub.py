@@ -8,8 +8,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,25 +17,12 @@ from flower_ops.training.data.errors import UnavailableError
 from flower_ops.training.data.limits import within
 from flower_ops.training.data.own_instructions import row_of
 from flower_ops.training.data.partition import Indices
+from flower_ops.training.data.reach import hub_answers
 from flower_ops.training.data.samples import Array, Found, Row
 
-#: Seconds to find out whether the hub answers, for a data set to arrive (CIFAR-10 is 170 MB), and out of the cache.
-REACH_S, LOAD_S, CACHE_S = 5.0, 900.0, 120.0
+#: Seconds for a data set to arrive (CIFAR-10 is 170 MB), and out of the cache.
+LOAD_S, CACHE_S = 900.0, 120.0
 OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
-NO = ("", "0", "no", "false", "off")
-
-
-def _reachable() -> bool:
-    address = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    try:
-        request = urllib.request.Request(address, method="HEAD")
-        within(REACH_S, lambda: urllib.request.urlopen(request, timeout=REACH_S).close())
-    except urllib.error.HTTPError:
-        # It said no to the question, but it is there.
-        return True
-    except (OSError, ValueError, TimeoutError):
-        return False
-    return True
 
 
 def _fetch(name: str, split: str) -> Any:
@@ -51,8 +36,7 @@ def load(name: str, split: str, load_s: float = LOAD_S) -> Any:
     if importlib.util.find_spec("flwr_datasets") is None:
         raise UnavailableError("flwr-datasets is not installed")
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
-    offline = any(os.environ.get(variable, "").lower() not in NO for variable in OFFLINE)
-    reachable = not offline and _reachable()
+    reachable = hub_answers(*OFFLINE)
     if not reachable:
         # Read when the libraries are imported: only their cache is asked then, and no time is lost with retries.
         for variable in OFFLINE:
