@@ -16,7 +16,8 @@ from audit_support import SALT, node_with, prints_of
 from flower_ops.audit import canary, disks, search
 from flower_ops.audit.errors import AuditError
 from flower_ops.audit.hold import Hold, databases
-from flower_ops.audit.prints import Prints, set_apart
+from flower_ops.audit.common import set_apart
+from flower_ops.audit.prints import Prints
 from flower_ops.audit.search import Wanted
 
 
@@ -157,7 +158,8 @@ def test_canaries_are_made_found_and_removed(form: str, tmp_path: Path) -> None:
     # Those of an audit that was cut off make room for others.
     canary.plant(folder, form, manifest)
     second = prints_of(folder, "other")
-    assert all(one.share < 0.01 for one in set_apart([first, second]))
+    # Labels of two nodes may be the same.
+    assert all(one.share < 0.03 for one in set_apart([first, second])) and set_apart([first, second]) == []
     assert canary.remove(manifest) and not any(folder.iterdir()) and not canary.remove(manifest)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from audit_support import SALT, node_with, prints_of, samples
-from flower_ops.audit import arrays, forms, prints
+from flower_ops.audit import arrays, common, forms, prints
 from flower_ops.audit.control import Control, npy
 from flower_ops.audit.errors import AuditError
 from flower_ops.audit.prints import Prints
@@ -207,18 +207,65 @@ def test_a_fingerprint_does_not_hold_its_sample(node: tuple[bytes, Prints]) -> N
     assert not any(data[at : at + 8] in stream.getvalue() for at in range(0, len(data) - 8))
 
 
-def test_data_of_two_nodes_is_set_apart(tmp_path: Path) -> None:
-    common = samples(1, count=10)
+def common_nodes(folder: Path, nodes: dict[str, dict[str, bytes]]) -> list[Prints]:
+    """Nodes with files of samples."""
+    found = []
+    for name, files in nodes.items():
+        (folder / name).mkdir()
+        for file, data in files.items():
+            (folder / name / file).write_bytes(npy(data, COLUMNS))
+        found.append(prints_of(folder / name, name))
+    return found
+
+
+def test_what_every_node_has_byte_for_byte_is_nobodys_secret(tmp_path: Path) -> None:
+    bundled = samples(1, count=10)
+    nodes = common_nodes(
+        tmp_path, {name: {"x.npy": bundled, "y.npy": samples(seed, count=10)} for name, seed in (("a", 2), ("b", 3))}
+    )
+    shared = common.set_apart(nodes)
+    assert [(one.node, one.other) for one in shared] == [("a", "b"), ("b", "a")]
+    assert all(0.4 < one.share < 0.6 for one in shared)
+    assert rows_found(nodes[0], bundled) == set()
+    assert len(rows_found(nodes[0], samples(2, count=10))) == 10
+
+
+def test_a_sample_that_another_node_has_among_its_own_is_still_looked_for(tmp_path: Path) -> None:
+    """However few there are, and although both had them from the start."""
+    one = samples(1, count=1)
+    nodes = common_nodes(tmp_path, {"a": {"x.npy": one + samples(2)}, "b": {"x.npy": samples(3) + one}})
+    (share, _other) = common.set_apart(nodes)
+    assert 0.03 < share.share < 0.07
+    assert rows_found(nodes[0], samples(3) + one) == {0} and rows_found(nodes[1], one) == {20}
+
+
+def test_a_bundle_that_only_some_nodes_have_is_no_bundle(tmp_path: Path) -> None:
+    part = samples(1, count=10)
+    nodes = common_nodes(tmp_path, {"a": {"x.npy": part}, "b": {"x.npy": part}, "c": {"x.npy": samples(2)}})
+    common.set_apart(nodes)
+    assert len(rows_found(nodes[0], part)) == len(rows_found(nodes[1], part)) == 10
+
+
+def test_stretches_of_different_samples_and_labels_say_nothing(tmp_path: Path) -> None:
+    stretch, labels = samples(1, count=1)[:56], bytes(number * 7 % 10 for number in range(60))
     nodes = []
     for name, seed in (("a", 2), ("b", 3)):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "x.npy").write_bytes(npy(common + samples(seed, count=10), COLUMNS))
+        (tmp_path / name / "x.npy").write_bytes(npy(stretch + samples(seed, count=1)[:8] + samples(seed), COLUMNS))
+        (tmp_path / name / "y.npy").write_bytes(npy(labels + bytes([seed]), 0))
         nodes.append(prints_of(tmp_path / name, name))
-    shared = prints.set_apart(nodes)
-    assert [(one.node, one.other) for one in shared] == [("a", "b"), ("b", "a")]
-    assert all(0.4 < one.share < 0.6 for one in shared)
-    assert rows_found(nodes[0], common) == set()
-    assert len(rows_found(nodes[0], samples(2, count=10))) == 10
+    assert rows_found(nodes[0], stretch + bytes(99)) == {0} and rows_found(nodes[0], labels)
+    common.set_apart(nodes)
+    assert not rows_found(nodes[0], stretch + bytes(99)) and not rows_found(nodes[0], labels)
+
+
+def test_a_whole_sample_is_the_same_however_wide_its_numbers_are(tmp_path: Path) -> None:
+    data = samples(1, count=4)
+    nodes = common_nodes(tmp_path, {"a": {"x.npy": data}, "b": {"y.npy": samples(2)}})
+    header = arrays.MAGIC + npy(data, COLUMNS)[6:128].replace(b"|u1", b"<f8")
+    (tmp_path / "b/x.npy").write_bytes(header + struct.pack(f"<{len(data)}d", *data))
+    nodes[1] = prints_of(tmp_path / "b", "b")
+    assert common.set_apart(nodes) and len(rows_found(nodes[0], struct.pack(f"<{len(data)}f", *data))) == 4
 
 
 def test_pieces_have_the_bytes_that_their_windows_need() -> None:

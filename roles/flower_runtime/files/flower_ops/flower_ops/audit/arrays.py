@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flower_ops.audit.forms import Number
@@ -21,13 +22,19 @@ LETTERS = {
 
 @dataclass(frozen=True)
 class Stored:
-    """Numbers of an array in the order of the file. `row`: numbers of one entry of the first axis."""
+    """Numbers of an array in the order of the file. `row`: numbers of one entry of the first axis.
+
+    `picture`: numbers of one picture in colours, 0 where there are none; `colours`: how many, `planes`: each a plane.
+    """
 
     data: bytes
     order: str
     letter: str
     count: int
     row: int
+    picture: int = 0
+    colours: int = 1
+    planes: bool = False
 
     @property
     def size(self) -> int:
@@ -41,6 +48,18 @@ class Stored:
     def bytes_of(self, start: int, count: int) -> bytes:
         """The same numbers as they are stored."""
         return self.data[start * self.size : (start + count) * self.size]
+
+    def moved(self, number: int, start: int, count: int) -> tuple[Number, ...]:
+        """Some numbers of a picture whose axis of colours was moved: planes of pixels, or pixels of planes."""
+        # A matrix read along its other axis.
+        width = self.picture // self.colours if self.planes else self.colours
+        height = self.picture // width
+        places = (at % height * width + at // height for at in range(start, start + count))
+        return tuple(self.values(number * self.picture + at, 1)[0] for at in places)
+
+    def packed(self, values: Sequence[Number]) -> bytes:
+        """Numbers as this file would hold them."""
+        return struct.pack(f"{self.order}{len(values)}{self.letter}", *values)
 
 
 def read(content: bytes) -> Stored | None:
@@ -67,4 +86,17 @@ def read(content: bytes) -> Stored | None:
         row *= shape[0]
     data = content[start + struct.unpack_from("<I" if wide else "<H", content, 8)[0] :]
     size = struct.calcsize(letter)
-    return Stored(data, ">" if code[0] == ">" else "<", letter, len(data) // size, max(1, row))
+    order, count = ">" if code[0] == ">" else "<", len(data) // size
+    picture, colours, planes = (0, 1, False) if header.get("fortran_order") else _colours(shape)
+    return Stored(data, order, letter, count, max(1, row), picture, colours, planes)
+
+
+def _colours(shape: tuple[int, ...]) -> tuple[int, int, bool]:
+    """Numbers of a picture, its colours, and whether each is a plane: one picture, or many of them."""
+    axes = shape[-3:]
+    if len(shape) not in (3, 4) or 0 in shape:
+        return 0, 1, False
+    for axis, planes in ((2, False), (0, True)):
+        if axes[axis] in (3, 4):
+            return axes[0] * axes[1] * axes[2], axes[axis], planes
+    return 0, 1, False

@@ -26,7 +26,9 @@ from flower_ops.audit.prints import Prints
 
 NAME = "positive control"
 PREFIX = "flower-audit-control-"
-COUNT, WIDTH = 24, 64
+#: Pictures, their side and colours.
+COUNT, SHAPE = 24, (8, 8, 3)
+WIDTH = 8 * 8 * 3
 
 
 class Control:
@@ -41,7 +43,7 @@ class Control:
         self._lines = "".join(f'{{"instruction": "{self._text()}"}}\n' for _turn in range(COUNT)).encode()
         self._other = self._chance.randbytes(2 * 4096)
         with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / "samples.npy").write_bytes(npy(self._array, WIDTH))
+            (Path(folder) / "samples.npy").write_bytes(npy(self._array, (COUNT, *SHAPE)))
             (Path(folder) / "samples.jsonl").write_bytes(self._lines)
             (Path(folder) / "samples.bin").write_bytes(self._other)
             self.prints: Prints = prints.make(NAME, [Path(folder)], salt, 10**6)
@@ -60,10 +62,12 @@ class Control:
                 self._plant_forms(folder)
 
     def _plant_forms(self, folder: Path) -> None:
-        array = arrays.read(npy(self._array, WIDTH))
+        array = arrays.read(npy(self._array, (COUNT, *SHAPE)))
         assert array is not None
         values = array.values(0, array.count)
         coded = [*forms.of_numbers(values, self._array, 1, max(values))]
+        moved = [value for number in range(COUNT) for value in array.moved(number, 0, WIDTH)]
+        coded += forms.of_moved(moved, bytes(moved), 1, max(values))
         coded += [*forms.of_text(self._lines, 64), *forms.of_file(self._other)]
         for number, one in enumerate(coded):
             self._write(folder / f"form-{number}", one.data, FORMS[one.form])
@@ -71,7 +75,7 @@ class Control:
             stream.write(self._array)
         self.planted[str(folder / "packed.gz")] = "a file packed by gzip"
         with zipfile.ZipFile(folder / "packed.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("arr_0.npy", npy(self._array, WIDTH))
+            archive.writestr("arr_0.npy", npy(self._array, (COUNT, *SHAPE)))
         self.planted[str(folder / "packed.zip")] = "an archive of NumPy"
         self._write(folder / "inside", (folder / "packed.zip").read_bytes(), "an archive of NumPy inside a file")
         self._write(folder / "stream", zlib.compress(self._array), "a packed stream inside a file")

@@ -5,6 +5,9 @@
 
 An app that sends a sample sends it in some form. These are the forms that frameworks, NumPy, JSON, CSV and Flower's own
 messages give to numbers without anybody trying to hide them. Encryption and rounding are none of them.
+
+The same scaling gives other bits in 32 bits than in 64, and by a product other ones than by a quotient. So a scaled form
+is one of a type *and* of a way to calculate it.
 """
 
 from __future__ import annotations
@@ -20,8 +23,8 @@ Number = int | float
 ITEMS = 48
 #: Left out at the beginning where a number takes more room than a window, so that the middle is in every window.
 LEAD = 8
-#: Names of the forms, for people; positions are what files of fingerprints hold.
-FORMS = (
+#: Forms of numbers in their order, for people.
+NUMBERS = (
     "the bytes as stored",
     "8-bit integers",
     "32-bit integers",
@@ -30,9 +33,26 @@ FORMS = (
     "32-bit floats",
     "64-bit floats",
     "32-bit floats, divided by 255",
+    "32-bit floats, times 1/255",
     "64-bit floats, divided by 255",
+    "64-bit floats, divided by 255 in 32 bits",
+    "32-bit floats, -1 to 1",
+    "32-bit floats, -1 to 1 by times 1/255",
+    "32-bit floats, -1 to 1 rounded from 64 bits",
+    "64-bit floats, -1 to 1",
+    "64-bit floats, -1 to 1 in 32 bits",
     "32-bit floats, divided by the greatest",
     "64-bit floats, divided by the greatest",
+    "32-bit floats, -1 to 1 by the greatest",
+    "64-bit floats, -1 to 1 by the greatest",
+)
+#: Of pictures they are looked for a second time with the axis of colours moved: as planes (CHW) where the file holds
+#: pixels (HWC), and the other way round.
+MOVED = "colours moved"
+#: Names of all forms; positions are what files of fingerprints hold.
+FORMS = (
+    *NUMBERS,
+    *(f"{name}, {MOVED}" for name in NUMBERS),
     "text, whole numbers with commas",
     "text, whole numbers with commas and blanks",
     "text, whole numbers with blanks",
@@ -88,21 +108,69 @@ def of_numbers(values: Sequence[Number], stored: bytes, size: int, greatest: flo
     for name, separator in (("commas", ","), ("commas and blanks", ", "), ("blanks", " ")):
         yield Coded(_form(f"text, decimal numbers with {name}"), 64, separator.join(map(repr, floats[LEAD:])).encode())
     if whole and low >= 0 and high < 256 and greatest > 1:
-        yield from _floats(", divided by 255", [value / 255 for value in floats])
+        yield from _of_eight_bits(floats)
+    elif low >= 0 and high <= 1:
+        yield from _symmetric(singles(floats), floats)
     if greatest not in (0, 1, 255):
         scaled = [value / greatest for value in floats]
         yield from _floats(", divided by the greatest", scaled)
+        if low >= 0:
+            yield from _floats(", -1 to 1 by the greatest", [(value - 0.5) / 0.5 for value in scaled])
         text = ", ".join(map(repr, scaled[LEAD:])).encode()
         yield Coded(_form("text, decimal numbers divided by the greatest"), 64, text)
 
 
+def of_moved(values: Sequence[Number], stored: bytes, size: int, greatest: float) -> Iterator[Coded]:
+    """Forms of numbers of a picture whose axis of colours was moved; `stored` are their bytes in that order."""
+    for coded in of_numbers(values, stored, size, greatest):
+        name = FORMS[coded.form]
+        if name in NUMBERS:
+            yield Coded(_form(f"{name}, {MOVED}"), coded.width, coded.data)
+
+
+def _of_eight_bits(values: Sequence[float]) -> Iterator[Coded]:
+    """Numbers from 0 to 255 as frameworks scale them: to 0..1, and from there to -1..1."""
+    yield from _floats(", divided by 255", [value / 255 for value in values])
+    quotients = singles([value / 255 for value in values])
+    yield Coded(_form("64-bit floats, divided by 255 in 32 bits"), 256, _doubles(quotients))
+    (factor,) = singles([1 / 255])
+    products = singles([value * factor for value in values])
+    yield Coded(_form("32-bit floats, times 1/255"), 128, _packed(products))
+    centred = [value / 0.5 for value in singles([value - 0.5 for value in products])]
+    yield Coded(_form("32-bit floats, -1 to 1 by times 1/255"), 128, _packed(centred))
+    yield from _symmetric(quotients, [value / 255 for value in values])
+
+
+def _symmetric(narrow: Sequence[float], wide: Sequence[float]) -> Iterator[Coded]:
+    """The same numbers from 0 to 1, in 32 and in 64 bits, from -1 to 1; torchvision calls that Normalize(0.5, 0.5)."""
+    in_narrow = [value / 0.5 for value in singles([value - 0.5 for value in narrow])]
+    in_wide = [(value - 0.5) / 0.5 for value in wide]
+    yield Coded(_form("32-bit floats, -1 to 1"), 128, _packed(in_narrow))
+    yield Coded(_form("64-bit floats, -1 to 1 in 32 bits"), 256, _doubles(in_narrow))
+    yield Coded(_form("32-bit floats, -1 to 1 rounded from 64 bits"), 128, _packed(in_wide))
+    yield Coded(_form("64-bit floats, -1 to 1"), 256, _doubles(in_wide))
+
+
+def singles(values: Sequence[float]) -> tuple[float, ...]:
+    """Rounded to 32 bits. One operation in 64 bits, rounded, is the same operation in 32 bits."""
+    return struct.unpack(f"<{len(values)}f", _packed(values))
+
+
+def _packed(values: Sequence[float]) -> bytes:
+    return struct.pack(f"<{len(values)}f", *values)
+
+
+def _doubles(values: Sequence[float]) -> bytes:
+    return struct.pack(f"<{len(values)}d", *values)
+
+
 def _floats(suffix: str, values: Sequence[float]) -> Iterator[Coded]:
-    double = struct.pack(f"<{len(values)}d", *values)
+    double = _doubles(values)
     yield Coded(_form(f"64-bit floats{suffix}"), 256, double)
     if not suffix:
         yield from _base64("base64 of 64-bit floats", double, 8)
     try:
-        single = struct.pack(f"<{len(values)}f", *values)
+        single = _packed(values)
     except OverflowError:
         return
     yield Coded(_form(f"32-bit floats{suffix}"), 128, single)

@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import hashlib
-import heapq
 import json
 import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,9 +19,11 @@ from flower_ops.audit.errors import AuditError
 from flower_ops.audit.samples import Piece, Reader
 from flower_ops.audit.windows import STEP, WIDTHS, hashes, needed
 
-VERSION = 1
+VERSION = 2
+#: Samples named in a finding; there may be many more, which are counted.
+NAMED = 5
 #: Forms of a sample, about: what a limit on fingerprints is divided by.
-FORMS_OF_A_SAMPLE = 28
+FORMS_OF_A_SAMPLE = 34
 
 
 @dataclass
@@ -45,7 +46,11 @@ class Table:
 
 @dataclass
 class Prints:
-    """All of one node. An owner is a form of a sample: parallel arrays say which form, of which file, which row."""
+    """All of one node. An owner is a form of a sample: parallel arrays say which form, of which file, which row.
+
+    `wholes`: a keyed hash of the whole sample, 0 for labels and the like. `contents`: one of each file, 0 for those
+    that were not read.
+    """
 
     node: str
     facts: dict[str, Any]
@@ -53,6 +58,8 @@ class Prints:
     forms: array[int] = field(default_factory=lambda: array("B"))
     files: array[int] = field(default_factory=lambda: array("I"))
     rows: array[int] = field(default_factory=lambda: array("I"))
+    wholes: array[int] = field(default_factory=lambda: array("Q"))
+    contents: array[int] = field(default_factory=lambda: array("Q"))
 
     @property
     def total(self) -> int:
@@ -78,6 +85,7 @@ def make(node: str, folders: Sequence[Path], salt: bytes, limit: int) -> Prints:
                 table.keys.append(key)
                 table.owners.append(owner)
         prints.tables[width] = table
+    prints.contents.extend(reader.contents.get(number, 0) for number in range(reader.seen.files))
     prints.facts = {**asdict(reader.seen), "fingerprints": prints.total, "salt": _mark(salt)}
     return prints
 
@@ -90,6 +98,7 @@ def _add(prints: Prints, rows: dict[int, list[tuple[int, int]]], piece: Piece, s
         prints.forms.append(coded.form)
         prints.files.append(piece.file)
         prints.rows.append(piece.row)
+        prints.wholes.append(piece.whole)
         rows[coded.width] += [(key, owner) for key in hashes(coded.data, coded.width, salt)]
 
 
@@ -106,8 +115,9 @@ def save(prints: Prints, stream: BinaryIO) -> None:
     """One line of JSON, then the arrays in the order that it names."""
     sizes = {str(width): len(table.keys) for width, table in prints.tables.items()}
     head = {"version": VERSION, "node": prints.node, "facts": prints.facts, "owners": len(prints.forms), "keys": sizes}
+    head["contents"] = len(prints.contents)
     stream.write(json.dumps(head).encode() + b"\n")
-    parts = [prints.forms, prints.files, prints.rows]
+    parts = [prints.forms, prints.files, prints.rows, prints.wholes, prints.contents]
     for table in prints.tables.values():
         parts += [table.keys, table.owners]
     for part in parts:
@@ -128,6 +138,7 @@ def load(stream: BinaryIO, salt: bytes, name: str) -> Prints:
         prints.forms, prints.files, prints.rows = (
             _read(stream, "B", owners), _read(stream, "I", owners), _read(stream, "I", owners)
         )  # fmt: skip
+        prints.wholes, prints.contents = _read(stream, "Q", owners), _read(stream, "Q", int(head["contents"]))
         for width, count in head["keys"].items():
             prints.tables[int(width)] = Table(_read(stream, "Q", int(count)), _read(stream, "I", int(count)))
     except (ValueError, KeyError, TypeError, EOFError) as error:
@@ -146,46 +157,6 @@ def _read(stream: BinaryIO, code: str, count: int) -> array[int]:
     return found
 
 
-@dataclass(frozen=True)
-class Shared:
-    """How much of a node's data another node has from the start."""
-
-    node: str
-    other: str
-    share: float
-
-
-def set_apart(all_prints: Sequence[Prints]) -> list[Shared]:
-    """Take out of each what another has as well: the same data on two nodes tells nothing. Returns how much it was."""
-    before = {one.node: one.total for one in all_prints}
-    common: dict[tuple[str, str], int] = {}
-    for width in WIDTHS:
-        unwanted: set[int] = set()
-        for key, nodes in _together(all_prints, width):
-            unwanted.add(key)
-            for node in nodes:
-                for other in nodes:
-                    if node != other:
-                        common[node, other] = common.get((node, other), 0) + 1
-        if unwanted:
-            for one in all_prints:
-                one.tables[width] = one.tables[width].without(unwanted)
-    return [Shared(node, other, round(count / before[node], 4)) for (node, other), count in sorted(common.items())]
-
-
-def _together(all_prints: Sequence[Prints], width: int) -> Iterator[tuple[int, list[str]]]:
-    """Hashes of two nodes or more, and whose they are."""
-
-    def named(one: Prints) -> Iterator[tuple[int, str]]:
-        return ((key, one.node) for key in one.tables[width].keys)
-
-    last, nodes = -1, [""]
-    for key, node in heapq.merge(*(named(one) for one in all_prints)):
-        if key == last:
-            nodes.append(node)
-            continue
-        if len(nodes) > 1:
-            yield last, nodes
-        last, nodes = key, [node]
-    if len(nodes) > 1:
-        yield last, nodes
+def named(samples: Iterable[tuple[int, int]]) -> list[dict[str, int]]:
+    """A few of them by the numbers of file and row, from 1, as a person counts."""
+    return [{"file": file + 1, "row": row + 1} for file, row in sorted(samples)[:NAMED]]

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import io
 import os
 import random
+import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from flower_ops.audit import arrays, forms
@@ -37,11 +40,16 @@ LARGEST, CHUNK = 1 << 30, 1 << 20
 
 @dataclass(frozen=True)
 class Piece:
-    """What is looked for of one sample: number of its file, its number there, and its forms."""
+    """What is looked for of one sample: number of its file, its number there, and its forms.
+
+    `whole`: a keyed hash of the whole sample, the same however wide its numbers are stored; 0 for labels, targets and
+    indices, one number per entry, which many nodes have in common.
+    """
 
     file: int
     row: int
     coded: tuple[Coded, ...]
+    whole: int
 
 
 @dataclass
@@ -75,11 +83,17 @@ class Reader:
     def __init__(self, folders: Sequence[Path], salt: bytes, limit: int) -> None:
         self.seen = Seen()
         self._files = files_of(folders)
+        self._salt = salt
         self._chance = random.Random(salt)
         self._share = max(4, limit // max(1, len(self._files)))
-        self._chosen = set(range(len(self._files)))
-        if len(self._files) > max(1, limit // 4):
-            self._chosen = set(self._chance.sample(range(len(self._files)), max(1, limit // 4)))
+        # The same paths on every node, so that what all of them have is known to be the same.
+        ranked = sorted(range(len(self._files)), key=lambda number: self._keyed(os.fsencode(self._files[number])))
+        self._chosen = set(ranked[: max(1, limit // 4)])
+        #: Keyed hashes of the files that were read, by number.
+        self.contents: dict[int, int] = {}
+
+    def _keyed(self, data: bytes) -> int:
+        return int.from_bytes(hashlib.blake2b(data, key=self._salt, digest_size=8).digest(), "little")
 
     def pieces(self) -> Iterator[Piece]:
         """All of them; `seen` is complete afterwards."""
@@ -99,6 +113,7 @@ class Reader:
     def _file(self, number: int, path: Path) -> Iterator[Piece]:
         with path.open("rb") as stream:
             content = stream.read(LARGEST)
+        self.contents[number] = self._keyed(content)
         yield from self._content(number, path.name, content, top=True)
 
     def _content(self, number: int, name: str, content: bytes, top: bool) -> Iterator[Piece]:
@@ -133,7 +148,9 @@ class Reader:
         self.seen.rows += array.count // array.row * counted
         chunks = range(0, array.count, CHUNK)
         greatest = float(max(max(array.values(at, min(CHUNK, array.count - at))) for at in chunks))
-        for row in self._some(rows):
+        # A picture in colours has half as many forms again.
+        most = self._share * 2 // 3 if array.picture else self._share
+        for row in self._some(rows, most):
             start = _best(array.values(row * step, step))
             if start is None:
                 self.seen.blank += per * counted
@@ -142,7 +159,20 @@ class Reader:
             stored = array.bytes_of(row * step + start, ITEMS)
             coded = tuple(forms.of_numbers(values, stored, array.size, greatest))
             self.seen.taken += per * counted
-            yield Piece(number, row * per, coded)
+            whole = self._keyed(_doubles(array.values(row * step, step))) if counted else 0
+            yield Piece(number, row * per, coded, whole)
+        if array.picture >= ITEMS:
+            yield from self._moved(number, array, greatest, most)
+
+    def _moved(self, number: int, array: arrays.Stored, greatest: float, most: int) -> Iterator[Piece]:
+        """The same pictures with the axis of colours moved; they were counted above."""
+        for picture in self._some(array.count // array.picture, most):
+            start = _best_start(array.picture, partial(array.moved, picture))
+            if start is not None:
+                values = array.moved(picture, start, ITEMS)
+                coded = tuple(forms.of_moved(values, array.packed(values), array.size, greatest))
+                whole = self._keyed(_doubles(array.values(picture * array.picture, array.picture)))
+                yield Piece(number, picture * array.picture // array.row, coded, whole)
 
     def _table(self, number: int, content: bytes, delimiter: str) -> Iterator[Piece]:
         """Numbers of a table's rows; its lines are counted as samples where its text is."""
@@ -157,10 +187,11 @@ class Reader:
             step = width if width >= ITEMS else -(-ITEMS // width) * width
             greatest = max(numbers)
             for at in self._some(len(numbers) // step):
-                start = _best(numbers[at * step : (at + 1) * step])
+                whole = numbers[at * step : (at + 1) * step]
+                start = _best(whole)
                 if start is not None:
-                    values = numbers[at * step + start :][:ITEMS]
-                    yield Piece(number, at * max(1, step // width), tuple(forms.of_numbers(values, b"", 8, greatest)))
+                    coded = tuple(forms.of_numbers(whole[start:][:ITEMS], b"", 8, greatest))
+                    yield Piece(number, at * max(1, step // width), coded, self._keyed(_doubles(whole)))
 
     def _text(self, number: int, content: bytes, width: int, size: int) -> Iterator[Piece]:
         """Lines, several at a time where they are short."""
@@ -184,7 +215,7 @@ class Reader:
                 self.seen.blank += per
                 continue
             self.seen.taken += per
-            yield Piece(number, row, tuple(forms.of_text(piece, width)))
+            yield Piece(number, row, tuple(forms.of_text(piece, width)), self._keyed(text))
 
     def _parts(self, number: int, content: bytes, samples: bool = False) -> Iterator[Piece]:
         """Parts of a file as it is; `samples`: the file is one sample, for want of a better reading."""
@@ -193,27 +224,37 @@ class Reader:
             piece = content[part * PART :][64:208] or content[:144]
             if len(set(piece)) >= LEAST_LETTERS:
                 taken = 1
-                yield Piece(number, part, tuple(forms.of_file(piece)))
+                whole = self._keyed(content[part * PART : (part + 1) * PART])
+                yield Piece(number, part, tuple(forms.of_file(piece)), whole)
         if samples:
             self.seen.rows += 1
             self.seen.taken += taken
             self.seen.blank += 1 - taken
 
-    def _some(self, total: int) -> Sequence[int]:
-        """All of them, or as many as the file's share allows, chosen by the salt."""
-        return range(total) if total <= self._share else sorted(self._chance.sample(range(total), self._share))
+    def _some(self, total: int, most: int = 0) -> Sequence[int]:
+        """All of them, or as many as the file's share allows, or `most`, chosen by the salt."""
+        most = most or self._share
+        return range(total) if total <= most else sorted(self._chance.sample(range(total), most))
 
 
 def _best(values: Sequence[Number]) -> int | None:
+    return _best_start(len(values), lambda start, count: values[start : start + count])
+
+
+def _best_start(length: int, take: Callable[[int, int], Sequence[Number]]) -> int | None:
     """Where, among a few places, ITEMS numbers of a sample differ most; None when they hardly differ anywhere."""
-    room = len(values) - ITEMS
+    room = length - ITEMS
     if room < 0:
         return None
     starts = sorted({0, room // 4, room // 2, 3 * room // 4, room})
     # The last numbers are not part of narrow windows at every offset: the first ones must tell enough.
-    different = {start: len(set(values[start + ITEMS // 3 : start + 2 * ITEMS // 3])) for start in starts}
+    different = {start: len(set(take(start + ITEMS // 3, ITEMS // 3))) for start in starts}
     best = max(starts, key=lambda start: different[start])
     return best if different[best] >= LEAST_NUMBERS else None
+
+
+def _doubles(values: Sequence[Number]) -> bytes:
+    return struct.pack(f"<{len(values)}d", *values)
 
 
 def _is_number(cell: str) -> bool:

@@ -12,13 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from flower_ops.audit import control, disks, prints
+from flower_ops.audit import common, control, disks
 from flower_ops.audit.forms import FORMS
-from flower_ops.audit.prints import Prints
+from flower_ops.audit.prints import Prints, named
 from flower_ops.audit.scan import Hit, Scanner
 
-#: Samples named in a finding; there may be many more, which are counted.
-NAMED = 5
 JOURNAL = "the journal of systemd"
 
 
@@ -42,19 +40,23 @@ class Place:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to search: folders wholly, and everything that changed since `since` (seconds since the epoch; 0: not)."""
+    """What to search: folders wholly, and everything that changed since `since` (seconds since the epoch; 0: not).
+
+    `data`: folders of samples, searched wholly like the others; but no control is planted among users' data.
+    """
 
     root: Path = Path("/")
     folders: Sequence[str] = disks.FOLDERS
     apart: Sequence[Path] = ()
     since: float = 0.0
     journal: bool = True
+    data: Sequence[str] = ()
 
 
 def search(all_prints: Sequence[Prints], own: str, salt: bytes, wanted: Wanted) -> dict[str, Any]:
     """Findings and figures. `own` is the node whose disks these are: its own samples may lie there."""
     begun = time.monotonic()
-    shared = prints.set_apart(all_prints)
+    shared = common.set_apart(all_prints)
     folders = [wanted.root / name.lstrip("/") for name in wanted.folders]
     known = control.Control(salt, folders)
     looked = [one for one in all_prints if one.node != own] + [known.prints]
@@ -63,7 +65,7 @@ def search(all_prints: Sequence[Prints], own: str, salt: bytes, wanted: Wanted) 
     count = unreadable = changed = 0
     try:
         known.plant()
-        for found in disks.files(wanted.root, wanted.folders, wanted.apart, wanted.since):
+        for found in disks.files(wanted.root, [*wanted.folders, *wanted.data], wanted.apart, wanted.since):
             try:
                 with found.path.open("rb") as stream:
                     _look(scanner, stream, places, looked, str(found.path), found.changed)
@@ -129,7 +131,7 @@ def _findings(path: str, place: Place, looked: Sequence[Prints]) -> list[dict[st
                 "changed": place.changed,
                 "samples": len(samples),
                 "forms": [FORMS[form] for form, _count in forms],
-                "named": [{"file": file + 1, "row": row + 1} for file, row in sorted(samples)[:NAMED]],
+                "named": named(samples),
             }
         )
     return rows

@@ -98,7 +98,8 @@ def look(place: Place, request: Request, binary: str) -> dict[str, Any]:
         raise AuditError(f"There are no fingerprints in {place.others}; take the step fingerprint on every node first.")
     folders = [*disks.FOLDERS, *(str(one) for one in request.get("folders") or [])]
     since = float(places.load(place.begun)["since"])
-    wanted = search.Wanted(place.root, folders, (place.folder,), since, journal=place.root == Path("/"))
+    data = [str(one) for one in request.get("data") or [DATA]]
+    wanted = search.Wanted(place.root, folders, (place.folder,), since, place.root == Path("/"), data)
     return search.search(loaded, str(request.get("node") or ""), salt, wanted)
 
 

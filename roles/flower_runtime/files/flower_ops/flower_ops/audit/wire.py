@@ -11,7 +11,7 @@ from typing import Any
 
 from flower_ops.audit import packets, pcap
 from flower_ops.audit.forms import FORMS
-from flower_ops.audit.prints import Prints
+from flower_ops.audit.prints import Prints, named
 from flower_ops.audit.scan import Scanner
 from flower_ops.audit.windows import STEP, WIDTHS
 
@@ -21,7 +21,7 @@ Key = tuple[str, str, int, int]
 
 
 def search(folder: Path, prints: Prints, salt: bytes) -> list[dict[str, Any]]:
-    """One row per peer that got samples in plain: address, port, protocol, number of samples, forms."""
+    """One row per peer that got samples in plain: address, port, protocol, number and names of samples, forms."""
     scanner = Scanner([prints], salt)
     found: dict[tuple[str, str, int], tuple[set[tuple[int, int]], set[str]]] = {}
     for (protocol, address, port, _own), data in _streams(folder):
@@ -30,7 +30,14 @@ def search(folder: Path, prints: Prints, salt: bytes) -> list[dict[str, Any]]:
             samples.add((prints.files[hit.owner], prints.rows[hit.owner]))
             forms.add(FORMS[prints.forms[hit.owner]])
     return [
-        {"protocol": protocol, "address": address, "port": port, "samples": len(samples), "forms": sorted(forms)}
+        {
+            "protocol": protocol,
+            "address": address,
+            "port": port,
+            "samples": len(samples),
+            "forms": sorted(forms),
+            "named": named(samples),
+        }
         for (protocol, address, port), (samples, forms) in sorted(found.items())
     ]
 
