@@ -34,8 +34,8 @@ def train(message: Message, context: Context) -> Message:
         learning_rate=rate_of(highest, task.round, task.rounds),
         longest=int(config["longest-text"]),
         proximal_mu=task.proximal_mu,
-        # Of round and partition: a resumed run repeats what an uninterrupted one had done.
-        seed=1000 * task.round + int(context.node_config.get("partition-id", 0)),
+        # Of round and partition, or node: a resumed run repeats what an uninterrupted one had done.
+        seed=(1000 * task.round + int(context.node_config.get("partition-id", context.node_id))) % (1 << 32),
     )
     return messages.trained(message, trained, len(mine), {"train-loss": loss})
 

@@ -30,20 +30,19 @@ def images_of(context: Context, task: messages.Task, split: str) -> tuple[Array,
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Improve the received parameters on this node's images; the images stay here."""
-    task, config = messages.task_of(message), context.run_config
+    task, model = messages.task_of(message), chosen(context.run_config)
     images, labels = images_of(context, task, "train")
-    rate = float(config["learning-rate"]) if task.client_lr is None else task.client_lr
     trained = fit(
-        chosen(config),
+        model,
         task.arrays,
         images,
         labels,
-        epochs=int(config["local-epochs"]),
-        batch=int(config["batch-size"]),
-        learning_rate=rate,
+        epochs=model.epochs,
+        batch=model.batch,
+        learning_rate=model.learning_rate if task.client_lr is None else task.client_lr,
         proximal_mu=task.proximal_mu,
-        # Of round and partition: a resumed run repeats what an uninterrupted one had done.
-        seed=1000 * task.round + int(context.node_config.get("partition-id", 0)),
+        # Of round and partition, or node: a resumed run repeats what an uninterrupted one had done.
+        seed=(1000 * task.round + int(context.node_config.get("partition-id", context.node_id))) % (1 << 32),
     )
     loss, accuracy = evaluate(trained, images, labels)
     return messages.trained(message, trained, len(labels), {"train-loss": loss, "train-accuracy": accuracy})

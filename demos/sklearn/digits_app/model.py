@@ -10,7 +10,7 @@ Their parameters travel as four arrays in this order: hidden weights (pixels, h)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,11 +24,14 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Model:
-    """Size and number format of a network."""
+    """Size and number format of a network, and what a node's training is where the run says nothing else."""
 
     pixels: int
     hidden: int
     kind: str
+    epochs: int
+    batch: int
+    learning_rate: float
 
     @property
     def parameters(self) -> int:
@@ -49,18 +52,24 @@ class Model:
 
 
 #: The small one is for the bundled digits; the large one for colour images of 32 x 32 pixels, in half the bytes each.
-MODELS = {"digits": Model(64, 48, "float64"), "cifar10": Model(3072, 512, "float32")}
+MODELS = {"digits": Model(64, 48, "float64", 3, 16, 0.003), "cifar10": Model(3072, 512, "float32", 1, 32, 0.001)}
 
 
 def chosen(config: Mapping[str, Any]) -> Model:
-    """The model of a run configuration; ValueError for one that is none."""
+    """The model of a run configuration with what that says of its training; ValueError for one that is none."""
     name, hidden = str(config["model"]), int(config["hidden-units"])
     if name not in MODELS:
         raise ValueError(f"model = {name!r}: expected one of {', '.join(MODELS)}")
     if hidden < 0:
         raise ValueError(f"hidden-units = {hidden}: expected a whole number from 1, or 0 for the model's own")
     usual = MODELS[name]
-    return Model(usual.pixels, hidden or usual.hidden, usual.kind)
+    return replace(
+        usual,
+        hidden=hidden or usual.hidden,
+        epochs=int(config["local-epochs"]) or usual.epochs,
+        batch=int(config["batch-size"]) or usual.batch,
+        learning_rate=float(config["learning-rate"]) or usual.learning_rate,
+    )
 
 
 def probabilities(parameters: list[Array], images: Array) -> Array:

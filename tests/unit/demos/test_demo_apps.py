@@ -123,7 +123,7 @@ def test_nodes_share_the_data_as_the_run_says(scheme: str) -> None:
     parts = []
     for number in range(5):
         node = Context(1, number, {"partition-id": number, "num-partitions": 5}, RecordDict(), asked)
-        parts.append(client_app.images_of(node, task))
+        parts.append(client_app.images_of(node, task, "train"))
     together = np.sort(np.concatenate([pixels.sum(axis=1) for pixels, _labels in parts]))
     whole = images(source="bundled")
     expected = np.sort(whole.samples.reshape(len(whole), -1).astype(np.float32).sum(axis=1) / 255)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from digits_app import client_app, server_app
 from digits_app.fit import fit
-from digits_app.model import MODELS
+from digits_app.model import MODELS, chosen
 from flower_ops.training.data import images
 from flower_ops.training.flower import record_of
 from flower_ops.training.settings import STRATEGIES
@@ -94,8 +94,6 @@ def test_the_large_network_is_scikit_learns_and_learns_from_images_in_colour(tmp
         output_dir=str(tmp_path),
         num_server_rounds=1,
         local_epochs=2,
-        learning_rate=0.001,
-        batch_size=32,
         checkpoint_enabled=False,
     )
     grid = Nodes(client_app.app, 6, asked)
@@ -107,6 +105,32 @@ def test_the_large_network_is_scikit_learns_and_learns_from_images_in_colour(tmp
     assert told["rounds"][1]["central"]["accuracy"] > 0.4, told["rounds"]
     told_of_data = {message.content["config"]["data-source"] for message in grid.sent}  # type: ignore[index, call-overload]
     assert told_of_data == {"bundled"}
+
+
+def test_each_network_has_a_training_of_its_own() -> None:
+    small, large = (chosen(config_of("sklearn", model=name)) for name in ("digits", "cifar10"))
+    assert (small.hidden, small.epochs, small.batch, small.learning_rate) == (48, 3, 16, 0.003)
+    assert (large.hidden, large.epochs, large.batch, large.learning_rate) == (512, 1, 32, 0.001)
+    other = chosen(
+        config_of("sklearn", model="cifar10", hidden_units=8, local_epochs=2, batch_size=4, learning_rate=0.5)
+    )
+    assert (other.hidden, other.epochs, other.batch, other.learning_rate) == (8, 2, 4, 0.5)
+
+
+def test_nodes_without_a_partition_draw_numbers_of_their_own(shards: Path) -> None:
+    """And the same ones again when a round is repeated; the images here are the same, too."""
+    asked = config_of("sklearn", local_epochs=1)
+
+    def weights(node: int) -> np.ndarray[Any, Any]:
+        place = Context(77, node, {"data": f"{shards}/shard-0.npz"}, RecordDict(), asked)
+        content = RecordDict(
+            {"arrays": record_of(MODELS["digits"].start()), "config": ConfigRecord({"server-round": 1})}
+        )
+        (record,) = client_app.app(Message(content, node, "train"), place).content.array_records.values()
+        return record.to_numpy_ndarrays()[0]
+
+    np.testing.assert_array_equal(weights(5), weights(5))
+    assert not np.array_equal(weights(5), weights(6))
 
 
 def test_what_the_nodes_send_is_float32_for_the_large_network() -> None:

@@ -70,7 +70,7 @@ def on_disk(needed: int, place: Path) -> str:
     if needed <= free:
         return ""
     return (
-        f"its download has {gigabytes(needed)}, and the disk of {place} has {gigabytes(free)} free; give the node more"
+        f"its download has {gigabytes(needed)}, and the disk of {place} has {gigabytes(free)} free; give it more"
     )
 
 
