@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 
 from flower_ops import profiles, rules
 from flower_ops.profiles import Ports
+from flower_ops.robustness import least_nodes
 
 _PKI = ("SSL_CA_CERTFILE", "SSL_CERTFILE", "SSL_KEYFILE")
 _SIZES = ("MIN_FIT_CLIENTS", "MIN_EVALUATE_CLIENTS", "MIN_AVAILABLE_CLIENTS")
@@ -76,7 +77,7 @@ def _strategy(given: Mapping[str, str]) -> dict[str, str]:
     found = {}
     strategy, bad, available = given["STRATEGY"], given["NUM_MALICIOUS"], given["MIN_AVAILABLE_CLIENTS"]
     if strategy and bad and available:
-        needed, rule = least(strategy, int(bad))
+        needed, rule = least_nodes(strategy, int(bad))
         if int(available) < needed:
             name = "NUM_MALICIOUS" if int(bad) else "STRATEGY"
             found[name] = (
@@ -87,13 +88,6 @@ def _strategy(given: Mapping[str, str]) -> dict[str, str]:
     if path and (inner is None or {".", ".."} & set(inner.split("/"))):
         found["CHECKPOINT_PATH"] = f"expected {' or '.join(_CHECKPOINTS)}, or a folder below; mount another disk there"
     return found
-
-
-def least(strategy: str, bad: int) -> tuple[int, str]:
-    """Least number of nodes of a strategy, and the rule (see training/settings.py, which checks every app's run)."""
-    if strategy == "Bulyan":
-        return 4 * bad + 3, "4f + 3"
-    return (2 * bad + 3, "2f + 3") if strategy in ("Krum", "MultiKrum") and bad else (0, "")
 
 
 def _ports(given: Mapping[str, str]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from flower_ops.robustness import least_nodes
 from flower_ops.training import forms
 from flower_ops.training.forms import Form
 
@@ -160,20 +161,8 @@ def rules(settings: Settings) -> list[tuple[str, str]]:
     for key, size in sizes.items():
         if size > nodes:
             found.append((key, f"{key} = {size}: expected at most min-available-clients, which is {nodes}"))
-    needed = least_nodes(settings.strategy, bad)
+    needed, rule = least_nodes(settings.strategy, bad)
     if nodes < needed:
-        rule = "4f + 3" if settings.strategy == "Bulyan" else "2f + 3"
         expected = f"{settings.strategy} expects min-available-clients of at least {rule} = {needed}, which is {nodes}"
         found.append(("num-malicious", f"num-malicious = {bad}: {expected}"))
     return found
-
-
-def least_nodes(strategy: str, malicious: int) -> int:
-    """How many answers a robust strategy needs so that `malicious` of them cannot steer it; 0 for the others.
-
-    Krum: 2f + 3 (Blanchard et al. 2017), with f = 0 any number. Bulyan: 4f + 3 (El Mhamdi et al. 2018), with f = 0 too,
-    since Flower's class aggregates nothing below that.
-    """
-    if strategy == "Bulyan":
-        return 4 * malicious + 3
-    return 2 * malicious + 3 if strategy in ("Krum", "MultiKrum") and malicious else 0

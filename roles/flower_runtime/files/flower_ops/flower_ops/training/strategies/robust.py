@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from flower_ops.robustness import least_nodes
 from flower_ops.training.flower import LOG, look
-from flower_ops.training.settings import least_nodes
 from flower_ops.training.strategies.base import Strategy
 from flower_ops.training.strategies.mean import Averaging
 from flwr.app import ArrayRecord, Message, RecordDict
@@ -57,7 +57,7 @@ class MultiKrum(Averaging, flower.MultiKrum):
         """The nearest answers; none when so few came that the malicious ones could win."""
         if not is_train:
             return replies
-        needed = least_nodes("Krum", self.num_malicious_nodes)
+        needed = least_nodes("Krum", self.num_malicious_nodes)[0]
         if len(replies) < needed:
             LOG.warning(
                 "%s needs %d answers to bear %d malicious nodes and got %d: this round's answers are dropped.",
