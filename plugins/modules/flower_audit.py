@@ -35,7 +35,7 @@ options:
         a run is active.
       - V(stop) on a SuperNode ends the capture and returns peers and bytes.
       - V(search) looks on the disks of the host for samples of other nodes, whose fingerprints (C(*.prints)) lie in
-        C(/var/lib/flower-audit/prints).
+        C(/var/lib/flower-audit/prints). The folders O(data) are searched like the others.
       - V(clean) ends what still runs and removes all that the audit has made on the host.
     type: str
     required: true
@@ -63,7 +63,8 @@ options:
     choices: [digits, images, instructions, table]
   max_fingerprints:
     description:
-      - How many fingerprints of a node there are at most, about 400 for each sample.
+      - How many fingerprints of a node there are at most, about 550 for each sample, and half as many again for a
+        picture in colours.
       - Of more samples than that some are chosen by chance.
     type: int
     default: 500000

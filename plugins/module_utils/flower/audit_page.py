@@ -11,7 +11,9 @@ from typing import Any
 from ansible_collections.opennebula.flower.plugins.module_utils.flower.audit_verdict import (
     CLEAN,
     LEAK,
+    MOST_CONNECTIONS,
     UNPROVEN,
+    WIRE_PER_CONNECTION,
     WIRE_PER_SECOND,
     WIRE_SHARE,
     WIRE_SUM,
@@ -27,8 +29,8 @@ WORDS = {
 LIMITS = (
     "What is encrypted on its way is not read: the bytes that a node sent beyond its messages bound what could hide "
     "there, and the messages themselves were looked into on the SuperLink.",
-    "Samples are recognised as stored, as numbers of every usual type, scaled to 0..1, as text, in base64, and in "
-    "streams packed by zlib, gzip and zip. An app that encrypts or alters its samples is bounded by bytes alone.",
+    "Samples are recognised as stored, as numbers of every usual type, scaled to 0..1 and -1..1, as text, in base64, "
+    "and in streams packed by zlib, gzip and zip. An app that encrypts or alters samples is bounded by bytes alone.",
     "What a model has learned may tell of the samples it was trained on; that is no matter of packets and files.",
 )
 
@@ -68,6 +70,7 @@ def _nodes(rows: Sequence[Mapping[str, Any]]) -> str:
         "Samples",
         "Looked for",
         "Data",
+        "Same on another node",
         "To the SuperLink",
         "Of it messages",
         "Surplus",
@@ -81,6 +84,7 @@ def _nodes(rows: Sequence[Mapping[str, Any]]) -> str:
             row["samples"],
             row["looked_for"],
             size(row["data_bytes"]),
+            f"{row['shared']:.1%}",
             size(row["to_superlink"]),
             size(row["messages"]),
             _signed(row["surplus"]),
@@ -93,9 +97,10 @@ def _nodes(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     note = (
         "Bytes to the SuperLink are what TCP carried; messages are the bytes that Flower counted for the run, divided "
-        f"by its nodes. Allowed beside them: {WIRE_SHARE:.0%} of the messages, {size(WIRE_SUM)}, and "
-        f"{size(WIRE_PER_SECOND)} a second. Where that is more than a node's data, bytes alone prove little; what was "
-        "looked for in the messages does."
+        f"by its nodes. Allowed beside them: {WIRE_SHARE:.0%} of the messages, {size(WIRE_SUM)}, "
+        f"{size(WIRE_PER_CONNECTION)} for each of {MOST_CONNECTIONS} connections at most, {size(WIRE_PER_SECOND)} a "
+        "second. Where that is more than a node's data, bytes alone prove little; what was looked for in the messages "
+        "does."
     )
     return _section("Nodes", "nodes", (*heads, "Found elsewhere"), lines, note)
 

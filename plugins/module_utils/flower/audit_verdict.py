@@ -16,11 +16,15 @@ from ansible_collections.opennebula.flower.plugins.module_utils.flower.figures i
 
 CLEAN, LEAK, UNPROVEN = "clean", "leak", "unproven"
 #: What a SuperNode may send to the SuperLink beside the bytes that Flower counts as messages: a share of them for the
-#: frames of TLS and HTTP, a sum for connecting, and what asking for work costs in a second.
-WIRE_SHARE, WIRE_SUM, WIRE_PER_SECOND = 0.05, 32768, 1024
+#: frames of TLS and HTTP, a sum for joining, what a handshake costs, and what asking for work costs in a second.
+WIRE_SHARE, WIRE_SUM, WIRE_PER_CONNECTION, WIRE_PER_SECOND = 0.05, 16384, 2048, 1024
+#: Connections to the SuperLink that count: that from before the audit, the new one, and some that broke. No number of
+#: connections allows more bytes than these, and more of them are a finding of their own: a handshake has room, too.
+MOST_CONNECTIONS = 8
 #: What replies may weigh beside the model that was sent out: a share of it, and metrics of a node in a round.
 REPLY_SHARE, REPLY_SUM = 0.05, 8192
-#: A node that shares more of its data with another from the start has none of its own that could be told apart.
+#: Nothing passes because it is less than this: a sample of its own that another node has is found there, be it one.
+#: A node that shares as much of its data has too little of its own for an audit of it.
 SAME_DATA = 0.5
 
 
@@ -62,7 +66,13 @@ def fleet_rows(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def wire_bound(audit: Mapping[str, Any], node: Mapping[str, Any]) -> int:
     """Bytes that a node may send to the SuperLink."""
-    return int(share_of(audit) * (1 + WIRE_SHARE) + WIRE_SUM + WIRE_PER_SECOND * node["network"]["seconds"])
+    connecting = WIRE_SUM + WIRE_PER_CONNECTION * min(_connections(node), MOST_CONNECTIONS)
+    return int(share_of(audit) * (1 + WIRE_SHARE) + connecting + WIRE_PER_SECOND * node["network"]["seconds"])
+
+
+def _connections(node: Mapping[str, Any]) -> int:
+    """Connections to the SuperLink that carried anything."""
+    return sum(int(row["tls"]["connections"]) for row in fleet_rows(node))
 
 
 def reply_bound(audit: Mapping[str, Any]) -> int:
@@ -180,8 +190,7 @@ def _of_network(audit: Mapping[str, Any], node: Mapping[str, Any]) -> Iterator[d
     network, name = node["network"], node["name"]
     for one in network["plain"]:
         peer = f"{one['address']} port {one['port']}/{one['protocol']}"
-        found = {"node": name, "samples": one["samples"], "forms": one["forms"]}
-        yield _fault(LEAK, name, f"{_samples(found)} left it without encryption, to {peer}.")
+        yield _fault(LEAK, name, f"{_samples({**one, 'node': name})} left it without encryption, to {peer}.")
     told: set[str] = set()
     for row in network["peers"]:
         if row["allowed"] or (row["name"] and row["name"] in told) or not row["payload_out"]:
@@ -200,6 +209,10 @@ def _of_network(audit: Mapping[str, Any], node: Mapping[str, Any]) -> Iterator[d
             name,
             f"Nobody opened the samples of {name} during the run, so the app trained on something else; give it the "
             "data that is audited (privacy_audit_data, or the app's own source of data).",
+        )
+    if network.get("broken"):
+        yield _fault(
+            UNPROVEN, name, f"The capture of {name} broke off ({network['broken']}), so not all that it sent was seen."
         )
     if network["dropped"]:
         yield _fault(UNPROVEN, name, f"{network['dropped']} packets of {name} could not be captured.")
@@ -237,6 +250,17 @@ def _of_fleet(audit: Mapping[str, Any], node: Mapping[str, Any]) -> Iterator[dic
         elif audit.get("restarted") and not tls["handshakes"]:
             text = f"No TLS handshake of {name} with the SuperLink was seen, though its connection began anew."
             yield _fault(UNPROVEN, name, text)
+        elif (bare := tls["connections"] - tls["opened_before"] - tls["handshakes"]) > 0:
+            # What looks like records of TLS is none without it.
+            text = f"{bare} of {tls['connections']} connections of {name} to the SuperLink had no TLS handshake."
+            yield _fault(UNPROVEN, name, text)
+    if (count := _connections(node)) > MOST_CONNECTIONS:
+        yield _fault(
+            UNPROVEN,
+            name,
+            f"{name} connected to the SuperLink {count} times, and each handshake has room for what nobody reads; no "
+            f"more than {MOST_CONNECTIONS} were to be expected.",
+        )
 
 
 def _row(audit: Mapping[str, Any], node: Mapping[str, Any]) -> dict[str, Any]:
@@ -255,6 +279,7 @@ def _row(audit: Mapping[str, Any], node: Mapping[str, Any]) -> dict[str, Any]:
         "to_others": network["bytes_out"] - sum(row["bytes_out"] for row in rows),
         "handshakes": sum(row["tls"]["handshakes"] for row in rows),
         "encrypted": bool(rows) and all(row["tls"]["encrypted"] for row in rows),
+        "shared": max((one["share"] for one in node["disk"]["shared"] if one["node"] == node["name"]), default=0.0),
         "found_elsewhere": sum(
             one["samples"]
             for machine in [audit["superlink"], *audit["nodes"]]

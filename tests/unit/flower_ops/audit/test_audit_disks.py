@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from audit_support import SALT, node_with, prints_of
 from flower_ops.audit import canary, disks, search
+from flower_ops.audit.common import set_apart
 from flower_ops.audit.errors import AuditError
 from flower_ops.audit.hold import Hold, databases
-from flower_ops.audit.common import set_apart
 from flower_ops.audit.prints import Prints
 from flower_ops.audit.search import Wanted
 

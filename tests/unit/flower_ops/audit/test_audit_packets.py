@@ -118,8 +118,26 @@ def test_tls_from_the_first_byte() -> None:
     more = record(23, bytes(3000))
     (row,) = streams(HELLOS[0] + more, HELLOS[1] + more).table()
     assert row["tls"] == {
-        "encrypted": True, "handshakes": 1, "opened_before": 0, "records": 4, "plain_bytes": 0, "gaps": 0,
+        "encrypted": True, "connections": 1, "handshakes": 1, "opened_before": 0, "records": 4, "plain_bytes": 0,
+        "gaps": 0,
     }  # fmt: skip
+
+
+def test_a_connection_that_only_looks_like_tls_is_counted_beside_the_one_that_is() -> None:
+    flows = streams(HELLOS[0], HELLOS[1])
+    flows.add(packet(tcp(NODE, 50001, LINK, 9092, b"", 0, SYN)), True)
+    flows.add(packet(tcp(NODE, 50001, LINK, 9092, record(23, bytes(500)), 1)), True)
+    # A knock that carried nothing.
+    flows.add(packet(tcp(NODE, 50002, LINK, 9092, b"", 0, SYN)), True)
+    (row,) = flows.table()
+    assert (row["connections"], row["tls"]["connections"], row["tls"]["handshakes"]) == (3, 2, 1)
+    assert row["tls"]["encrypted"] and row["tls"]["opened_before"] == 0
+
+
+@pytest.mark.parametrize("cut", [1, 5, 6, 100])
+def test_a_handshake_is_seen_however_its_segments_are_cut(cut: int) -> None:
+    (row,) = streams(*HELLOS, cut=cut).table()
+    assert row["tls"]["handshakes"] == 1 and row["tls"]["records"] == 2
 
 
 def test_one_plain_byte_is_not_tls() -> None:

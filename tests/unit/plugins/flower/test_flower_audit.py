@@ -13,7 +13,12 @@ from xml.etree import ElementTree
 
 import pytest
 from ansible_collections.opennebula.flower.plugins.module_utils.flower.audit_page import render
-from ansible_collections.opennebula.flower.plugins.module_utils.flower.audit_verdict import judge, table
+from ansible_collections.opennebula.flower.plugins.module_utils.flower.audit_verdict import (
+    MOST_CONNECTIONS,
+    judge,
+    table,
+    wire_bound,
+)
 from module_runner import run_module
 
 MODEL = 29000
@@ -24,7 +29,10 @@ def peer(name: str, sent: int, limit: int = 65536, allowed: bool = True, **more:
         "name": name, "protocol": "tcp", "address": "10.0.0.1", "port": 9092, "opened_by": "node", "connections": 1,
         "bytes_out": sent + 400, "bytes_in": 500, "payload_out": sent, "payload_in": 100, "packets": 9, "limit": limit,
         "allowed": allowed,
-        "tls": {"encrypted": True, "handshakes": 1, "opened_before": 0, "records": 9, "plain_bytes": 0, "gaps": 0},
+        "tls": {
+            "encrypted": True, "connections": 2, "handshakes": 1, "opened_before": 1, "records": 9, "plain_bytes": 0,
+            "gaps": 0,
+        },
         **more,
     }  # fmt: skip
 
@@ -144,6 +152,8 @@ FLEET = "nodes.0.network.peers.0"
         (f"{FLEET}.tls.encrypted", False, "unproven", "is not all TLS"),
         (f"{FLEET}.tls.gaps", 1, "unproven", "were not captured"),
         (f"{FLEET}.tls.handshakes", 0, "unproven", "No TLS handshake of a"),
+        (f"{FLEET}.tls.opened_before", 0, "unproven", "1 of 2 connections of a to the SuperLink had no TLS handshake."),
+        ("nodes.0.network.broken", "No space left on device", "unproven", "The capture of a broke off (No space left"),
     ],
 )
 def test_every_figure_that_speaks_against_it(
@@ -157,6 +167,7 @@ def test_every_figure_that_speaks_against_it(
 def test_without_a_restart_no_handshake_is_asked_for(audit: dict[str, Any]) -> None:
     audit["restarted"] = False
     change(audit, f"{FLEET}.tls.handshakes", 0)
+    change(audit, f"{FLEET}.tls.opened_before", 2)
     assert texts(audit, "clean") == ""
 
 
@@ -173,11 +184,13 @@ def test_strangers_and_those_that_got_too_much(audit: dict[str, Any]) -> None:
 
 def test_samples_in_plain_on_the_wire(audit: dict[str, Any]) -> None:
     audit["nodes"][0]["network"]["plain"] = [
-        {"protocol": "tcp", "address": "10.0.0.1", "port": 9092, "samples": 3, "forms": ["64-bit floats"]}
-    ]
-    assert "3 samples of a as 64-bit floats left it without encryption, to 10.0.0.1 port 9092/tcp." in texts(
-        audit, "leak"
-    )
+        {
+            "protocol": "tcp", "address": "10.0.0.1", "port": 9092, "samples": 3, "forms": ["64-bit floats"],
+            "named": [{"file": 1, "row": row} for row in (4, 5, 9)],
+        }
+    ]  # fmt: skip
+    said = "3 samples of a (file 1: 4, 5, 9) as 64-bit floats left it without encryption, to 10.0.0.1 port 9092/tcp."
+    assert said in texts(audit, "leak")
 
 
 def test_the_same_data_from_the_start(audit: dict[str, Any]) -> None:
@@ -185,6 +198,39 @@ def test_the_same_data_from_the_start(audit: dict[str, Any]) -> None:
         {"node": "a", "other": "b", "share": 1.0}, {"node": "b", "other": "a", "share": 1.0},
     ]  # fmt: skip
     assert "a and b had the same data from the start (100%)" in texts(audit, "unproven")
+
+
+def test_many_connections_leave_no_more_room_than_a_few(audit: dict[str, Any]) -> None:
+    """A sample in every handshake: each is small, and together they may not be more than those of an honest node."""
+    node = audit["nodes"][0]
+    tls = node["network"]["peers"][0]["tls"]
+
+    def bound(connections: int) -> int:
+        tls.update(connections=connections, handshakes=connections, opened_before=0)
+        return wire_bound(audit, node)
+
+    assert bound(1) < bound(2) < bound(MOST_CONNECTIONS) == bound(MOST_CONNECTIONS + 1) == bound(5000)
+    assert texts(audit, "unproven").startswith("a connected to the SuperLink 5000 times, and each handshake has room")
+    bound(MOST_CONNECTIONS)
+    assert texts(audit, "clean") == ""
+    change(audit, f"{FLEET}.payload_out", bound(5000) + 1)
+    assert "no more than" in texts(audit, "leak")
+
+
+@pytest.mark.parametrize("share", [0.0002, 0.02, 0.49, 1.0])
+def test_what_another_node_has_is_a_finding_however_little_it_is(audit: dict[str, Any], share: float) -> None:
+    """Samples that two nodes have among their own: the search has found them in the folder of the other's data."""
+    audit["nodes"][1]["disk"]["shared"] = audit["nodes"][0]["disk"]["shared"] = [
+        {"node": "a", "other": "b", "share": share}, {"node": "b", "other": "a", "share": share},
+    ]  # fmt: skip
+    audit["nodes"][1]["disk"]["findings"] = [{**finding("/opt/flower/data/x.npz"), "changed": False}]
+    said = texts(audit, "leak")
+    assert (
+        "12 samples of a (file 1: 4, 9 and more) as 64-bit floats lie on the SuperNode b in /opt/flower/data/x" in said
+    )
+    assert judge(audit)["nodes"][0]["shared"] == share
+    audit["known_places"] = ["/opt/flower/data/"]
+    texts(audit, "unproven" if share >= 0.5 else "clean")
 
 
 def page(audit: dict[str, Any]) -> ElementTree.Element:

@@ -28,6 +28,7 @@ while case "$1" in -*) true;; *) false;; esac; do shift; done
 echo $! > {pid}
 """
 SYSTEMCTL = """#!/bin/sh
+[ "$1" = stop ] || exit 3
 [ -f {pid} ] || exit 0
 kill $(cat {pid})
 while kill -0 $(cat {pid}) 2>/dev/null; do sleep 0.1; done

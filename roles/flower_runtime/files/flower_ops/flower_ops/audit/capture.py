@@ -44,15 +44,32 @@ class Capture:
         self._socket.settimeout(0.2)
         self._end = threading.Event()
         self.dropped = 0
+        #: Why packets were no longer taken before stop() was called; empty: they were.
+        self.broken = ""
         self.flows = Flows()
-        self.ring = pcap.Ring(folder, limit)
+        try:
+            self.ring = pcap.Ring(folder, limit)
+        except BaseException:
+            self._socket.close()
+            raise
 
     def stop(self) -> None:
         """Let `run` come to its end once nothing waits any more."""
         self._end.set()
 
     def run(self) -> None:
-        """Take packets until stop() was called."""
+        """Take packets until stop() was called; what ends it earlier is told by `broken`."""
+        self.broken = "it came to no end"
+        try:
+            self._work()
+            self.broken = ""
+        except OSError as error:
+            # A full disk, for example. Counting on would say that nothing was sent.
+            self.broken = error.strerror or str(error)
+        finally:
+            self.close()
+
+    def _work(self) -> None:
         room = bytearray(PIECE)
         view = memoryview(room)
         last = float("inf")
@@ -73,14 +90,16 @@ class Capture:
                 raise
             if (address[0] != LOOPBACK or self._loopback) and address[2] != OTHER_HOST:
                 self._take(view[: min(size, PIECE)], size, address[1], address[2] == pcap.OUTGOING)
-        self.close()
 
     def close(self) -> None:
         """Read the kernel's counters and let go of socket and files."""
         with contextlib.suppress(OSError):
             self.dropped = self.lost()
         self._socket.close()
-        self.ring.close()
+        try:
+            self.ring.close()
+        except OSError as error:
+            self.broken = self.broken or error.strerror or str(error)
 
     def lost(self) -> int:
         """Packets that the kernel had no room for since the last question."""
@@ -96,6 +115,7 @@ class Capture:
         return {
             "packets": self.flows.packets,
             "dropped": self.dropped,
+            "broken": self.broken,
             "not_kept_bytes": self.ring.lost,
             "table": self.flows.table(),
         }

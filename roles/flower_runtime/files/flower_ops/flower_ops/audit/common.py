@@ -37,8 +37,8 @@ def set_apart(all_prints: Sequence[Prints]) -> list[Shared]:
     together = {width: _together(all_prints, width) for width in WIDTHS}
     bundled = [_bundled(one, _on_all(all_prints)) for one in all_prints]
     common: Counter[tuple[int, int]] = Counter()
-    for width, found in together.items():
-        for key, nodes in found.items():
+    for found in together.values():
+        for nodes in found.values():
             common.update((node, other) for node in nodes for other in nodes if node != other)
     for width, found in together.items():
         unwanted = {key for one in bundled for key in one[width]}

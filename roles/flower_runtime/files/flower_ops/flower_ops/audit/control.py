@@ -67,7 +67,7 @@ class Control:
         values = array.values(0, array.count)
         coded = [*forms.of_numbers(values, self._array, 1, max(values))]
         moved = [value for number in range(COUNT) for value in array.moved(number, 0, WIDTH)]
-        coded += forms.of_moved(moved, bytes(moved), 1, max(values))
+        coded += forms.of_moved(moved, array.packed(moved), 1, max(values))
         coded += [*forms.of_text(self._lines, 64), *forms.of_file(self._other)]
         for number, one in enumerate(coded):
             self._write(folder / f"form-{number}", one.data, FORMS[one.form])

@@ -108,11 +108,13 @@ def _row(key: tuple[str, str, int, bool], flows: Iterable[Flow]) -> dict[str, An
 
 
 def _tls(flows: list[Flow], from_here: bool) -> dict[str, Any]:
-    """`handshakes`: connections whose two hellos were seen; `plain_bytes`: outside of every record, both ways."""
+    """`connections` that carried anything; `handshakes`: those whose two hellos were seen; `opened_before`: whose
+    beginning was not; `plain_bytes`: outside of every record, both ways."""
     hellos = (CLIENT_HELLO, SERVER_HELLO) if from_here else (SERVER_HELLO, CLIENT_HELLO)
     streams = [stream for flow in flows for stream in (flow.out, flow.back)]
     return {
         "encrypted": bool(flows) and all(stream.plain == 0 for stream in streams) and any(s.records for s in streams),
+        "connections": len(flows),
         "handshakes": sum((flow.out.hello, flow.back.hello) == hellos for flow in flows),
         "opened_before": sum(not flow.out.opened for flow in flows),
         "records": sum(stream.records for stream in streams),

@@ -6,8 +6,8 @@
 An app that sends a sample sends it in some form. These are the forms that frameworks, NumPy, JSON, CSV and Flower's own
 messages give to numbers without anybody trying to hide them. Encryption and rounding are none of them.
 
-The same scaling gives other bits in 32 bits than in 64, and by a product other ones than by a quotient. So a scaled form
-is one of a type *and* of a way to calculate it.
+The same scaling gives other bits in 32 bits than in 64, and by a product other ones than by a quotient. So a scaled
+form is one of a type *and* of a way to calculate it.
 """
 
 from __future__ import annotations

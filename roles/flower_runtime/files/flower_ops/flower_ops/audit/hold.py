@@ -26,11 +26,16 @@ class Hold:
         self.failed: dict[str, str] = {}
 
     def __enter__(self) -> Hold:
-        for path in self._databases:
-            try:
-                self._hold(path)
-            except sqlite3.Error as error:
-                self.failed[str(path)] = str(error)
+        try:
+            for path in self._databases:
+                try:
+                    self._hold(path)
+                except sqlite3.Error as error:
+                    self.failed[str(path)] = str(error)
+        except BaseException:
+            # Nobody calls __exit__ of what was never entered.
+            self._release()
+            raise
         return self
 
     def _hold(self, path: Path) -> None:
@@ -41,20 +46,28 @@ class Hold:
         base = sqlite3.connect(
             f"file:{quote(str(path))}?mode=ro", uri=True, timeout=10, isolation_level=None, check_same_thread=False
         )
-        (mode,) = base.execute("PRAGMA journal_mode").fetchone()
-        if mode != "wal":
-            # A reader of such a database would keep the SuperLink from writing.
-            base.close()
-            self.failed[str(path)] = f"its journal mode is {mode}, not wal"
-            return
-        base.execute("BEGIN")
-        base.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        kept = False
+        try:
+            (mode,) = base.execute("PRAGMA journal_mode").fetchone()
+            if mode != "wal":
+                # A reader of such a database would keep the SuperLink from writing.
+                self.failed[str(path)] = f"its journal mode is {mode}, not wal"
+                return
+            base.execute("BEGIN")
+            base.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            kept = True
+        finally:
+            if not kept:
+                base.close()
         self._connections.append(base)
         self.held.append(str(path))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._release()
+
+    def _release(self) -> None:
         for base in self._connections:
             base.close()
         self._connections.clear()

@@ -54,11 +54,22 @@ def start(place: Place, request: Request, binary: str) -> dict[str, Any]:
         raise AuditError(f"{role!r} is no role; it is superlink or supernode.")
     if role == "superlink":
         _idle(place)
+    try:
+        return _started(place, request, binary, role)
+    except BaseException as error:
+        # Nothing is captured and no database held for an audit that has not begun.
+        try:
+            watch.stop()
+        except AuditError as other:
+            raise AuditError(f"{error} {other}") from error
+        raise
+
+
+def _started(place: Place, request: Request, binary: str, role: str) -> dict[str, Any]:
     since = time.time()
     data = [str(one) for one in request.get("data") or [DATA]] if role == "supernode" else []
     held = watch.start(place, binary, role, int(request.get("capture_bytes") or MOST_CAPTURED), data)
     if role == "superlink" and not held["held"]:
-        watch.stop()
         why = "; ".join(f"{path}: {reason}" for path, reason in held["failed"].items()) or "there is none"
         raise AuditError(f"No database of Flower in {place.state} can be kept from forgetting messages ({why}).")
     control = str(request.get("control") or peers.control_machine())
@@ -105,10 +116,14 @@ def look(place: Place, request: Request, binary: str) -> dict[str, Any]:
 
 def clean(place: Place, request: Request, binary: str) -> dict[str, Any]:
     """Remove all that an audit has made here, also one that was cut off."""
-    watch.stop()
     there = place.folder.exists()
-    canaries.remove(place.canary)
-    shutil.rmtree(place.folder, ignore_errors=True)
+    try:
+        watch.stop()
+    finally:
+        try:
+            canaries.remove(place.canary)
+        finally:
+            shutil.rmtree(place.folder, ignore_errors=True)
     return {"changed": there}
 
 

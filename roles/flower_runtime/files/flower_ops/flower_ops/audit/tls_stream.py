@@ -36,6 +36,7 @@ class TlsStream:
     _next: int | None = None
     _left: int = 0
     _head: bytes = b""
+    _kind: int = 0
     _waiting: dict[int, bytes] = field(default_factory=dict)
 
     def syn(self, sequence: int) -> None:
@@ -79,6 +80,8 @@ class TlsStream:
         self._next = ((self._next or 0) + len(data)) & 0xFFFFFFFF
         while data:
             if self._left:
+                if self._kind == HANDSHAKE and self.framed == 5 and self.opened:
+                    self.hello = data[0]
                 part = min(self._left, len(data))
                 self.framed += part
                 self._left -= part
@@ -93,11 +96,9 @@ class TlsStream:
                 self.plain += len(self._head) + len(data)
                 self._head = b""
                 return
-            if kind == HANDSHAKE and not self.records and self.opened and data:
-                self.hello = data[0]
             self.records += 1
             self.framed += 5
-            self._head, self._left = b"", length
+            self._head, self._left, self._kind = b"", length, kind
 
 
 def _ahead(sequence: int, expected: int) -> int:

@@ -55,20 +55,29 @@ def watch(
         return
     begun = time.time()
     reads = Reads([place.root / folder.lstrip("/") for folder in data])
-    capture = Capture(place.folder, limit, loopback)
-    worker = threading.Thread(target=capture.run, name="capture")
-    worker.start()
-    places.save(place.ready, {"held": [], "failed": {}})
-    end.wait()
-    capture.stop()
-    worker.join()
-    places.save(place.figures, {**capture.figures(), "opened": reads.count(), "seconds": round(time.time() - begun, 1)})
-    reads.close()
+    try:
+        capture = Capture(place.folder, limit, loopback)
+        worker = threading.Thread(target=capture.run, name="capture")
+        worker.start()
+        try:
+            places.save(place.ready, {"held": [], "failed": {}})
+            end.wait()
+        finally:
+            # Whatever happened: a thread that is left alone captures for ever, and keeps the process from ending.
+            capture.stop()
+            worker.join()
+        seconds = round(time.time() - begun, 1)
+        places.save(place.figures, {**capture.figures(), "opened": reads.count(), "seconds": seconds})
+    finally:
+        reads.close()
 
 
 def start(place: Place, binary: str, role: str, limit: int, data: Sequence[str] = ()) -> dict[str, Any]:
-    """Start the watcher as a unit of systemd and wait until it watches; returns what it holds."""
-    systemctl("stop", places.UNIT)
+    """Start the watcher as a unit of systemd and wait until it watches; returns what it holds.
+
+    Whoever calls it calls stop() when it fails: the unit may run by then.
+    """
+    stop()
     place.make()
     command = ["systemd-run", "--quiet", "--collect", f"--unit={places.UNIT}"]
     command += [f"--property={one}" for one in PROPERTIES]
@@ -88,8 +97,12 @@ def start(place: Place, binary: str, role: str, limit: int, data: Sequence[str] 
 
 
 def stop() -> None:
-    """End the watcher and wait for it."""
-    systemctl("stop", places.UNIT)
+    """End the watcher and wait for it; AuditError if it goes on."""
+    if systemctl("stop", places.UNIT) or not systemctl("is-active", "--quiet", places.UNIT):
+        return
+    systemctl("kill", "--signal=SIGKILL", places.UNIT)
+    if not systemctl("stop", places.UNIT) and systemctl("is-active", "--quiet", places.UNIT):
+        raise AuditError(f"{places.UNIT} cannot be ended and still watches; stop it by systemctl, and see why.")
 
 
 def systemctl(*arguments: str) -> bool:
