@@ -101,7 +101,7 @@ def test_it_trains_by_itself_and_survives_the_death_of_the_superlink(walk: Walk)
     assert rounds == list(range(ROUNDS + 1))
 
     def told() -> bool:
-        return published(walk) == {"FL_RUN_STATE": "completed", "FL_RUN_ROUND": str(ROUNDS), "FL_RUN_REASON": "none"}
+        return published(walk) == {"FL_RUN_STATE": "completed", "FL_RUN_ROUND": str(ROUNDS), "FL_RUN_REASON": "NONE"}
 
     walk.wait("the end of the training in OneGate", told, 90)
     said = walk.ssh(walk.superlink(), "journalctl --boot --unit flower-supervisor --output cat")
@@ -155,7 +155,9 @@ def test_a_full_disk_of_the_checkpoints_is_one_clear_error_and_no_torn_file(walk
     walk.ssh(
         superlink,
         f"mkdir -p /run/aside && cp -a {folder}/. /run/aside && mount -t tmpfs -o size=64k,mode=0755 tmpfs {folder} "
-        f"&& chown flower:flower {folder} && cp -a /run/aside/. {folder} && (cat /dev/zero > {folder}/full || true)",
+        f"&& chown flower:flower {folder} && cp -a /run/aside/. {folder} && (cat /dev/zero > {folder}/full || true) "
+        # In a container a service sees only what was mounted before it was started.
+        "&& systemctl restart flower-superlink",
     )
     try:
         again(walk, name, num_server_rounds=number + 3)
@@ -168,7 +170,7 @@ def test_a_full_disk_of_the_checkpoints_is_one_clear_error_and_no_torn_file(walk
         left = walk.ssh(superlink, f"cd {folder} && rm full && ls && for one in *.npz; do {test} $one || exit 1; done")
         assert f"checkpoint_round_{number}.npz" in left and f"checkpoint_round_{number + 1}.npz" not in left
     finally:
-        walk.ssh(superlink, f"umount {folder}")
+        walk.ssh(superlink, f"umount {folder} && systemctl restart flower-superlink")
     again(walk, name, num_server_rounds=number + 3)
     assert ended(walk, name)["state"] == "completed"
 
