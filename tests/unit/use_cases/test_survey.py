@@ -144,6 +144,14 @@ def test_the_end_of_waiting_says_all_that_is_wrong() -> None:
         run(LocalGrid({1: app(1), 2: app(2)}), require_framework="pytorch")
 
 
+def test_nodes_with_the_same_part_of_the_data_are_told_once(log: list[str]) -> None:
+    parts = {1: "0", 2: "1", 3: "0"}
+    grid = LocalGrid(dict.fromkeys(parts, app(1)), node_config=lambda number: {"partition-id": parts[number]})
+    run(grid, num_server_rounds=2)
+    (told,) = [line for line in log if "same data" in line]
+    assert told.startswith("The same data counts more than once, because nodes 1, 3 have the same partition-id, 0; give")
+
+
 def test_a_silent_node_holds_up_neither_the_start_nor_a_round(log: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The deadline of a round is 10 minutes here; node 3 answers the survey after the first round."""
     monkeypatch.setattr(inquiry, "GRACE", 0.2)

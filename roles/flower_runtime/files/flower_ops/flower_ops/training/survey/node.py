@@ -15,7 +15,7 @@ from flower_ops.training.client.describe import description
 from flower_ops.training.data.choice import SOURCE, Choice
 from flower_ops.training.data.errors import DataError
 from flower_ops.training.data.samples import Dataset
-from flower_ops.training.survey.plan import Values, answer_of
+from flower_ops.training.survey.plan import PART, Values, answer_of
 from flwr.app import Context, Message
 
 S = TypeVar("S")
@@ -64,7 +64,7 @@ def answer(message: Message, context: Context, look: Callable[[], Values]) -> Me
 
     `look` may raise Unfit, DataError and ValueError; their texts reach the operator.
     """
-    values: Values = dict(description(context))
+    values: Values = {**description(context), PART: str(context.node_config.get("partition-id", ""))}
     try:
         values.update(look())
     except Unfit as error:

@@ -16,6 +16,8 @@ from flwr.app import ConfigRecord, Message, RecordDict
 Values = dict[str, Any]
 
 QUERY = "query.survey"
+#: In an answer: the node's partition-id, empty when it has none.
+PART = "partition"
 _PLAN, _ANSWER = "plan", "answer"
 _UNREADABLE = {"fault": "gave an answer that cannot be read"}
 #: More than any name, fault or list of classes has.

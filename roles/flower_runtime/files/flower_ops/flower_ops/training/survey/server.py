@@ -21,12 +21,12 @@ from flower_ops.training import roster
 from flower_ops.training.client.messages import EXAMPLES
 from flower_ops.training.errors import NodesMissing
 from flower_ops.training.flower import LOG, Arrays, figures, record_of
-from flower_ops.training.grid import Delegate, FastGrid
+from flower_ops.training.grid import Delegate, FastGrid, nodes
 from flower_ops.training.inquiry import Inquiry
 from flower_ops.training.replies import screened
 from flower_ops.training.settings import Settings
 from flower_ops.training.survey import keeping
-from flower_ops.training.survey.plan import QUERY, Undecided, Values, said, values_of
+from flower_ops.training.survey.plan import PART, QUERY, Undecided, Values, said, values_of
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
@@ -53,6 +53,7 @@ class Surveyed(Delegate):
         self._settings = settings
         self._fits = fits
         self._said: dict[int, str] = {}
+        self._twins: set[str] = set()
 
     @property
     def plan(self) -> Values:
@@ -93,7 +94,24 @@ class Surveyed(Delegate):
             elif not why and self._said.get(node):
                 LOG.info("Node %d takes part now.", node)
         self._said = found
+        if self.decided and self.decided.get("source") != "own":
+            self._tell_twins([node for node, why in found.items() if not why])
         return found
+
+    def _tell_twins(self, able: list[int]) -> None:
+        """Nodes with the same partition-id train on the same data, which then counts twice. Each is told once."""
+        parts: dict[str, list[int]] = {}
+        for node in able:
+            parts.setdefault(str(self._inquiry.answers[node].get(PART) or ""), []).append(node)
+        twins = {part: nodes(those) for part, those in parts.items() if part and len(those) > 1}
+        for part in sorted(set(twins) - self._twins):
+            LOG.warning(
+                "The same data counts more than once, because %s have the same partition-id, %s; give each one of its"
+                " own in ONEAPP_FL_NODE_CONFIG.",
+                twins[part],
+                part,
+            )
+        self._twins = set(twins)
 
     def _reason(self, answer: Values) -> str:
         if "fault" in answer:
