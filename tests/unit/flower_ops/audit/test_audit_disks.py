@@ -12,9 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
-from audit_support import SALT, node_with, prints_of
+from audit_support import SALT, node_with, prints_of, samples
 from flower_ops.audit import canary, disks, search
 from flower_ops.audit.common import set_apart
+from flower_ops.audit.control import npy
 from flower_ops.audit.errors import AuditError
 from flower_ops.audit.hold import Hold, databases
 from flower_ops.audit.prints import Prints
@@ -88,6 +89,25 @@ def test_a_node_may_hold_its_own_samples_and_no_others(vm: Path, nodes: list[tup
     assert run_search(vm, nodes, own="node-1")["findings"] == []
     (one,) = run_search(vm, nodes, own="node-2")["findings"]  # type: ignore[misc]
     assert one["node"] == "node-1" and one["samples"] == 20  # type: ignore[index]
+
+
+def test_one_sample_that_two_nodes_have_is_found_in_the_data_of_each(vm: Path, tmp_path: Path) -> None:
+    """Old, in a folder that is searched for the data's sake only, where no control is planted."""
+    nodes, old = [], time.time() - 1000
+    (vm / "srv/data").mkdir()
+    for seed in (5, 6):
+        data, _prints = node_with(tmp_path, seed, f"node-{seed}")
+        path = tmp_path / f"node-{seed}/samples.npy"
+        path.write_bytes(npy(samples(5, count=1) + data[64:], 64))
+        nodes.append((data, prints_of(tmp_path / f"node-{seed}", f"node-{seed}")))
+        (vm / "srv/data/samples.npy").write_bytes(path.read_bytes())
+    os.utime(vm / "srv/data/samples.npy", (old, old))
+    looked = [prints for _data, prints in nodes]
+    found = search.search(looked, "node-6", SALT, Wanted(vm, journal=False, data=("/srv/data",)))
+    (one,) = found["findings"]
+    assert (one["node"], one["path"], one["samples"]) == ("node-5", str(vm / "srv/data/samples.npy"), 1)
+    assert one["named"] == [{"file": 1, "row": 1}] and found["control"]["missed"] == []
+    assert len(os.listdir(vm / "srv/data")) == 1 and 0 < found["shared"][0]["share"] < 0.1
 
 
 def write(base: sqlite3.Connection, content: bytes) -> None:

@@ -35,7 +35,8 @@ def set_apart(all_prints: Sequence[Prints]) -> list[Shared]:
     """Take out of all what is nobody's secret. Returns how much two nodes have in common, also what stays."""
     before = [one.total for one in all_prints]
     together = {width: _together(all_prints, width) for width in WIDTHS}
-    bundled = [_bundled(one, _on_all(all_prints)) for one in all_prints]
+    contents = _on_all(all_prints)
+    bundled = [_bundled(one, contents) for one in all_prints]
     common: Counter[tuple[int, int]] = Counter()
     for found in together.values():
         for nodes in found.values():
