@@ -12,9 +12,10 @@ from typing import Any
 from flower_ops.runs.errors import RunError
 from flower_ops.runs.record import Places
 from flower_ops.supervisor.model import Asked, Cause, Memory, Seen, State
+from flower_ops.supervisor.quiet import Life
 from flower_ops.supervisor.shelf import Shelf
 from flower_ops.supervisor.supervisor import Supervisor
-from flower_ops.supervisor.world import Entry, Unanswered
+from flower_ops.supervisor.world import Entry, Hindered, Unanswered
 
 BEGIN = 1_800_000_000.0
 
@@ -33,7 +34,8 @@ class Run:
     done: int
     cause: Cause | None = None
     reason: str = ""
-    orphan: str = ""
+    #: The SuperLink that it ran in is gone, and Flower does not know it yet.
+    orphan: bool = False
 
 
 class FakeFlower:
@@ -48,7 +50,15 @@ class FakeFlower:
         self.executed: list[tuple[str, int]] = []
         self.nodes = 2
         self.up = True
-        self.born = BEGIN - 100.0
+        #: Seconds by which the clock was set; which process the SuperLink is, empty: nobody knows.
+        self.set_by = 0.0
+        self.process = "first"
+        #: Runs that have stopped to log; how often watchers wrote; trainings reduced to the last checkpoint.
+        self.silent: set[str] = set()
+        self.written = 0
+        self.reduced: list[str] = []
+        #: Why the next submissions fail.
+        self.hinders: list[str] = []
         self.refuses = ""
         #: Calls to live through before the next one is a kill; None: immortal.
         self.lives: int | None = None
@@ -81,17 +91,17 @@ class FakeFlower:
 
     def reboot(self, at_once: bool = True) -> None:
         """The SuperLink is killed and started: what ran is lost, and Flower learns of it at once or later."""
-        self.born = self.clock
+        self.process = f"started at {self.clock}"
         for run in self.listed:
             if run.cause is None:
-                run.orphan = "the SuperLink was started anew while it ran"
+                run.orphan = True
         if at_once:
             self.heartbeats_expire()
 
     def heartbeats_expire(self) -> None:
         for run in self.listed:
             if run.orphan and run.cause is None:
-                run.cause, run.reason, run.orphan = Cause.BROKEN, "the run ended without a word", ""
+                run.cause, run.reason, run.orphan = Cause.BROKEN, "the run ended without a word", False
 
     def call(self) -> None:
         """One step of the supervisor into the world; it may be its last."""
@@ -106,6 +116,14 @@ class FakeFlower:
     def now(self) -> float:
         return self.clock
 
+    def steady(self) -> float:
+        return self.clock - self.set_by
+
+    def set_clock(self, seconds: float) -> None:
+        """As NTP does it after a boot."""
+        self.clock += seconds
+        self.set_by += seconds
+
     def runs(self) -> list[Entry]:
         self.call()
         if not self.up:
@@ -114,7 +132,10 @@ class FakeFlower:
 
     def seen(self, asked: Asked, listed: list[Entry], judged: Collection[str]) -> tuple[Seen, ...] | None:
         mine = [entry["run"] for entry in listed if entry["run"].training == asked.name]
-        return tuple(Seen(run.run_id, float(int(run.at)), run.cause, run.reason, run.orphan) for run in mine)
+        return tuple(
+            Seen(run.run_id, float(int(run.at)), run.cause, run.reason, "" if run.cause else self.process)
+            for run in mine
+        )
 
     def online(self) -> int:
         self.call()
@@ -131,6 +152,8 @@ class FakeFlower:
             raise RunError(self.refuses)
         if not self.up:
             raise Unanswered("Connection to the SuperLink is unavailable")
+        if self.hinders:
+            raise Hindered(self.hinders.pop())
         self.submitted += 1
         run = Run(str(99 + self.submitted), asked.name, self.clock, self.checkpoints.get(asked.name, 0))
         self.listed.append(run)
@@ -149,15 +172,24 @@ class FakeFlower:
             raise Unanswered("Connection to the SuperLink is unavailable")
         for run in self.listed:
             if run.run_id == run_id and run.cause is None:
-                run.cause, run.reason, run.orphan = Cause.STOPPED, "stopped on request", ""
+                run.cause, run.reason, run.orphan = Cause.STOPPED, "stopped on request", False
         self.call()
 
     def progress(self, run_id: str) -> tuple[int, int, str]:
         run = next((run for run in self.listed if run.run_id == run_id), None)
         return (run.done if run else 0), self.rounds, ""
 
-    def since(self) -> float:
-        return self.born
+    def life(self, asked: Asked, run_id: str) -> Life:
+        self.written += 1
+        done = next(run.done for run in self.listed if run.run_id == run_id)
+        # A run that is not silent logs something at every look.
+        return Life(f"{run_id} {done} {'' if run_id in self.silent else self.written}", self.written)
+
+    def host(self) -> str:
+        return self.process
+
+    def reduce(self, asked: Asked) -> None:
+        self.reduced.append(asked.name)
 
     def rest(self) -> None:
         """Nothing to close."""

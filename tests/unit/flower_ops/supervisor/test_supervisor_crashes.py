@@ -104,7 +104,7 @@ RUNS = st.lists(
         at=st.floats(BEGIN - 50, BEGIN + 500),
         cause=st.none() | st.sampled_from(list(Cause)),
         reason=st.text(max_size=5),
-        orphan=st.sampled_from(["", "the SuperLink was started anew"]),
+        host=st.sampled_from(["", "one process", "another process"]),
     ),
     max_size=6,
     unique_by=lambda seen: seen.run_id,
@@ -116,6 +116,7 @@ LOOKS = st.builds(
     online=st.none() | st.integers(0, 4),
     round=st.integers(0, 9),
     busy=st.sampled_from(["", "other-00000000"]),
+    hangs=st.sampled_from(["", "", "the app hangs"]),
 )
 
 

@@ -166,10 +166,28 @@ def test_stopping_is_done_once(place: Places, app: Path) -> None:
 def test_runs_are_put_together_and_lost_rounds_count_once(place: Places, app: Path) -> None:
     name = handed.hand_over(place, str(app), {})["training"]
     # The first run was killed in round 4, after the checkpoint of round 2; the second one goes on from there.
-    run(place, "11", [one_round(n) for n in (1, 2, 3)] + [one_round(4, done=False)], "finished:failed",
-        bytes_sent=10, bytes_recv=1, duration_s=20.0, started_at="2026-11-22T00:00:02Z", initial={"loss": 2.3})
-    run(place, "12", [one_round(n, seconds=5.0) for n in (3, 4, 5)], "finished:completed",
-        bytes_sent=30, bytes_recv=3, duration_s=12.5, finished_at="2026-11-22T00:09:02Z", log_tail=["end"])
+    run(
+        place,
+        "11",
+        [one_round(n) for n in (1, 2, 3)] + [one_round(4, done=False)],
+        "finished:failed",
+        bytes_sent=10,
+        bytes_recv=1,
+        duration_s=20.0,
+        started_at="2026-11-22T00:00:02Z",
+        initial={"loss": 2.3},
+    )
+    run(
+        place,
+        "12",
+        [one_round(n, seconds=5.0) for n in (3, 4, 5)],
+        "finished:completed",
+        bytes_sent=30,
+        bytes_recv=3,
+        duration_s=12.5,
+        finished_at="2026-11-22T00:09:02Z",
+        log_tail=["end"],
+    )
     first = Attempt("11", BEGIN, 0, "broken", "the run ended without a word", 2, BEGIN + 60)
     remember(place, name, State.COMPLETED, first, Attempt("12", BEGIN + 70, 2, "done", "", 5, BEGIN + 99))
     found = view.status(place, name)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -18,14 +19,15 @@ from typing import Any
 import pytest
 from conftest_runs import RUN_ID, FakeFlwr, recorded
 from flower_ops.cli import main
+from flower_ops.machine import foreign
 from flower_ops.runs import record as records
 from flower_ops.runs.copy import has_mark, marked
 from flower_ops.runs.errors import RunError
 from flower_ops.runs.record import Places
-from flower_ops.supervisor import handed, service
+from flower_ops.supervisor import handed, service, view
 from flower_ops.supervisor.model import Cause, Memory, State
 from flower_ops.supervisor.shelf import Shelf
-from flower_ops.supervisor.world import Machine, Unanswered, epoch
+from flower_ops.supervisor.world import Hindered, Machine, Unanswered, epoch
 
 CONFIG = {"num-server-rounds": 3, "min-available-clients": 1, "checkpoint-path": "", "training": "", "output-dir": ""}
 
@@ -49,7 +51,7 @@ def app(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def world(places: Places) -> Iterator[Machine]:
-    found = Machine(places, lambda: 0.0)
+    found = Machine(places, lambda: "")
     found._session._output = found.places.cli()._output  # type: ignore[method-assign]
     yield found
     found.rest()
@@ -168,10 +170,19 @@ def test_only_runs_of_the_training_are_seen(places: Places, flwr: FakeFlwr, app:
     assert world.seen(asked, world.runs(), ()) == ()
     entry(flwr, asked.mark)
     (seen,) = world.seen(asked, world.runs(), ()) or ()
-    assert seen.run_id == RUN_ID and seen.cause is None and seen.at == epoch("2026-11-22T00:00:00Z") and not seen.orphan
-    world._born = lambda: epoch("2026-11-22 00:00:09Z")
+    assert seen.run_id == RUN_ID and seen.cause is None and seen.at == epoch("2026-11-22T00:00:00Z") and not seen.host
+    world._born = lambda: "one"
     (seen,) = world.seen(asked, world.runs(), ()) or ()
-    assert "started anew" in seen.orphan
+    assert seen.host == "one"
+    entry(flwr, asked.mark, "starting")
+    (seen,) = world.seen(asked, world.runs(), ()) or ()
+    assert not seen.host, "it may yet be taken up by a SuperLink that is started anew"
+    # Started anew while it answers: nobody knows which of the two has.
+    entry(flwr, asked.mark)
+    both = iter(("one", "two"))
+    world._born = lambda: next(both)
+    (seen,) = world.seen(asked, world.runs(), ()) or ()
+    assert not seen.host
 
 
 def test_a_silent_flower_is_no_reason_to_give_up(flwr: FakeFlwr, places: Places, app: Path, world: Machine) -> None:
@@ -232,6 +243,7 @@ def test_memory_is_read_as_it_was_written(places: Places) -> None:
 
     stage = Stage()
     stage.until(lambda: stage.world.listed)
+    stage.tick()
     stage.world.reboot(at_once=False)
     stage.to_the_end()
     Shelf(places).keep("x-1", stage.memory())
@@ -248,9 +260,9 @@ def test_whoever_holds_the_lock_alone_supervises(places: Places, flwr: FakeFlwr)
     stop = threading.Event()
     looked = threading.Event()
 
-    def born() -> float:
+    def born() -> str:
         looked.set()
-        return 0.0
+        return ""
 
     shelf = Shelf(places)
     from supervisor_support import asked
@@ -273,4 +285,71 @@ def test_whoever_holds_the_lock_alone_supervises(places: Places, flwr: FakeFlwr)
 
 
 def test_the_birth_of_a_process() -> None:
-    assert abs(service.born(os.getpid()) - time.time()) < 86400 * 30 and service.born(2**22 + 7) == 0.0
+    assert service.born(os.getpid()) == service.born(os.getpid()) != service.born(1)
+    assert service.born(os.getpid()) and service.born(2**22 + 7) == "" == service.born(0)
+
+
+def test_what_hinders_a_submission_and_passes_is_told_from_what_does_not(
+    places: Places, flwr: FakeFlwr, app: Path, world: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Shelf(places).one(handed.hand_over(places, str(app), {})["training"])
+
+    def slow(*_arguments: Any, **_more: Any) -> Any:
+        raise subprocess.TimeoutExpired("flwr", 120)
+
+    def full(*_arguments: Any, **_more: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("flower_ops.flower_cli.flwr_cli.FlwrCli._output", slow)
+        with pytest.raises(Hindered, match="no answer within 120 s"):
+            world.submit(asked)
+    for broken in ("flower_ops.runs.copy.shutil.copyfile", "flower_ops.runs.record.tempfile.mkstemp"):
+        with monkeypatch.context() as patch:
+            patch.setattr(broken, full)
+            with pytest.raises(Hindered, match="No space left on device"):
+                world.submit(asked)
+    with monkeypatch.context() as patch:
+        # As the shell tells it that makes the output folder.
+        patch.setattr("flower_ops.runs.output._run", lambda *_: "mktemp: No space left on device")
+        with pytest.raises(Hindered, match="No space left on device"):
+            world.submit(asked)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder", "large", "deep"])
+def test_what_is_no_regular_file_is_not_read(places: Places, kind: str) -> None:
+    """Apps can write into that folder; a reader that waits for a pipe would wait for ever."""
+    for place in (places.runs / "x-1.training.json", places.record("77"), places.runs / "supervisor.lock"):
+        if kind == "pipe":
+            os.mkfifo(place)
+        elif kind == "link":
+            place.symlink_to("/etc/passwd")
+        elif kind == "folder":
+            place.mkdir()
+        elif kind == "large":
+            with place.open("wb") as stream:
+                stream.truncate(foreign.MOST + 1)
+        else:
+            place.write_text("[" * 100_000)
+    assert Shelf(places).recall("x-1") == Memory()
+    with pytest.raises(RunError, match="The record .*77.json cannot be read"):
+        records.load(places.record("77"))
+    assert view._supervised(places) is False
+
+
+def test_signs_of_life(places: Places, flwr: FakeFlwr, app: Path, world: Machine) -> None:
+    asked = Shelf(places).one(handed.hand_over(places, str(app), {})["training"])
+    record = records.new_record(RUN_ID, {"name": "digits", "version": "1"}, places.runs / "x", asked.name)
+    records.save(places.record(RUN_ID), record)
+    first = world.life(asked, RUN_ID)
+    records.save(places.record(RUN_ID), record)
+    again = world.life(asked, RUN_ID)
+    assert again.sign == first.sign and again.written > first.written and not again.waits
+    records.save(places.record(RUN_ID), {**record, "log_tail": ["INFO :      [ROUND 1/3]"]})
+    assert world.life(asked, RUN_ID).sign != first.sign
+    records.save(places.record(RUN_ID), {**record, "waiting": "waiting for nodes: 1 connected, 2 needed"})
+    assert world.life(asked, RUN_ID).waits
+    folder = Path(asked.place)
+    folder.mkdir(parents=True)
+    (folder / "checkpoint_round_1.npz").touch()
+    assert world.life(asked, RUN_ID).sign != first.sign

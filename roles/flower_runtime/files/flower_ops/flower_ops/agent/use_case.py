@@ -1,7 +1,11 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Steps of a SuperLink that hand the use case which was chosen at deployment to the supervisor, and start that."""
+"""Steps of a SuperLink that hand the use case which was chosen at deployment to the supervisor, and start that.
+
+CONTEXT says the same at every boot, and whoever looks after the federation may have said otherwise since: stopped the
+training, or resumed it with more rounds. That holds until CONTEXT says something else than it said before.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,12 @@ import os
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from flower_ops import context as variables
 from flower_ops.machine.errors import NodeError
 from flower_ops.node.node import Node
-from flower_ops.runs.app import load_app
+from flower_ops.runs.app import App, load_app
 from flower_ops.runs.errors import RunError
 from flower_ops.runs.record import Places
 from flower_ops.supervisor.asking import KEYS, from_variables, identity, same, training
@@ -24,20 +29,18 @@ from flower_ops.supervisor.shelf import ASKED, Shelf
 UNIT = "flower-supervisor.service"
 ORIGIN = "context"
 DISK = "checkpoint-disk"
+#: Keys of a run configuration that nobody chooses.
+OWN = ("training", DISK)
 
 
 def trainings(node: Node) -> None:
     """Write down the training that the variables ask for; one of an earlier use case is no longer asked for."""
     use_case = node.value("USE_CASE")
-    wanted = _wanted(node, use_case) if use_case != "none" else None
-    for old in Shelf(Places(node.paths.root)).all():
-        if old.origin != ORIGIN:
-            continue
-        if wanted is not None and old.name == wanted.name:
-            # Asked for again only when it is something else: more rounds, say.
-            wanted = old if same(old, wanted) else _again(old, wanted)
-        elif not old.withdrawn:
-            _write(node, replace(old, withdrawn=True))
+    known = [one for one in Shelf(Places(node.paths.root)).all() if one.origin == ORIGIN]
+    wanted = _wanted(node, use_case, known) if use_case != "none" else None
+    for old in known:
+        if old.context and (wanted is None or old.name != wanted.name):
+            _write(node, replace(old, withdrawn=True, context={}))
     if wanted is not None:
         _write(node, wanted)
         node.facts["training"] = wanted.name
@@ -51,18 +54,22 @@ def supervisor(node: Node) -> None:
     node.start(UNIT, [])
 
 
-def _wanted(node: Node, use_case: str) -> Asked:
+def _wanted(node: Node, use_case: str, before: list[Asked]) -> Asked:
+    """The training that the variables ask for, as it shall be written down."""
     place = node.paths.at(f"{node.paths.use_cases}/{use_case}")
     config = from_variables(node.values)
     folder = node.paths.at(config["checkpoint-path"])
     config["checkpoint-path"] = str(folder)
     try:
         app = load_app(place)
-        known = {key: value for key, value in config.items() if key in app.config}
-        _check_known(node, set(config) - set(known))
-        mark, disk = identity(use_case, node.values), _disk(node, folder)
-        found = training(app, known, use_case, mark, str(folder), disk, time.time())
-        return replace(found, origin=ORIGIN)
+        said = {key: value for key, value in config.items() if key in app.config}
+        _check_known(node, set(config) - set(said))
+        mark = identity(use_case, node.values)
+        old = next((one for one in before if one.mark == mark), None)
+        values = said if old is None else {**said, **_by_operator(old, said, app)}
+        found = training(app, values, use_case, mark, str(folder), _disk(node, folder), time.time())
+        found = replace(found, origin=ORIGIN, context=said)
+        return found if old is None else _again(old, found)
     except RunError as error:
         raise NodeError(
             f"The use case {use_case} cannot be trained from {place} on the SuperLink: {error}",
@@ -86,11 +93,27 @@ def _disk(node: Node, folder: Path) -> str:
     return next((str(place) for place in places if os.path.ismount(place)), "")
 
 
+def _by_operator(old: Asked, said: dict[str, str], app: App) -> dict[str, Any]:
+    """Values that the training has and keeps: all but those about which CONTEXT says something else than before."""
+    if not old.context:
+        return {}
+    kept = {key: value for key, value in old.run_config.items() if key in app.config and key not in OWN}
+    return {key: value for key, value in kept.items() if key not in said or said[key] == old.context.get(key)}
+
+
 def _again(old: Asked, new: Asked) -> Asked:
-    """The new one, later than the old whatever the clock says, with the disk of its checkpoints, mounted now or not."""
-    new = replace(new, at=max(new.at, old.at + 1.0))
+    """The new one, with the disk of its checkpoints, mounted now or not; asked for only if CONTEXT has changed."""
     disk = old.run_config.get(DISK)
-    return replace(new, run_config={**new.run_config, DISK: disk}) if disk else new
+    new = replace(new, run_config={**new.run_config, DISK: disk}) if disk else new
+    # A key that the app knows only now was never asked for before.
+    both = new.context.keys() & old.context.keys()
+    changed = not old.context or any(new.context[key] != old.context[key] for key in both)
+    if not changed or (same(old, new) and not old.withdrawn):
+        # Another state of the app asks for nothing: what it needs is taken over, and what has ended stays ended.
+        new = replace(new, at=old.at, withdrawn=old.withdrawn)
+        return replace(old, context=new.context) if same(old, new) else new
+    # Later than the old one whatever the clock says.
+    return replace(new, at=max(new.at, old.at + 1.0))
 
 
 def _write(node: Node, one: Asked) -> None:

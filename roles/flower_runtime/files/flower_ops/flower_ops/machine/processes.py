@@ -40,13 +40,32 @@ def command(pid: int, proc: Path = PROC) -> str:
 
 def age(pid: int, proc: Path = PROC) -> float:
     """Seconds since a process was started; infinite for one that is gone."""
+    ticks = _started(pid, proc)
     try:
-        # The name of the program may contain blanks and brackets; what follows its last bracket is fixed.
-        fields = (proc / str(pid) / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
         up = float((proc / "uptime").read_text(encoding="ascii").split()[0])
     except OSError:
         return float("inf")
-    return up - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return up - ticks / os.sysconf("SC_CLK_TCK") if ticks is not None else float("inf")
+
+
+def identity(pid: int, proc: Path = PROC) -> str:
+    """What no other process has, before or after a reboot, whatever the clock says; empty for one that is gone."""
+    try:
+        boot = (proc / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+    ticks = _started(pid, proc)
+    return f"{boot}/{pid}/{ticks}" if ticks is not None else ""
+
+
+def _started(pid: int, proc: Path) -> int | None:
+    """When a process was started, in ticks since the machine was; None for one that is gone."""
+    try:
+        # The name of the program may contain blanks and brackets; what follows its last bracket is fixed.
+        fields = (proc / str(pid) / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return int(fields[19])
 
 
 def connected(endpoint: str, proc: Path = PROC) -> bool:

@@ -68,7 +68,9 @@ def submit(
     except (FlwrCliError, RunError, OSError) as error:
         if made:
             output.remove(folder, places.user)
-        raise error if isinstance(error, RunError) else RunError(str(error)) from error
+        if isinstance(error, RunError):
+            raise
+        raise RunError(str(error)) from error
     described = {"name": app.name, "version": app.version}
     training = supervised.training if supervised else ""
     record = records.new_record(run_id, described, Path(str(overrides.get(apps.OUTPUT_KEY, folder))), training)

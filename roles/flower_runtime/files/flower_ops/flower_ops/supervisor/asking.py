@@ -84,6 +84,8 @@ def training(
     def effective(key: str, default: Any) -> Any:
         return config.get(key, app.config.get(key, default))
 
+    waits = [effective(key, 0.0) for key in ("round-timeout", "node-wait-timeout")]
+    limits = [float(one) if isinstance(one, (int, float)) else 0.0 for one in waits]
     keeps = {"training", "checkpoint-path"} <= set(app.config) and effective("checkpoint-enabled", True) is True
     sizes = [effective(f"min-{kind}-clients", 1) for kind in ("available", "fit")]
     return Asked(
@@ -95,11 +97,13 @@ def training(
         at=at,
         resumes=keeps,
         place=f"{config['checkpoint-path']}/{full}" if keeps else "",
+        # An app that does not bound its rounds is waited for, whatever else it bounds.
+        deadline=max(limits) if limits[0] > 0 else 0.0,
     )
 
 
 def same(one: Asked, other: Asked) -> bool:
-    """Whether they ask for the same, whenever they did.
+    """Whether they ask for the same, whenever they did and whatever CONTEXT says.
 
     Which disk there is belongs to the first time: were it taken over later, a disk that is lost would no longer be
     missed, and the training would begin anew on the disk of the system.
@@ -107,6 +111,6 @@ def same(one: Asked, other: Asked) -> bool:
 
     def wish(asked: Asked) -> Asked:
         config = {key: value for key, value in asked.run_config.items() if key != "checkpoint-disk"}
-        return replace(asked, at=0.0, run_config=config)
+        return replace(asked, at=0.0, run_config=config, context={})
 
     return wish(one) == wish(other)

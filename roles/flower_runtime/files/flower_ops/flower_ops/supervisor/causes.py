@@ -21,7 +21,7 @@ _GONE = re.compile(
     r"|ConnectionResetError|ConnectionAbortedError|BrokenPipeError|EOFError)(:|$)"
 )
 #: A full disk is for people: the next run would only fill it again.
-_FULL = re.compile(r"disk is full|No space left on device|Disk quota exceeded", re.IGNORECASE)
+FULL = re.compile(r"disk is full|No space left on device|Disk quota exceeded", re.IGNORECASE)
 
 
 def cause(answer: Mapping[str, Any], record: Mapping[str, Any] | None) -> tuple[Cause | None, str]:
@@ -41,7 +41,7 @@ def cause(answer: Mapping[str, Any], record: Mapping[str, Any] | None) -> tuple[
     details = answer.get("status-details")
     details = "" if details in UNKNOWN else " ".join(str(details).split())
     exception = str((record or {}).get("exception") or "")
-    if _FULL.search(exception) or _FULL.search(details):
+    if FULL.search(exception) or FULL.search(details):
         return Cause.APP, _shown(exception or details)
     if _CARRIED.search(details):
         return Cause.BROKEN, f"the run ended without a word ({details.rstrip('.')})"

@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     state.add_argument("--wait", type=float, default=0.0, help="seconds to wait for news at most")
     state.add_argument("--seen", help="the progress already known; news is anything else")
     commands.add_parser("stop", parents=[common, one, check], help="stop it; its checkpoints stay")
+    commands.add_parser("remove", parents=[common, one, check], help="forget one that has ended, with its checkpoints")
     commands.add_parser("list", parents=[common], help="all trainings of this SuperLink, with runs and rounds")
     return parser
 
@@ -71,5 +72,6 @@ COMMANDS: dict[str, Callable[[Places, argparse.Namespace], Any]] = {
     ),
     "status": lambda places, options: view.status(places, options.training, options.wait, options.seen),
     "stop": lambda places, options: handed.withdraw(places, options.training, options.check),
+    "remove": lambda places, options: handed.remove(places, options.training, options.check),
     "list": lambda places, options: view.trainings(places),
 }

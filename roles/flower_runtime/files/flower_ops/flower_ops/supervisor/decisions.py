@@ -10,6 +10,7 @@ everything may be killed. Memory says what Flower does not: how far a run came, 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from flower_ops.supervisor.model import Action, Asked, Attempt, Cause, Kind, Look, Memory, Seen, State
 
@@ -17,6 +18,8 @@ from flower_ops.supervisor.model import Action, Asked, Attempt, Cause, Kind, Loo
 FAILURES = 3
 #: Seconds before the next run, by how many broke in a row without a new checkpoint.
 PAUSES = (0.0, 30.0, 120.0)
+#: Of a memory whose submission is over, well or not.
+AFRESH: dict[str, Any] = {"intent": 0.0, "refused": "", "hindered": 0, "hindrance": ""}
 #: Seconds that a submission which was cut off may take to show up in Flower's list.
 SETTLE = 15.0
 
@@ -25,7 +28,7 @@ def observe(asked: Asked, memory: Memory, look: Look) -> Memory:
     """Memory after a look: runs that came into being, and how runs ended."""
     if memory.asked != asked.at:
         # Asked for again: what has ended goes on, and earlier failures count no more.
-        memory = replace(memory, asked=asked.at, state=State.WAITING, reason="", intent=0.0, refused="")
+        memory = replace(memory, asked=asked.at, state=State.WAITING, reason="", **AFRESH)
     if look.runs is None or memory.state.final:
         return memory
     attempts = {one.run_id: one for one in memory.attempts}
@@ -38,7 +41,9 @@ def observe(asked: Asked, memory: Memory, look: Look) -> Memory:
                 if memory.intent
                 else Attempt(seen.run_id, seen.at)
             )
-            memory = replace(memory, intent=0.0, refused="")
+            memory = replace(memory, **AFRESH)
+        # Not by when it began to run: a clock that is set meanwhile would make the SuperLink younger than its runs.
+        known = replace(known, host=known.host or seen.host)
         if seen.cause is not None and not known.cause:
             known = _ended(known, memory, seen, look)
         attempts[seen.run_id] = known
@@ -74,8 +79,15 @@ def decide(asked: Asked, memory: Memory, look: Look) -> Action:
         return Action(Kind.END, f"the training runs already, as run {active[0].run_id}", active[-1].run_id)
     if active:
         (one,) = active
-        return Action(Kind.END, one.orphan, one.run_id) if one.orphan else Action(Kind.FOLLOW, run_id=one.run_id)
+        dead = memory.dead.get(one.run_id) or _orphan(memory, one) or look.hangs
+        return Action(Kind.END, dead, one.run_id) if dead else Action(Kind.FOLLOW, look.quiet, one.run_id)
     return _after(asked, memory, look)
+
+
+def _orphan(memory: Memory, seen: Seen) -> str:
+    """Processes of apps live and die with their SuperLink's, but Flower takes 50 s to believe it."""
+    host = next((one.host for one in memory.attempts if one.run_id == seen.run_id), "")
+    return "the SuperLink was started anew while it ran" if seen.host and host != seen.host else ""
 
 
 def counting(asked: Asked, memory: Memory) -> list[Attempt]:
@@ -120,7 +132,14 @@ def _after(asked: Asked, memory: Memory, look: Look) -> Action:
         # A clock that was set back must not make this a wait of years.
         if 0 < left <= PAUSES[-1]:
             return Action(Kind.WAIT, f"{last.reason}; the next run comes in {PAUSES[failures]:.0f} s at most")
-    if memory.intent and 0 <= look.now - memory.intent < SETTLE:
+    if memory.hindered:
+        failures = barren(attempts) + memory.hindered
+        if failures >= FAILURES:
+            text = f"{memory.hindrance.rstrip('.')}; {failures} tries in a row came to nothing"
+            return Action(Kind.FINISH, text, state=State.FAILED)
+        if 0 <= look.now - memory.intent < PAUSES[failures]:
+            return Action(Kind.WAIT, memory.hindrance)
+    elif memory.intent and 0 <= look.now - memory.intent < SETTLE:
         return Action(Kind.WAIT, memory.refused or "a submission was cut off, and may yet show up")
     if memory.refused:
         return Action(Kind.FINISH, memory.refused, state=State.FAILED)

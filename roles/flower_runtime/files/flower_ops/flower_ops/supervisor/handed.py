@@ -8,15 +8,13 @@ Each answers with the training's description and `changed`; with `check` nothing
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import re
 import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,10 +25,11 @@ from flower_ops.runs.errors import RunError
 from flower_ops.runs.record import Places
 from flower_ops.supervisor.asking import FOLDER, training
 from flower_ops.supervisor.model import Asked, State
-from flower_ops.supervisor.shelf import Shelf, own
+from flower_ops.supervisor.retired import prune, remove
+from flower_ops.supervisor.shelf import Shelf, alone, own
 from flower_ops.supervisor.view import base, describe, find, is_open, status, trainings
 
-__all__ = ["again", "describe", "hand_over", "status", "trainings", "withdraw"]
+__all__ = ["again", "describe", "hand_over", "remove", "status", "trainings", "withdraw"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 
@@ -58,7 +57,7 @@ def hand_over(
     shelf = Shelf(places)
     checkpoints = str(places.root / FOLDER.lstrip("/"))
     asked = training(app, run_config, name, secrets.token_hex(4), checkpoints, at=time.time())
-    with _alone(shelf, check):
+    with alone(shelf, check):
         if once and (same := _under_way(shelf, app, asked, name, given)) is not None:
             return {**describe(places, same), "changed": False}
         if check:
@@ -66,6 +65,7 @@ def hand_over(
         asked = replace(asked, app=str(shelf.folder / asked.name / "app"))
         _keep(shelf, app, asked)
         shelf.ask(asked)
+        prune(shelf)
     return {**describe(places, asked), "changed": True}
 
 
@@ -121,7 +121,7 @@ def again(
     One that is under way, or has completed, stays as it is unless a value differs. RunError where nothing can go on.
     """
     shelf = Shelf(places)
-    with _alone(shelf, check):
+    with alone(shelf, check):
         asked = find(shelf, name)
         if not asked.resumes:
             raise RunError(
@@ -133,7 +133,8 @@ def again(
         at = max(time.time(), asked.at + 1.0)
         wanted = {**fixed, **(run_config or {})}
         app = load_app(asked.app)
-        new = replace(training(app, wanted, base(asked), asked.mark, checkpoints, at=at), origin=asked.origin)
+        new = training(app, wanted, base(asked), asked.mark, checkpoints, at=at)
+        new = replace(new, origin=asked.origin, context=asked.context)
         done = shelf.recall(asked.name).state is State.COMPLETED
         if not _differences(app, asked, new) and (is_open(shelf, asked) or done):
             return {**describe(places, asked), "changed": False}
@@ -145,30 +146,10 @@ def again(
 def withdraw(places: Places, name: str, check: bool = False) -> dict[str, Any]:
     """Ask for a training no longer: its run is stopped, its checkpoints stay. One that has ended stays as it is."""
     shelf = Shelf(places)
-    with _alone(shelf, check):
+    with alone(shelf, check):
         asked = find(shelf, name)
         changed = is_open(shelf, asked)
         if changed and not check:
             asked = replace(asked, withdrawn=True)
             shelf.ask(asked)
     return {**describe(places, asked), "changed": changed}
-
-
-@contextlib.contextmanager
-def _alone(shelf: Shelf, check: bool) -> Iterator[None]:
-    """One at a time: two who ask for the same at once shall not both find that nobody has."""
-    if check:
-        yield
-        return
-    try:
-        shelf.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-        own(shelf.folder, shelf.places)
-        # Not for the group to read: whoever opens it can lock it, and an app could keep everybody out.
-        lock = os.fdopen(os.open(shelf.folder / ".lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "w")
-        os.chmod(lock.fileno(), 0o600)
-    except OSError as error:
-        text = f"{shelf.folder} cannot be written ({error.strerror}); only root may ask for trainings."
-        raise RunError(text) from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -42,7 +42,8 @@ class Asked:
     the app. `app` is the folder of the app. `nodes`: so many must be online before it is submitted. `at`: when it was
     asked for, in seconds since the epoch; asked for again, a training that has ended goes on. `resumes`: whether the
     app keeps checkpoints and goes on from them. `origin`: who asked, `context` or `operator`. `place`: the folder of
-    its checkpoints, empty without any.
+    its checkpoints, empty without any. `context`: the values with which CONTEXT asks for it, whatever an operator has
+    made of them since; empty when it does not. `deadline`: seconds after which the app itself ends a wait, 0: never.
     """
 
     name: str
@@ -55,12 +56,15 @@ class Asked:
     origin: str = "operator"
     place: str = ""
     withdrawn: bool = False
+    context: dict[str, Any] = field(default_factory=dict)
+    deadline: float = 0.0
 
 
 @dataclass(frozen=True)
 class Attempt:
     """One run of a training. `begun` and `reached` are rounds of its newest checkpoint before and after; `begun` -1:
-    nobody knows. `cause` empty: as far as is known it goes on. `at` and `ended` in seconds since the epoch.
+    nobody knows. `cause` empty: as far as is known it goes on. `at` and `ended` in seconds since the epoch. `host`: the
+    SuperLink's process with which it lives and dies, empty while nobody has seen it run.
     """
 
     run_id: str
@@ -70,6 +74,7 @@ class Attempt:
     reason: str = ""
     reached: int = 0
     ended: float = 0.0
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,8 @@ class Memory:
 
     `asked`: the `at` of what was asked for when this was last written. `intent`: since when a submission has been under
     way whose run is not known yet, 0 for none; `intent_round`: the newest checkpoint then; `refused`: why it seems to
-    have failed. `dead`: runs that were ended here because they could not go on, and why.
+    have failed for good; `hindered`: how many submissions in a row something has hindered that passes, and `hindrance`
+    what. `dead`: runs that were ended here because they could not go on, and why.
     """
 
     asked: float = 0.0
@@ -86,6 +92,8 @@ class Memory:
     intent: float = 0.0
     intent_round: int = 0
     refused: str = ""
+    hindered: int = 0
+    hindrance: str = ""
     dead: dict[str, str] = field(default_factory=dict)
     state: State = State.WAITING
     reason: str = ""
@@ -95,20 +103,21 @@ class Memory:
 class Seen:
     """A run of the training as Flower lists it. `at`: when it was submitted. `cause` None: it has not ended.
 
-    `orphan`: why it cannot go on although Flower still calls it running; empty when nothing is known against it.
+    `host`: the SuperLink's process while Flower calls the run running, else empty, and where nobody knows it.
     """
 
     run_id: str
     at: float
     cause: Cause | None = None
     reason: str = ""
-    orphan: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True)
 class Look:
     """What is known now. `runs` None: Flower did not answer. `online` None: nobody asked. `round`: of the newest
-    checkpoint, 0 for none. `busy`: name of another training that runs.
+    checkpoint, 0 for none. `busy`: name of another training that runs. `hangs`: why the run is held to hang, `quiet`:
+    what is told of one that may.
     """
 
     now: float
@@ -116,6 +125,8 @@ class Look:
     online: int | None = None
     round: int = 0
     busy: str = ""
+    hangs: str = ""
+    quiet: str = ""
 
 
 class Kind(Enum):

@@ -9,12 +9,11 @@ import fcntl
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from flower_ops.flower_cli.flwr_cli import FlwrCliError
-from flower_ops.machine import processes
+from flower_ops.machine import foreign, processes
 from flower_ops.machine.errors import NodeError
 from flower_ops.machine.systemd import Systemd
 from flower_ops.runs.errors import RunError
@@ -27,13 +26,13 @@ from flower_ops.supervisor.world import Machine
 UNIT = "flower-superlink.service"
 
 
-def serve(root: Path = Path("/"), stop: threading.Event | None = None, born: Callable[[], float] | None = None) -> int:
-    """Supervise until SIGTERM. `born`: since when the SuperLink runs, seconds since the epoch."""
+def serve(root: Path = Path("/"), stop: threading.Event | None = None, born: Callable[[], str] | None = None) -> int:
+    """Supervise until SIGTERM. `born`: which process the SuperLink is, empty for none."""
     if stop is None:
         stop = _until_told()
     places = Places(root)
     runtime = (root / "opt/flower/venv").resolve()
-    with (places.runs / LOCK).open("a") as lock:
+    with os.fdopen(foreign.opened(places.runs / LOCK, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "a") as lock:
         # A command that a killed supervisor has started holds it too: what it submits must be known before we submit.
         while not _taken(lock.fileno()):
             if stop.wait(1.0):
@@ -56,19 +55,18 @@ def serve(root: Path = Path("/"), stop: threading.Event | None = None, born: Cal
     return 0
 
 
-def born_by_systemd() -> float:
-    """When systemd has started the SuperLink's process; 0 while it does not run."""
+def born_by_systemd() -> str:
+    """The process that systemd has started for the SuperLink; empty while it does not run."""
     try:
         pid = Systemd().state(UNIT).main_pid
     except NodeError:
-        return 0.0
-    return born(pid) if pid else 0.0
+        return ""
+    return born(pid) if pid else ""
 
 
-def born(pid: int) -> float:
-    """When a process was started, seconds since the epoch; 0 for one that is gone."""
-    age = processes.age(pid)
-    return time.time() - age if age != float("inf") else 0.0
+def born(pid: int) -> str:
+    """Which process that is, by when it was started; empty for one that is gone."""
+    return processes.identity(pid)
 
 
 def _taken(handle: int) -> bool:

@@ -12,13 +12,17 @@ Apps run as the account of the supervisor: they could write whatever it can, and
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from flower_ops.machine import foreign
 from flower_ops.runs.errors import RunError
 from flower_ops.runs.record import Places, write_atomically
 from flower_ops.supervisor.model import Asked, Attempt, Memory, State
@@ -67,7 +71,7 @@ class Shelf:
     def recall(self, name: str) -> Memory:
         """What is remembered of a training; nothing where it cannot be read, because Flower's list tells most of it."""
         try:
-            found = json.loads(self._memory(name).read_text(encoding="utf-8"))
+            found = foreign.load(self._memory(name))
             attempts = tuple(Attempt(**one) for one in found.pop("attempts"))
             return Memory(**{**found, "attempts": attempts, "state": State(found["state"])})
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
@@ -77,6 +81,10 @@ class Shelf:
         """Write memory down, whole or not at all, and for good."""
         text = json.dumps({**asdict(memory), "state": memory.state.value}, indent=1) + "\n"
         write_atomically(self._memory(name), text, self.places.user, durable=True)
+
+    def forget(self, name: str) -> None:
+        """Remember nothing of a training; OSError."""
+        self._memory(name).unlink(missing_ok=True)
 
     def tell(self, summary: dict[str, Any]) -> None:
         """What the keeper shall publish."""
@@ -100,9 +108,29 @@ def own(place: Path, places: Places) -> None:
         ) from None
 
 
+@contextlib.contextmanager
+def alone(shelf: Shelf, check: bool) -> Iterator[None]:
+    """One at a time: two who ask for the same at once shall not both find that nobody has."""
+    if check:
+        yield
+        return
+    try:
+        shelf.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        own(shelf.folder, shelf.places)
+        # Not for the group to read: whoever opens it can lock it, and an app could keep everybody out.
+        lock = os.fdopen(os.open(shelf.folder / ".lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "w")
+        os.chmod(lock.fileno(), 0o600)
+    except OSError as error:
+        text = f"{shelf.folder} cannot be written ({error.strerror}); only root may ask for trainings."
+        raise RunError(text) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _asked(path: Path) -> Asked | None:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = foreign.load(path)
         known = {one.name for one in fields(Asked)}
         asked = Asked(**{key: value for key, value in found.items() if key in known})
     except (OSError, ValueError, TypeError, AttributeError):

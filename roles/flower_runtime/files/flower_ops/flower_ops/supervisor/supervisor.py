@@ -14,10 +14,11 @@ from dataclasses import replace
 from typing import Any
 
 from flower_ops.runs.errors import RunError
-from flower_ops.supervisor.decisions import decide, observe
-from flower_ops.supervisor.model import Action, Asked, Attempt, Kind, Look, Memory, State
+from flower_ops.supervisor.decisions import AFRESH, decide, observe
+from flower_ops.supervisor.model import Action, Asked, Attempt, Kind, Look, Memory, Seen, State
+from flower_ops.supervisor.quiet import Quiet, verdict
 from flower_ops.supervisor.shelf import Shelf
-from flower_ops.supervisor.world import Entry, Unanswered, World
+from flower_ops.supervisor.world import Entry, Hindered, Unanswered, World
 
 #: Seconds between two looks: at a run's record, while something waits, while nothing is asked for.
 FOLLOWING, WAITING, IDLE = 2.0, 5.0, 10.0
@@ -36,6 +37,7 @@ class Supervisor:
         self.world, self.shelf, self._say = world, shelf, say
         self._told: dict[str, str] = {}
         self._asked_flower: dict[str, float] = {}
+        self._quiet = Quiet()
         self._summary: dict[str, Any] = {}
 
     def tick(self) -> float:
@@ -69,11 +71,13 @@ class Supervisor:
         current = [one for one in memory.attempts if not one.cause]
         if memory.state is not State.RUNNING or len(current) != 1 or asked.withdrawn or memory.asked != asked.at:
             return False
-        if self.world.since() > current[0].at + 1.0:
+        (one,) = current
+        host = self.world.host()
+        if one.run_id in memory.dead or (host and host != one.host):
             return False
-        if self.world.now() - self._asked_flower.get(asked.name, 0.0) >= ASK_EVERY:
+        if self.world.steady() - self._asked_flower.get(asked.name, float("-inf")) >= ASK_EVERY:
             return False
-        return self.world.follow(asked, current[0].run_id)
+        return self.world.follow(asked, one.run_id)
 
     def _listed(self) -> list[Entry] | None:
         try:
@@ -88,9 +92,9 @@ class Supervisor:
         now = self.world.now()
         judged = {one.run_id for one in memory.attempts if one.cause}
         runs = None if listed is None else self.world.seen(asked, listed, judged)
-        look = Look(now, runs, None, self.world.round(asked), busy)
+        look = Look(now, runs, None, self.world.round(asked), busy, *self._silence(asked, runs or ()))
         if runs is not None:
-            self._asked_flower[asked.name] = now
+            self._asked_flower[asked.name] = self.world.steady()
         before, memory = memory, observe(asked, memory, look)
         if memory != before:
             self._news(asked, before, memory)
@@ -100,6 +104,14 @@ class Supervisor:
             # Only whoever is about to submit needs to know how many nodes there are.
             action = decide(asked, memory, replace(look, online=self._online()))
         return self._act(asked, memory, look, action)
+
+    def _silence(self, asked: Asked, runs: tuple[Seen, ...]) -> tuple[str, str]:
+        """See quiet.verdict."""
+        active = [one.run_id for one in runs if one.cause is None]
+        if len(active) != 1:
+            return "", ""
+        life = self.world.life(asked, active[0])
+        return verdict(asked, self._quiet.seconds(asked.name, life, self.world.steady()))
 
     def _online(self) -> int | None:
         try:
@@ -112,7 +124,9 @@ class Supervisor:
             return self._submit(asked, memory, look)
         if action.kind is Kind.FOLLOW:
             self.world.follow(asked, action.run_id)
-            return self._set(asked, memory, State.RUNNING, "")
+            if action.why:
+                self._tell(asked.name, f"{asked.name}: run {action.run_id}: {action.why}.")
+            return self._set(asked, memory, State.RUNNING, action.why)
         if action.kind is Kind.END:
             # Before it is done: to Flower it will look like a run that somebody stopped.
             if action.run_id not in memory.dead:
@@ -126,6 +140,8 @@ class Supervisor:
             self._stop(action.run_id)
             return memory
         if action.kind is Kind.FINISH:
+            if action.state is State.COMPLETED:
+                self.world.reduce(asked)
             why = f": {action.why}" if action.why else ""
             self._say(f"{asked.name}: {action.state.value}{why}.")
             return self._set(asked, memory, action.state, action.why)
@@ -143,16 +159,21 @@ class Supervisor:
             run_id = self.world.submit(asked)
         except Unanswered as error:
             self._tell(asked.name, f"{asked.name}: not submitted yet: {error}")
-            return self._set(asked, memory, State.WAITING, str(error))
+            # It may yet show up: within a while from now, not from before a call that took minutes.
+            return self._set(asked, replace(memory, intent=self.world.now()), State.WAITING, str(error))
+        except Hindered as error:
+            self._say(f"{asked.name}: not submitted, which will be tried again: {error}")
+            failed = replace(memory, intent=self.world.now(), hindered=memory.hindered + 1, hindrance=str(error))
+            return self._set(asked, failed, State.WAITING, str(error))
         except RunError as error:
             # Flower may have taken the run all the same, and something after that failed: the next looks will tell.
             self._say(f"{asked.name}: cannot be submitted: {error}")
-            return self._set(asked, replace(memory, refused=str(error)), State.WAITING, str(error))
+            return self._set(asked, replace(memory, refused=str(error), hindered=0), State.WAITING, str(error))
         after = f" after round {look.round}" if look.round else ""
         self._say(f"{asked.name}: submitted as run {run_id}{after}.")
         known = {one.run_id for one in memory.attempts}
         attempt = () if run_id in known else (Attempt(run_id, max(look.now, asked.at), look.round),)
-        memory = replace(memory, intent=0.0, attempts=(*memory.attempts, *attempt))
+        memory = replace(memory, **AFRESH, attempts=(*memory.attempts, *attempt))
         return self._set(asked, memory, State.RUNNING, "")
 
     def _set(self, asked: Asked, memory: Memory, state: State, reason: str) -> Memory:

@@ -20,12 +20,18 @@ from flower_ops.runs.errors import RunError
 from flower_ops.runs.record import Places
 from flower_ops.runs.status import WATCHER_START_S, watched
 from flower_ops.runs.submit import Supervised, submit, watch_by_process
+from flower_ops.supervisor.asking import token
 from flower_ops.supervisor.causes import cause
+from flower_ops.supervisor.hindrance import passes
 from flower_ops.supervisor.model import Asked, Seen
+from flower_ops.supervisor.quiet import Life
+from flower_ops.supervisor.retired import reduce
 from flower_ops.supervisor.view import checkpoints
 
 #: Seconds that the watcher of a run that has ended may take to read its log to the end.
 READING = 60.0
+#: How the record of a run begins to say that it waits for nodes, see runs/log.py.
+NODES = "waiting for nodes"
 Entry = dict[str, Any]
 
 
@@ -33,11 +39,18 @@ class Unanswered(Exception):
     """Flower did not answer; later it may."""
 
 
+class Hindered(Exception):
+    """A submission failed by something that passes, such as a full disk or an overloaded SuperLink."""
+
+
 class World(Protocol):
     """All that the loop needs of the machine; tests have one of their own."""
 
     def now(self) -> float:
         """Seconds since the epoch."""
+
+    def steady(self) -> float:
+        """Seconds since whenever; nobody sets this clock."""
 
     def runs(self) -> list[Entry]:
         """Flower's own list of runs, oldest first; Unanswered."""
@@ -52,7 +65,7 @@ class World(Protocol):
         """Round of the training's newest checkpoint, 0 for none."""
 
     def submit(self, asked: Asked) -> str:
-        """Submit it and return the run's id. Unanswered; RunError when trying again is of no use."""
+        """Submit it and return the run's id. Unanswered; Hindered; RunError when trying again is of no use."""
 
     def follow(self, asked: Asked, run_id: str) -> bool:
         """See that somebody follows the run. Whether its record says that it goes on, so Flower needs no asking."""
@@ -63,19 +76,26 @@ class World(Protocol):
     def progress(self, run_id: str) -> tuple[int, int, str]:
         """Last round that the run has done, planned rounds, and what it waits for; from its record."""
 
-    def since(self) -> float:
-        """Since when the SuperLink's process has been running, seconds since the epoch; 0 when nobody knows."""
+    def life(self, asked: Asked, run_id: str) -> Life:
+        """What the run has told so far; from its record and the training's checkpoints."""
+
+    def host(self) -> str:
+        """Which process the SuperLink is now; empty when nobody knows."""
+
+    def reduce(self, asked: Asked) -> None:
+        """Of the checkpoints of a training that is complete keep the last one."""
 
     def rest(self) -> None:
         """Nothing is asked of Flower for a while."""
 
 
 class Machine:
-    """The real one. `born` tells since when the SuperLink runs, `lock` is kept by every process started for Flower."""
+    """The real one. `born` tells which process the SuperLink is, `lock` is kept by every process started for Flower."""
 
-    def __init__(self, places: Places, born: Callable[[], float], lock: int | None = None) -> None:
+    def __init__(self, places: Places, born: Callable[[], str], lock: int | None = None) -> None:
         self.places = places
         self._born = born
+        self._host = ""
         self._shared = () if lock is None else (lock,)
         cli = places.cli()
         self._session = FlwrSession(cli.binary, cli.home, user=cli.user)
@@ -86,12 +106,20 @@ class Machine:
         """See World."""
         return time.time()
 
+    def steady(self) -> float:
+        """See World."""
+        return time.monotonic()
+
     def runs(self) -> list[Entry]:
         """See World."""
+        before = self.host()
         try:
             return self._session.list_runs()
         except FlwrCliError as error:
             raise Unanswered(str(error)) from error
+        finally:
+            # Started anew meanwhile, nobody knows which of the two has answered.
+            self._host = before if before == self.host() else ""
 
     def seen(self, asked: Asked, listed: list[Entry], judged: Collection[str]) -> tuple[Seen, ...] | None:
         """See World."""
@@ -106,8 +134,8 @@ class Machine:
             if unread and self._still_reading(asked, run_id):
                 return None
             why, reason = cause(entry, record)
-            orphan = "" if ended else self._orphan(entry)
-            found.append(Seen(run_id, epoch(entry.get("pending-at")), why, reason, orphan))
+            host = self._host if str(entry.get("status")) == "running" else ""
+            found.append(Seen(run_id, epoch(entry.get("pending-at")), why, reason, host))
         return tuple(found)
 
     def _still_reading(self, asked: Asked, run_id: str) -> bool:
@@ -117,13 +145,6 @@ class Machine:
             return False
         self.follow(asked, run_id)
         return True
-
-    def _orphan(self, entry: Entry) -> str:
-        """Processes of apps live and die with their SuperLink's, but Flower takes 50 s to believe it."""
-        running, since = epoch(entry.get("running-at")), self.since()
-        if str(entry.get("status")) == "running" and running and since > running + 1.0:
-            return "the SuperLink was started anew while it ran"
-        return ""
 
     def online(self) -> int:
         """See World."""
@@ -144,6 +165,8 @@ class Machine:
         try:
             return str(submit(self.places, asked.app, asked.run_config, self._output(asked), supervised)["run_id"])
         except RunError as error:
+            if passes(error):
+                raise Hindered(str(error)) from error
             if isinstance(error.__cause__, FlwrCliError) and error.__cause__.unreachable:
                 raise Unanswered(str(error)) from error
             raise
@@ -188,9 +211,20 @@ class Machine:
         done = max((int(one["round"]) for one in record["rounds"] if one["done"]), default=0)
         return done, int(record.get("num_rounds") or 0), str(record.get("waiting") or "")
 
-    def since(self) -> float:
+    def life(self, asked: Asked, run_id: str) -> Life:
+        """See World."""
+        record = self._record(run_id) or {}
+        news = [record.get(key) for key in ("status", "initial", "rounds", "log_tail")]
+        waits = str(record.get("waiting") or "").startswith(NODES)
+        return Life(token(run_id, news, checkpoints(asked)[-1:]), int(record.get("revision") or 0), waits)
+
+    def host(self) -> str:
         """See World."""
         return self._born()
+
+    def reduce(self, asked: Asked) -> None:
+        """See World."""
+        reduce(asked)
 
     def rest(self) -> None:
         """See World."""
