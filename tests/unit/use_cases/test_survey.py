@@ -149,7 +149,7 @@ def test_nodes_with_the_same_part_of_the_data_are_told_once(log: list[str]) -> N
     grid = LocalGrid(dict.fromkeys(parts, app(1)), node_config=lambda number: {"partition-id": parts[number]})
     run(grid, num_server_rounds=2)
     (told,) = [line for line in log if "same data" in line]
-    assert told.startswith("The same data counts more than once, because nodes 1, 3 have the same partition-id, 0; give")
+    assert told.startswith("The same data counts more than once, because nodes 1, 3 have the same partition-id, 0")
 
 
 def test_a_silent_node_holds_up_neither_the_start_nor_a_round(log: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,9 +69,7 @@ def on_disk(needed: int, place: Path) -> str:
     free = shutil.disk_usage(there).free
     if needed <= free:
         return ""
-    return (
-        f"its download has {gigabytes(needed)}, and the disk of {place} has {gigabytes(free)} free; give it more"
-    )
+    return f"its download has {gigabytes(needed)}, and the disk of {place} has {gigabytes(free)} free; give it more"
 
 
 def in_memory(stored: int, config: Mapping[str, Any], quantization: str) -> str:
