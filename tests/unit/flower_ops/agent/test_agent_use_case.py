@@ -15,6 +15,10 @@ import pytest
 from agent_support import FakeNode
 from fake_onegate import FakeOneGate
 from flower_ops.keeper import run_state
+from flower_ops.runs.record import Places
+from flower_ops.supervisor import handed
+from flower_ops.supervisor.model import Memory, State
+from flower_ops.supervisor.shelf import Shelf
 
 KEYS = {"strategy": '"FedAvg"', "num-server-rounds": "1", "min-available-clients": "2", "checkpoint-path": '""',
         "checkpoint-enabled": "true", "training": '""'}  # fmt: skip
@@ -63,6 +67,98 @@ def test_more_rounds_go_on_with_the_same_training_and_another_strategy_begins_a_
     # None at all: what was asked for is not any more. Trainings of an operator are left alone.
     superlink.configure()
     assert [one["withdrawn"] for one in trainings(superlink).values()] == [True, True]
+
+
+def only(node: FakeNode) -> dict[str, Any]:
+    (one,) = trainings(node).values()
+    return one
+
+
+def ended(node: FakeNode, state: State = State.COMPLETED) -> None:
+    """The supervisor is done with it."""
+    Shelf(Places(node.root)).keep(only(node)["name"], Memory(asked=only(node)["at"], state=state))
+
+
+def test_a_training_that_an_operator_stopped_stays_stopped_until_context_says_something_else(
+    superlink: FakeNode,
+) -> None:
+    app(superlink)
+    chosen = {"USE_CASE": "anomaly-detection", "NUM_ROUNDS": "3"}
+    superlink.configure(**chosen)
+    places, name = Places(superlink.root), only(superlink)["name"]
+    handed.withdraw(places, name)
+    ended(superlink, State.STOPPED)
+    stopped = only(superlink)
+    # The next boot, and the playbook after it.
+    for _time in range(2):
+        code, answer = superlink.configure(**chosen)
+        assert code == 0 and only(superlink) == stopped and stopped["withdrawn"]
+    assert not answer["changed"], answer["diff"]
+    superlink.configure(**{**chosen, "NUM_ROUNDS": "5"})
+    again = only(superlink)
+    assert not again["withdrawn"] and again["run_config"]["num-server-rounds"] == 5
+    assert not superlink.configure(**{**chosen, "NUM_ROUNDS": "5"})[1]["changed"]
+
+
+def test_a_stopped_training_that_an_operator_resumes_goes_on_after_a_boot_too(superlink: FakeNode) -> None:
+    app(superlink)
+    superlink.configure(USE_CASE="anomaly-detection")
+    places, name = Places(superlink.root), only(superlink)["name"]
+    handed.withdraw(places, name)
+    ended(superlink, State.STOPPED)
+    handed.again(places, name)
+    resumed = only(superlink)
+    superlink.configure(USE_CASE="anomaly-detection")
+    assert only(superlink) == resumed and not resumed["withdrawn"]
+
+
+def test_more_rounds_of_an_operator_are_kept_until_context_says_another_number(superlink: FakeNode) -> None:
+    app(superlink, **{"checkpoint-interval": "1", "round-timeout": "600.0"})
+    chosen = {"USE_CASE": "anomaly-detection", "NUM_ROUNDS": "3"}
+    superlink.configure(**chosen)
+    ended(superlink)
+    handed.again(Places(superlink.root), only(superlink)["name"], {"num-server-rounds": 20, "round-timeout": 60})
+    more = only(superlink)
+    superlink.configure(**chosen)
+    assert only(superlink) == more
+    # CONTEXT changes something else: the operator's values are none of its business.
+    superlink.configure(**chosen, CHECKPOINT_INTERVAL="2")
+    values = only(superlink)["run_config"]
+    assert (values["num-server-rounds"], values["round-timeout"], values["checkpoint-interval"]) == (20, 60.0, 2)
+    superlink.configure(**{**chosen, "NUM_ROUNDS": "30"}, CHECKPOINT_INTERVAL="2")
+    assert only(superlink)["run_config"]["num-server-rounds"] == 30
+    # The number of the beginning is another one than it says now.
+    superlink.configure(**chosen, CHECKPOINT_INTERVAL="2")
+    assert only(superlink)["run_config"]["num-server-rounds"] == 3
+
+
+def test_context_that_comes_back_to_an_earlier_choice_asks_for_it_again(superlink: FakeNode) -> None:
+    app(superlink)
+    superlink.configure(USE_CASE="anomaly-detection")
+    handed.withdraw(Places(superlink.root), only(superlink)["name"])
+    ended(superlink, State.STOPPED)
+    superlink.configure()
+    assert only(superlink)["withdrawn"] and only(superlink)["context"] == {}
+    # An operator may go on with what CONTEXT no longer asks for.
+    handed.again(Places(superlink.root), only(superlink)["name"])
+    superlink.configure()
+    assert not only(superlink)["withdrawn"]
+    handed.withdraw(Places(superlink.root), only(superlink)["name"])
+    before = only(superlink)["at"]
+    superlink.configure(USE_CASE="anomaly-detection")
+    assert not only(superlink)["withdrawn"] and only(superlink)["at"] > before
+
+
+def test_another_state_of_the_app_begins_nothing_anew(superlink: FakeNode) -> None:
+    app(superlink)
+    superlink.configure(USE_CASE="anomaly-detection")
+    before = only(superlink)
+    ended(superlink)
+    project = superlink.path("/opt/flower/use-cases/anomaly-detection/pyproject.toml")
+    project.write_text(project.read_text() + "round-timeout = 300.0\nserver-lr = 0.5\n")
+    superlink.configure(USE_CASE="anomaly-detection")
+    now = only(superlink)
+    assert now["at"] == before["at"] and now["deadline"] == 300.0 and "server-lr" in now["run_config"]
 
 
 def test_asked_for_again_is_later_also_where_the_clock_was_set_back(

@@ -333,11 +333,8 @@ def test_a_silent_run_without_a_deadline_is_told_of_and_left_alone() -> None:
 
 def test_silence_in_which_nobody_listened_does_not_count() -> None:
     quiet = Quiet()
-    assert [quiet.seconds("x", Life("a", written), now) for written, now in ((1, 0.0), (2, 60.0), (2, 9e4))] == [
-        0,
-        60,
-        60,
-    ]
+    told = [quiet.seconds("x", Life("a", written), now) for written, now in ((1, 0.0), (2, 60.0), (2, 9e4))]
+    assert told == [0.0, 60.0, 60.0]
     # The VM was suspended for a day.
     assert quiet.seconds("x", Life("a", 3), 9e4) == 240.0
     assert quiet.seconds("x", Life("a", 4, waits=True), 9.1e4) == 0.0
