@@ -109,6 +109,13 @@ def test_what_context_asks_for_is_not_removed_because_it_would_begin_anew(places
     assert len(left(one)) == 5
 
 
+def test_checkpoints_on_a_disk_that_is_not_there_are_not_forgotten(places: Places, tmp_path: Path) -> None:
+    one = stored(places, State.FAILED, asked(run_config={"checkpoint-disk": str(tmp_path)}))
+    with pytest.raises(RunError, match=f"is not mounted at {tmp_path}; mount it first"):
+        retired.remove(places, one.name)
+    assert Shelf(places).one(one.name) == one
+
+
 def test_of_ended_trainings_the_newest_stay_and_all_that_can_be_gone_on_with(
     places: Places, flwr: FakeFlwr, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,6 +87,9 @@ def _end(shelf: Shelf, asked: Asked) -> float:
 
 def _remove(shelf: Shelf, asked: Asked) -> None:
     """First what can fail. The memory goes last: without it the training would seem to be still to be done."""
+    disk = str(asked.run_config.get("checkpoint-disk") or "")
+    if disk and not os.path.ismount(disk):
+        raise RunError(f"The disk with the checkpoints of {asked.name} is not mounted at {disk}; mount it first.")
     if asked.place:
         # By the account that could have put a link there.
         output.remove(Path(asked.place), shelf.places.user)
