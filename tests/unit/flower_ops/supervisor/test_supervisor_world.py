@@ -319,11 +319,13 @@ def test_what_hinders_a_submission_and_passes_is_told_from_what_does_not(
 @pytest.mark.parametrize("kind", ["pipe", "link", "folder", "large", "deep"])
 def test_what_is_no_regular_file_is_not_read(places: Places, kind: str) -> None:
     """Apps can write into that folder; a reader that waits for a pipe would wait for ever."""
+    secret = places.root / "secret"
+    secret.write_text('{"attempts": [], "state": "completed"}')
     for place in (places.runs / "x-1.training.json", places.record("77"), places.runs / "supervisor.lock"):
         if kind == "pipe":
             os.mkfifo(place)
         elif kind == "link":
-            place.symlink_to("/etc/passwd")
+            place.symlink_to(secret)
         elif kind == "folder":
             place.mkdir()
         elif kind == "large":
