@@ -28,9 +28,9 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Train a use case of the collection
-  opennebula.flower.flower_run:
-    app: "{{ 'anomaly-detection' | opennebula.flower.app_folder(playbook_dir) }}"
+- name: Show where a use case of the collection lies
+  ansible.builtin.debug:
+    msg: "{{ 'anomaly-detection' | opennebula.flower.app_folder(playbook_dir) }}"
 """
 
 RETURN = r"""

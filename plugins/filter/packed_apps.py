@@ -24,10 +24,10 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Put two apps on a machine
+- name: Tell what putting all apps of a folder on a machine would change
   opennebula.flower.flower_apps:
-    apps: "{{ '/home/me/apps' | opennebula.flower.packed_apps }}"
-    path: /opt/flower/use-cases
+    apps: "{{ (playbook_dir ~ '/apps') | opennebula.flower.packed_apps }}"
+  check_mode: true
 """
 
 RETURN = r"""

@@ -38,9 +38,9 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Put the use cases on a SuperLink
+- name: Put all apps of a folder on a SuperLink
   opennebula.flower.flower_apps:
-    apps: "{{ (role_path ~ '/files/use_cases') | opennebula.flower.packed_apps }}"
+    apps: "{{ (playbook_dir ~ '/apps') | opennebula.flower.packed_apps }}"
 """
 
 RETURN = r"""

@@ -52,11 +52,11 @@ EXAMPLES = r"""
     name: hospital
     address: 127.0.0.1:19093
     certificates: /home/me/hospital/ca.crt
-  register: connection
+  register: reached
 
 - name: Show what goes into the settings
   ansible.builtin.debug:
-    msg: "{{ connection.profile }}"
+    msg: "{{ reached.profile }}"
 """
 
 RETURN = r"""

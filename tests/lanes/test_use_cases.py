@@ -37,7 +37,7 @@ def test_with_its_framework(check: str, framework: str) -> None:
 @pytest.mark.parametrize("version", [known for known in profiles.known() if known != profiles.DEFAULT])
 def test_use_cases_on_another_version(version: str) -> None:
     """With the default version they run among the unit tests."""
-    run_tests(version, *sorted(path for path in CHECKS.glob("test_*.py") if path.name != "test_in_flower.py"))
+    run_tests(version, *sorted(path for path in CHECKS.glob("test_*.py") if path.name != "test_use_cases_in_flower.py"))
 
 
 @pytest.mark.parametrize(("case", "framework", "more", "figure"), RUNS)

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """These tests need flwr and NumPy, which the environment of the other tests has not.
 
-Without them only test_in_flower.py runs: it starts the others in an environment of their own.
+Without them only test_training_in_flower.py runs: it starts the others in an environment of their own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import pytest
 
 INSIDE = importlib.util.find_spec("flwr") is not None
 collect_ignore = [
-    path.name for path in Path(__file__).parent.glob("test_*.py") if (path.name == "test_in_flower.py") == INSIDE
+    path.name
+    for path in Path(__file__).parent.glob("test_*.py")
+    if (path.name == "test_training_in_flower.py") == INSIDE
 ]
 
 

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """These tests need flwr and NumPy, which the environment of the other tests has not.
 
-Without them only test_in_flower.py runs: it starts the others in an environment of their own. Files that need a large
-framework are called check_*.py and started by tests/lanes/test_use_cases.py.
+Without them only test_use_cases_in_flower.py runs: it starts the others in an environment of their own. Files that need
+a large framework are called check_*.py and started by tests/lanes/test_use_cases.py.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ INSIDE = importlib.util.find_spec("flwr") is not None
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 USE_CASES = ROOT / "roles/superlink/files/use_cases"
-collect_ignore = [path.name for path in HERE.glob("test_*.py") if (path.name == "test_in_flower.py") == INSIDE]
+collect_ignore = [
+    path.name for path in HERE.glob("test_*.py") if (path.name == "test_use_cases_in_flower.py") == INSIDE
+]
 # Read when a framework is imported. Threads that wait for each other on a busy machine take many times as long.
 for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
     os.environ.setdefault(variable, "1")

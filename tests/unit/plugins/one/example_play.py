@@ -27,6 +27,7 @@ def run_playbook(folder: Path, tasks: list[dict[str, Any]], **play: Any) -> subp
     }
     (folder / "playbooks").mkdir()
     (folder / "demos").symlink_to(ROOT / "demos")
+    (folder / "playbooks/apps").symlink_to(ROOT / "roles/superlink/files/use_cases")
     book = folder / "playbooks" / "examples.yml"
     book.write_text(
         yaml.safe_dump([{"hosts": "superlink", "gather_facts": False, "tasks": tasks, **play}]), encoding="utf-8"

@@ -52,9 +52,11 @@ def a_service_in_trouble(cloud: ProofCloud) -> dict[str, Any]:
 
 # What an example takes for granted, the exit status of its play, and words that it shows.
 EXPECTED = {
+    "app_folder": (nothing, 0, "roles/superlink/files/use_cases/anomaly-detection"),
     "context_faults": (nothing, 2, "ONEAPP_FL_LOG_LEVEL=LOUD: expected one of"),
     "context_template": (nothing, 0, '"ONEAPP_FL_SUPERLINK_ADDRESS": "203.0.113.7:9092"'),
     "context_user_inputs": (a_vm_template, 0, "ONEAPP_FL_LOG_LEVEL"),
+    "packed_apps": (nothing, 0, "changed: [superlink]"),
     "policy_faults": (nothing, 0, "All assertions passed"),
     "vm_hosts": (a_node_of_a_federation, 0, "filter-vm"),
     "vm_says": (a_service_in_trouble, 0, "says FL_ERROR=tls_setup_failed, FL_ERROR_TEXT=The certificate is"),

@@ -21,7 +21,9 @@ import pytest
 import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "promises"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "flower"))
 
+from audits import clean_audit
 from example_play import run_playbook
 from module_runner import MODULES
 from proof_cloud import COLLECTIONS, ProofCloud, running
@@ -266,16 +268,23 @@ cat >/dev/null
 case "$1 $2" in
   "configure --json") echo '{"changed": true, "facts": {"role": "superlink", "ready": true, "vm_id": "0"}}' ;;
   "member list") echo '{"supernodes": [{"status": "online"}, {"status": "online"}], "num_partitions": 2}' ;;
+  audit*) echo '{"seconds": 1.5}' ;;
+  "run connection") echo '{"address": "127.0.0.1:9093", "profile": "[superlink.hospital]"}' ;;
+  "run info") echo '{"runs": [], "warnings": []}' ;;
+  "training list") echo '[]' ;;
+  training*) echo '{"training": "night", "state": "waiting", "finished": false, "changed": true, "runs": []}' ;;
   rotate*) echo '{"changed": true, "replaced": []}' ;;
   member*) echo '{"changed": true, "member": {"name": "node-1"}, "num_partitions": 2}' ;;
 esac
 """
 # What these would do takes a package index, an archive, or a SuperLink.
-CHECKED = {"flower_run", "flower_venv", "flower_wheelhouse"}
+CHECKED = {"flower_apps", "flower_run", "flower_venv", "flower_wheelhouse"}
 
 
 def test_the_examples_of_the_nodes_run(tmp_path: Path) -> None:
-    program = tmp_path / "flower-ops"
+    program = tmp_path / "flower/venv/bin/flower-ops"
+    program.parent.mkdir(parents=True)
+    (tmp_path / "flower/apps").mkdir()
     program.write_text(FLOWER_OPS, encoding="utf-8")
     program.chmod(0o755)
     tasks = []
@@ -283,10 +292,15 @@ def test_the_examples_of_the_nodes_run(tmp_path: Path) -> None:
         found = tasks_of(name)
         assert found, f"{name} has no example"
         tasks += [{**task, "check_mode": True} if name in CHECKED else task for task in found]
-    binary = {"binary": str(program)}
-    defaults = {f"{PREFIX}{name}": binary for name in ON_NODES if "binary" in argument_spec(name)}
+    stand_ins = {"binary": str(program), "flower_home": str(tmp_path / "flower")}
+    defaults = {
+        f"{PREFIX}{name}": {key: value for key, value in stand_ins.items() if key in argument_spec(name)}
+        for name in ON_NODES
+    }
     run = {"run_id": "5", "status": "finished:completed", "rounds": [], "app": {"name": "digits"}}
-    done = run_playbook(tmp_path, tasks, module_defaults=defaults, vars={"training": run})
+    audited = {f"audit_{key}": value for key, value in clean_audit().items()}
+    known = {"training": run, "audit_salt": "00" * 16, **audited}
+    done = run_playbook(tmp_path, tasks, module_defaults=defaults, vars=known)
     assert not done.returncode, done.stdout + done.stderr
     assert all(f"TASK [{task['name']}" in done.stdout for task in tasks)
     assert (tmp_path / "playbooks/reports/training.html").is_file()

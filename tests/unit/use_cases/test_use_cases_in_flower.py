@@ -15,7 +15,7 @@ from lanes.environments import FLOWER_OPS, ROOT, environment
 from lanes.inside import run_tests
 
 HERE = Path(__file__).resolve().parent
-FILES = sorted(path.name for path in HERE.glob("test_*.py") if path.name != "test_in_flower.py")
+FILES = sorted(path.name for path in HERE.glob("test_*.py") if path.name != "test_use_cases_in_flower.py")
 
 
 @pytest.mark.parametrize("name", FILES)
