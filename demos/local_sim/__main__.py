@@ -28,7 +28,7 @@ DEMOS = ROOT / "demos"
 
 def options_of(arguments: list[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="tools/local-sim", description=(__doc__ or "").split(":")[0] + ".")
+    parser = argparse.ArgumentParser(prog="tools/local-sim", description=(__doc__ or "").partition(":")[0] + ".")
     parser.add_argument("app", help="a folder of demos/ (sklearn, pytorch, tensorflow, llm), or an app's folder")
     parser.add_argument("--nodes", type=int, default=2, help="how many SuperNodes (default: 2)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="run configuration; repeatable")

@@ -13,8 +13,9 @@ author:
   - opennebula.flower contributors (@opennebula)
 description:
   - Finds the folder of an app. What is a folder with a C(pyproject.toml) is that folder, else a single word is the name
-    of a demo or of a use case of this collection.
-  - It is an error if there is none.
+    of a demo or of a use case of this collection, else any folder of that name, of which M(opennebula.flower.flower_run)
+    says what it lacks.
+  - It is an error if there is none of these.
 positional: _input, _here
 options:
   _input:
@@ -63,7 +64,8 @@ def app_folder(app: Any, here: Any) -> str:
             if app not in (".", "..") and _is_app(place / app):
                 return str(place / app)
     if folder.is_dir():
-        raise AnsibleFilterError(f"{folder} is no Flower app: it has no pyproject.toml; give the folder that has it.")
+        # What a folder lacks, flower_run says, and without the words that Ansible puts before the errors of filters.
+        return str(folder)
     known = "; ".join(f"{kind}s: {', '.join(_names(place))}" for kind, place in _SHIPPED if _names(place))
     raise AnsibleFilterError(
         f"There is no app {app}: {folder} is no folder on the control machine, and no demo or use case has that name "

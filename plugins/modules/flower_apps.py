@@ -68,7 +68,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-FILE_MODE, FOLDER_MODE = 0o644, 0o755
+FILE_MODE = 0o644
+FOLDER_MODE = 0o755
 
 Files = dict[str, bytes]
 

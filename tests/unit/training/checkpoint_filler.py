@@ -28,7 +28,8 @@ def main(disk: str, place: str) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, ROOM))
     folder = Path(place) / "kept"
     store = Store(folder, keep=2, disk=Path(place) if disk == "tmpfs" else None)
-    told = []
+    told: list[str] = []
+    whole, left = False, list[str]()
     for number, size in [(1, 3), (2, ROOM // 2), (3, 3)]:
         try:
             store.save(checkpoint(number, size=size))

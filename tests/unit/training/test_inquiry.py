@@ -75,7 +75,7 @@ def test_the_grace_begins_when_enough_have_answered() -> None:
     """Nodes that all load the same data for minutes are ready one after the other."""
     grid, time = Late(3), Time()
     grid.held = {1, 2, 3}
-    time.at = {200.0: lambda: grid.held.difference_update({1, 2}), 206.0: lambda: grid.held.clear()}
+    time.at = {200.0: lambda: grid.held.difference_update({1, 2}), 206.0: grid.held.clear}
     found = inquiry(grid, time)
     found.ask(lambda: len(found.answers) >= 2)
     assert sorted(found.answers) == [1, 2, 3] and 206 <= time.now < 208

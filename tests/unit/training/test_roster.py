@@ -80,7 +80,7 @@ def test_the_wait_is_told_with_those_who_were_here_before(log: list[str]) -> Non
 def test_a_wait_ends_with_the_node_that_comes_at_the_last_moment() -> None:
     grid, time = LocalGrid(apps(2)), Time()
     grid.away = {2}
-    time.at = {130.0: lambda: grid.away.clear()}
+    time.at = {130.0: grid.away.clear}
     assert list(roster(grid, time, node_wait_timeout=30.0).gather(1, 2).get_node_ids()) == [1, 2]
 
 

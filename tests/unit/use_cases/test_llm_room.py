@@ -30,11 +30,11 @@ class Hub:
         self.files, self.cached, self.place = dict(FILES), set[str](), place
         self.config: dict[str, Any] = {"torch_dtype": "float16"}
         self.fetched: list[list[str]] = []
-        self.error: Exception | None = None
+        self.errors: list[Exception] = []
 
     def info(self, name: str, **more: Any) -> SimpleNamespace:
-        if self.error:
-            raise self.error
+        for error in self.errors:
+            raise error
         return SimpleNamespace(
             sha="abc", siblings=[SimpleNamespace(rfilename=x, size=y) for x, y in self.files.items()]
         )
@@ -120,7 +120,7 @@ def test_what_is_not_known_refuses_nothing(hub: Hub, unknown: str, monkeypatch: 
     elif unknown == "number format":
         hub.config = {}
     elif unknown == "everything":
-        hub.error = TimeoutError()
+        hub.errors.append(TimeoutError())
     assert "could not be fetched" in why() and hub.fetched
 
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -382,11 +384,12 @@ def test_a_disk_that_is_full_for_a_while_when_something_is_written_down_fails_no
     """Each write in turn fails once, the note of what was just submitted among them."""
     for number in range(8):
         stage = Stage(rounds=2)
-        keep, left = stage.shelf.keep, [number]
+        keep, writes, failing = stage.shelf.keep, itertools.count(), number
 
-        def full(name: str, memory: Memory, keep: Any = keep, left: list[int] = left) -> None:
-            left[0] -= 1
-            if left[0] == -1:
+        def full(
+            name: str, memory: Memory, keep: Any = keep, writes: Iterator[int] = writes, failing: int = failing
+        ) -> None:
+            if next(writes) == failing:
                 raise RunError("Cannot write x.training.json: No space left on device")
             keep(name, memory)
 

@@ -72,7 +72,7 @@ def first(
     part = "" if found.private or share.parts == 1 else f", partition {share.number} of {share.parts} ({share.scheme})"
     classes = f" in {len(found.classes)} classes" if found.classes else ""
     why = " and ".join(reasons) or ("own data comes first" if source == "auto" else f"the source is set to {source}")
-    LOG.info(f"Data ({split}): {len(kept)} samples{classes} from {found.origin}{part}, because {why}.")
+    LOG.info("Data (%s): %d samples%s from %s%s, because %s.", split, len(kept), classes, found.origin, part, why)
     return dataset
 
 
