@@ -164,7 +164,12 @@ def test_a_full_disk_of_the_checkpoints_is_one_clear_error_and_no_torn_file(walk
         end = ended(walk, name)
         assert end["state"] == "failed", end
         assert "disk is full" in end["reason"], end
-        assert published(walk)["FL_RUN_STATE"] == "failed" or "full" in published(walk)["FL_RUN_REASON"]
+
+        def told() -> bool:
+            found = published(walk)
+            return found["FL_RUN_STATE"] == "failed" and "disk is full" in found["FL_RUN_REASON"]
+
+        walk.wait("the reason in OneGate", told, 90)
         # What was there is whole, and nothing else is.
         test = "/opt/flower/venv/bin/python -m zipfile --test"
         left = walk.ssh(superlink, f"cd {folder} && rm full && ls && for one in *.npz; do {test} $one || exit 1; done")
