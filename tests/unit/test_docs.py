@@ -54,15 +54,20 @@ def test_named_files_exist(page: Path) -> None:
     assert not missing
 
 
+def architecture() -> str:
+    """How it is built; the walk of trainings has a page of its own."""
+    return "".join((ROOT / f"docs/{name}.md").read_text(encoding="utf-8") for name in ("architecture", "training"))
+
+
 def test_architecture_walks_through_real_files() -> None:
-    found = named_files((ROOT / "docs/architecture.md").read_text(encoding="utf-8"))
+    found = named_files(architecture())
     assert len(found) > 60
     assert {"playbooks/single_site.yml", "plugins/modules/flower_node.py"} <= set(found)
     assert "plugins/module_utils/one/core/runner.py" in found
 
 
 def test_architecture_names_every_role_and_every_playbook() -> None:
-    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    text = architecture()
     roles = {path.parent.parent.name for path in (ROOT / "roles").glob("*/meta/argument_specs.yml")}
     assert {name for name in roles | playbooks() if not re.search(rf"\b{name}\b", text)} == set()
 
