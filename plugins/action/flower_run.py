@@ -170,15 +170,18 @@ class ActionModule(ActionBase):
     def _give_up(self, run: dict[str, Any]) -> dict[str, Any]:
         seconds = self._options["timeout"]
         text = f"{_called(run)} had not finished after {seconds} s ({_doing(run)})"
-        if self._options["stop_on_timeout"]:
+        # What goes on anyway, and was only waited for, is not this task's to end.
+        stopped = self._options["stop_on_timeout"] and self._changed
+        if stopped:
             name = {"name": run["training"]} if run["training"] else {"run_id": run["run_id"]}
             self._step({"operation": "stop", **name})
-            self._changed = True
             run = self._until_stopped(self._look(run, 0))
             text += f" and was stopped (now {run['status']})"
         else:
             text += " and goes on"
         advice = "resume it with a larger timeout" if run["training"] else "give it a larger timeout or fewer rounds"
+        if not stopped:
+            advice = "wait for it again, or end it with state stopped"
         return {**self._result(run), "failed": True, "msg": f"{text}; {advice}."}
 
     def _conclude(self, run: dict[str, Any]) -> dict[str, Any]:

@@ -71,11 +71,13 @@ options:
     type: bool
     default: true
   timeout:
-    description: Seconds after which a run or training that has not finished is given up.
+    description: Seconds after which the task fails when the run or training has not finished.
     type: int
     default: 3600
   stop_on_timeout:
-    description: Whether what is given up is stopped.
+    description:
+      - Whether what has not finished after O(timeout) is stopped, if this task began it or made it go on.
+      - What was under way before and is only waited for goes on in any case.
     type: bool
     default: true
   poll_interval:

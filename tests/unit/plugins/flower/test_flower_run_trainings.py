@@ -62,6 +62,25 @@ def test_a_training_that_outlives_a_crash(superlink: Superlink) -> None:
     ]
 
 
+def test_what_is_only_waited_for_is_left_when_the_time_is_up(superlink: Superlink) -> None:
+    for answers, options in (
+        ([training(attempt("7"))], {"app": "", "name": "night"}),
+        ([training(attempt("7"), changed=False)], {"name": "night"}),
+        ([asked(changed=False), training(attempt("7"))], {"app": "", "name": "night", "state": "resumed"}),
+    ):
+        superlink.steps.clear()
+        result = superlink.run(*answers, timeout=0, **options)
+        assert result["failed"] and not result["changed"] and "stop" not in operations(superlink), options
+        assert "and goes on; wait for it again, or end it with state stopped." in result["msg"]
+
+
+def test_what_was_made_to_go_on_is_stopped_when_the_time_is_up(superlink: Superlink) -> None:
+    stopped = training(attempt("7", "stopped"), status="finished:stopped", finished=True)
+    answers = [asked(), training(attempt("7")), stopped, stopped]
+    result = superlink.run(*answers, timeout=0, app="", name="night", state="resumed")
+    assert operations(superlink) == ["resume", "status", "stop", "status"] and "was stopped" in result["msg"]
+
+
 def test_an_app_is_submitted_plainly_where_that_is_asked_for(superlink: Superlink) -> None:
     result = superlink.run(run_of(), run_of(finished=True, succeeded=True), supervised=False)
     assert superlink.steps[0]["supervised"] is False

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +22,7 @@ from flower_ops.supervisor.model import Attempt, Memory, State
 from flower_ops.supervisor.shelf import Shelf
 from flower_ops.supervisor.view import LOCK
 from ops_machine import OpsMachine
-from role_play import play
+from role_play import COLLECTIONS, ROOT, play
 
 APP = (
     '[project]\nname = "toy"\nversion = "1.0"\n[tool.flwr.app.components]\nserverapp = "a:a"\nclientapp = "b:b"\n'
@@ -134,3 +137,19 @@ def test_what_is_wrong_is_one_sentence_before_a_training_begins(machine: OpsMach
     code, output = play(machine, tmp_path, "train", "--check", train_app="toy")
     assert code == 0, output
     assert "changed=1" in output and machine.contents() == before
+
+
+def test_a_wrong_name_is_told_before_the_cloud_is_asked(tmp_path: Path) -> None:
+    """By the playbook; nobody answers at that address, and nothing else is said of the federation."""
+    wrong = ["-e", "app=nowhere", "-e", "federation_name=x", "-e", "federation_api_url=http://127.0.0.1:9/RPC2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ansible.cli.playbook", "-i", "localhost,", ROOT / "playbooks/train.yml", *wrong],
+        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "PWD": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode != 0 and f"There is no app nowhere: {tmp_path}/nowhere is no folder" in done.stdout
+    assert "federation : " not in done.stdout, "the app comes first"
