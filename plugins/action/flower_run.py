@@ -197,7 +197,8 @@ class ActionModule(ActionBase):
                 display.warning(f"{_called(run)} completed, but {run['reason']}")
             return result
         if run["status"] == "finished:completed":
-            text = f"trained nothing: {run['reason']}"
+            known = run["succeeded"] is not None
+            text = f"{'trained nothing' if known else 'completed, but nobody knows with what results'}: {run['reason']}"
         else:
             text = f"ended as {run['status']}: {run['reason']}"
         return {**result, "failed": True, "msg": f"{_called(run)} of the app {run['app']['name']} {text}"}

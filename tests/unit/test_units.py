@@ -95,7 +95,7 @@ def test_the_supervisor_outlives_its_superlink_and_may_write_nothing_that_was_as
     assert "flower-superlink.service" in found["After"][0].split()
     # It reads /proc/uptime to tell the age of a process.
     assert "ProcSubset" not in found and found["Restart"] == ["always"]
-    assert found["ReadWritePaths"] == ["/opt/flower/runs /opt/flower/cli /opt/flower/apps"]
+    assert found["ReadWritePaths"] == ["/opt/flower/runs /opt/flower/cli /opt/flower/apps /opt/flower/checkpoints"]
     assert "KillMode" not in found, "whatever it has started for Flower must end with it"
 
 

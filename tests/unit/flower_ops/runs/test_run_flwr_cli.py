@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest_runs import RUN_ID, FakeFlwr
+from flower_ops import profiles
 from flower_ops.flower_cli.flwr_cli import FlwrCli, FlwrCliError, find_json, sentence
 
 
@@ -47,6 +48,18 @@ def test_commands_and_environment(flwr: FakeFlwr, tmp_path: Path) -> None:
     assert environment["FLWR_HOME"] == str(flwr.home) and environment["PATH"].startswith(f"{flwr.binary.parent}:")
     assert (environment["FLWR_TELEMETRY_ENABLED"], environment["FLWR_DISABLE_UPDATE_CHECK"]) == ("0", "1")
     assert "PYTHONDONTWRITEBYTECODE" not in environment
+
+
+@pytest.mark.parametrize("version", profiles.known())
+def test_all_runs_are_listed_not_the_newest(flwr: FakeFlwr, version: str) -> None:
+    """The SuperLink of 1.41 lists 20 when no number is given; the command of 1.25 knows no number."""
+    flwr.install(version)
+    flwr.run_states("running")
+    cli = flwr.cli()
+    assert cli.list_runs() and cli.list_runs(RUN_ID)
+    whole, one = (call["words"] for call in flwr.calls)
+    assert ("--limit" in whole) is (version == "1.41.0") and "--limit" not in one, "it goes not with --run-id"
+    assert "--limit" not in whole or int(whole[whole.index("--limit") + 1]) >= 100_000
 
 
 def test_unknown_run_cannot_be_stopped(flwr: FakeFlwr) -> None:

@@ -69,6 +69,18 @@ def test_a_run_that_nobody_follows_is_told_as_flower_says_and_its_record_stays(p
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("recorded", [False, True], ids=["without a record", "nobody followed it to its end"])
+def test_what_a_run_lacked_whose_rounds_nobody_read_is_unknown(places: Places, flwr: FakeFlwr, recorded: bool) -> None:
+    if recorded:
+        recorded_run(places, RUN_ID, "running", watcher=None)
+    flwr.run_states("finished:completed")
+    (one,) = known(places, RUN_ID)["runs"]
+    assert (one["finished"], one["degraded"], one["succeeded"]) == (True, None, None)
+    flwr.run_states("finished:failed")
+    (one,) = known(places, RUN_ID)["runs"]
+    assert (one["degraded"], one["succeeded"]) == (False, False)
+
+
 def test_one_run_that_has_ended_asks_nobody(places: Places, flwr: FakeFlwr) -> None:
     recorded_run(places, "5")
     assert [one["run_id"] for one in known(places, "5")["runs"]] == ["5"] and flwr.calls == []

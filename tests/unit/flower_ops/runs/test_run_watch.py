@@ -199,7 +199,18 @@ def test_dead_watcher_is_told_and_flower_is_asked(places: Places, flwr: FakeFlwr
     records.save(path, {**records.load(path), "status": "running", "watcher": 2**22 + 1})
     found = status(places, RUN_ID)
     assert found["finished"] and "ended early" in found["reason"]
+    assert found["degraded"] is None and found["succeeded"] is None, "nothing of its log could be read"
     assert json.loads(path.read_text())["status"] == "finished:completed"
+
+
+def test_the_log_of_a_run_whose_watcher_died_is_read_again(places: Places, flwr: FakeFlwr) -> None:
+    flwr.run_states("finished:completed")
+    flwr.logs(recorded("one_node_failing"))
+    path = new_record(places)
+    records.save(path, {**records.load(path), "status": "running", "watcher": 2**22 + 1})
+    found = status(places, RUN_ID)
+    assert found["degraded"] is True and found["succeeded"] is True and "round 1: 1 of 2 results" in found["reason"]
+    assert "ended early" not in found["reason"] and json.loads(path.read_text())["degraded"] is True
 
 
 def test_pid_of_another_process_is_no_watcher(places: Places, flwr: FakeFlwr) -> None:

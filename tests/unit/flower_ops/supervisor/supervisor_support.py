@@ -56,7 +56,12 @@ class FakeFlower:
         #: Runs that have stopped to log; how often watchers wrote; trainings reduced to the last checkpoint.
         self.silent: set[str] = set()
         self.written = 0
+        #: How many of its runs it lists, the newest; which rounds lacked results.
+        self.shown = 1000
+        self.lacked = ""
         self.reduced: list[str] = []
+        #: Why checkpoints cannot be removed.
+        self.stuck = ""
         #: Why the next submissions fail.
         self.hinders: list[str] = []
         self.refuses = ""
@@ -128,7 +133,14 @@ class FakeFlower:
         self.call()
         if not self.up:
             raise Unanswered("Connection to the SuperLink is unavailable")
-        return [{"run": run} for run in self.listed]
+        newest = sorted(self.listed, key=lambda run: run.at)[-self.shown :]
+        return [{"run-id": run.run_id, "run": run} for run in newest]
+
+    def run(self, run_id: str) -> Entry | None:
+        self.call()
+        if not self.up:
+            raise Unanswered("Connection to the SuperLink is unavailable")
+        return next(({"run-id": run.run_id, "run": run} for run in self.listed if run.run_id == run_id), None)
 
     def seen(self, asked: Asked, listed: list[Entry], judged: Collection[str]) -> tuple[Seen, ...] | None:
         mine = [entry["run"] for entry in listed if entry["run"].training == asked.name]
@@ -188,8 +200,12 @@ class FakeFlower:
     def host(self) -> str:
         return self.process
 
-    def reduce(self, asked: Asked) -> None:
+    def reduce(self, asked: Asked) -> str:
         self.reduced.append(asked.name)
+        return self.stuck
+
+    def shortfall(self, memory: Memory) -> str:
+        return self.lacked
 
     def rest(self) -> None:
         """Nothing to close."""

@@ -15,8 +15,8 @@ from flower_ops.runs.errors import RunError
 from flower_ops.supervisor.decisions import FAILURES, PAUSES
 from flower_ops.supervisor.model import Asked, Cause, Memory, State
 from flower_ops.supervisor.quiet import GRACE, TELL, Life, Quiet
-from flower_ops.supervisor.world import Hindered
-from supervisor_support import BEGIN, Killed, Stage, asked
+from flower_ops.supervisor.world import Hindered, Unanswered
+from supervisor_support import BEGIN, Killed, Run, Stage, asked
 
 NAME = "digits-1a2b3c4d"
 
@@ -244,6 +244,80 @@ def test_a_clock_that_was_set_back_makes_no_endless_wait() -> None:
     late = tuple(replace(one, ended=one.ended + 1e7) for one in stage.memory().attempts)
     stage.shelf.memories[NAME] = replace(stage.memory(), attempts=late)
     stage.until(lambda: len(stage.world.listed) == 2, 30)
+
+
+@pytest.mark.parametrize(("cause", "state"), [(Cause.APP, State.FAILED), (Cause.STOPPED, State.STOPPED)])
+def test_which_run_was_the_last_is_no_matter_of_the_clock(cause: Cause, state: State) -> None:
+    """The first one broke before the clock was set back, so it seems to have ended last."""
+    stage = Stage(asked(at=BEGIN - 1e6))
+    stage.until(lambda: stage.world.listed)
+    stage.world.end(Cause.BROKEN)
+    stage.until(lambda: stage.memory().attempts[-1].cause)
+    stage.world.set_clock(-7 * 3600.0)
+    stage.until(lambda: len(stage.world.listed) == 2, 60)
+    stage.world.end(cause)
+    for _look in range(200):
+        stage.tick()
+    assert stage.state() is state and len(stage.world.listed) == 2
+    assert [one.run_id for one in stage.memory().attempts] == ["100", "101"]
+
+
+def test_what_ended_before_it_was_asked_for_again_does_not_count_whatever_the_clock_says() -> None:
+    """A clock that was ahead for the first run: seen from the second wish, that run seems to come later."""
+    stage = Stage()
+    stage.world.clock += 1e7
+    stage.until(lambda: stage.world.listed)
+    stage.world.end(Cause.STOPPED)
+    stage.until(lambda: stage.state().final)
+    stage.world.set_clock(-1e7)
+    stage.shelf.ask(asked(at=BEGIN + 60.0))
+    stage.until(lambda: len(stage.world.listed) == 2, 60)
+    assert stage.to_the_end().state is State.COMPLETED
+
+
+def test_of_two_runs_the_last_is_the_one_that_ended_last() -> None:
+    stage = Stage()
+    stage.until(lambda: stage.world.listed)
+    stage.tick()
+    stage.world.listed.append(replace(stage.world.listed[0], run_id="999", at=stage.world.clock))
+    stage.until(lambda: any(one.cause for one in stage.memory().attempts))
+    stage.world.end(Cause.STOPPED)
+    stage.until(lambda: stage.state().final)
+    assert stage.state() is State.STOPPED and [one.run_id for one in stage.memory().attempts] == ["999", "100"]
+
+
+def test_a_run_that_is_too_old_for_flowers_list_is_asked_for_by_its_id() -> None:
+    stage = Stage()
+    stage.until(lambda: stage.world.listed)
+    stage.tick()
+    stage.world.shown = 2
+    stage.world.listed += [Run(str(number), "another-00000000", stage.world.clock + number, 0) for number in (1, 2, 3)]
+    for _look in range(200):
+        stage.tick()
+    assert stage.state() is State.RUNNING and len(stage.world.active(NAME)) == 1
+    run = stage.world.run
+    stage.world.run = lambda run_id: silent()  # type: ignore[method-assign]
+
+    def silent() -> None:
+        raise Unanswered("database is locked")
+
+    for _look in range(200):
+        stage.tick()
+    assert stage.state() is State.RUNNING and stage.world.submitted == 1
+    stage.world.run = run  # type: ignore[method-assign]
+    assert stage.to_the_end().state is State.COMPLETED and stage.world.submitted == 1
+
+
+def test_what_an_earlier_run_lacked_is_told_of_a_training_that_completed() -> None:
+    stage = Stage()
+    stage.world.lacked, stage.world.stuck = "round 1: 1 of 2 results", "earlier checkpoints cannot be removed"
+    assert stage.to_the_end().state is State.COMPLETED
+    stage.tick()
+    assert stage.memory().reason == stage.shelf.told["reason"] == "round 1: 1 of 2 results"
+    assert stage.said[-2:] == [
+        f"{NAME}: earlier checkpoints cannot be removed.",
+        f"{NAME}: completed: round 1: 1 of 2 results.",
+    ]
 
 
 def test_nothing_asked_for_costs_nothing() -> None:

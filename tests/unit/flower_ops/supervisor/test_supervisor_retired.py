@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +51,20 @@ def test_a_training_that_is_complete_keeps_its_last_checkpoint(places: Places) -
     retired.reduce(one)
     retired.reduce(replace(one, place=""))
     assert len(left(one)) == 3
+
+
+def test_checkpoints_that_cannot_be_removed_are_told_and_nothing_fails(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = stored(places, State.COMPLETED)
+
+    def unlink(_path: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(retired.os, "unlink", unlink)
+        assert f"earlier checkpoints in {one.place} cannot be removed (Read-only file system)" in retired.reduce(one)
+    assert len(left(one)) == 5 and retired.reduce(one) == "" and len(left(one)) == 3
 
 
 @pytest.mark.parametrize("target", ["checkpoint_round_9.npz", "elsewhere.npz", ""])

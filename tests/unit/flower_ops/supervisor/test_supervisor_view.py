@@ -210,6 +210,19 @@ def test_a_round_with_a_result_missing_makes_a_training_degraded(place: Places, 
     remember(place, name, State.COMPLETED, Attempt("11", BEGIN, 0, "broken"), Attempt("12", BEGIN + 9, 2, "done"))
     found = view.status(place, name)
     assert found["degraded"] and found["succeeded"] and found["reason"].startswith("round 1: 1 of 2 results")
+    # The supervisor tells the same, in the journal and to OneGate.
+    assert view.shortfall(place, Shelf(place).recall(name)) == found["reason"]
+
+
+def test_what_a_run_without_a_record_lacked_is_unknown(place: Places, app: Path) -> None:
+    name = handed.hand_over(place, str(app), {})["training"]
+    run(place, "12", [one_round(4), one_round(5)], "finished:completed")
+    remember(place, name, State.COMPLETED, Attempt("11", BEGIN, 0, "broken"), Attempt("12", BEGIN + 9, 3, "done"))
+    found = view.status(place, name)
+    assert found["degraded"] is None and found["succeeded"] is True
+    place.record("12").unlink()
+    found = view.status(place, name)
+    assert found["degraded"] is None and found["succeeded"] is None
 
 
 def test_a_training_that_got_no_result_at_all_did_not_succeed(place: Places, app: Path) -> None:

@@ -316,6 +316,60 @@ def test_what_hinders_a_submission_and_passes_is_told_from_what_does_not(
             world.submit(asked)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        # Killed in the middle of its work.
+        "kill -9 $$",
+        "echo 'Traceback (most recent call last):'",
+        # 1.25 prints the whole gRPC error, 1.34 its details, 1.41 what HTTP said.
+        *(
+            f"""echo '{{"success": false, "error-message": "{text}"}}'"""
+            for text in (
+                "<_InactiveRpcError of RPC that terminated with: status = StatusCode.INTERNAL details = x>",
+                "<_InactiveRpcError of RPC that terminated with: status = StatusCode.RESOURCE_EXHAUSTED details = x>",
+                "Exception calling application: (sqlite3.OperationalError) database is locked",
+                "Internal server error.",
+                "Deadline Exceeded",
+                "[code: 14] Failed to create or initialize the run.",
+            )
+        ),
+    ],
+)
+def test_a_fault_of_flower_itself_passes(
+    places: Places, flwr: FakeFlwr, app: Path, world: Machine, answer: str
+) -> None:
+    asked = Shelf(places).one(handed.hand_over(places, str(app), {})["training"])
+    flwr.binary.write_text(f"#!/bin/sh\n{answer}\n")
+    with pytest.raises(Hindered, match="Cannot submit the app"):
+        world.submit(asked)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[code: 15] Invalid run configuration.",
+        "Authentication failed. Please run `flwr login`",
+        "❌ Permission denied.",
+    ],
+)
+def test_what_flower_refuses_does_not_pass(
+    places: Places, flwr: FakeFlwr, app: Path, world: Machine, text: str
+) -> None:
+    asked = Shelf(places).one(handed.hand_over(places, str(app), {})["training"])
+    flwr.binary.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps({'success': False, 'error-message': text})}\nEND\n")
+    with pytest.raises(RunError, match="Cannot submit the app"):
+        world.submit(asked)
+
+
+def test_only_flower_says_that_a_run_is_lost(flwr: FakeFlwr, world: Machine) -> None:
+    flwr.run_states("running")
+    assert (world.run(RUN_ID) or {})["status"] == "running" and world.run("5") is None
+    flwr.binary.write_text("""#!/bin/sh\necho '{"success": false, "error-message": "database is locked"}'\n""")
+    with pytest.raises(Unanswered, match="database is locked"):
+        world.run(RUN_ID)
+
+
 @pytest.mark.parametrize("kind", ["pipe", "link", "folder", "large", "deep"])
 def test_what_is_no_regular_file_is_not_read(places: Places, kind: str) -> None:
     """Apps can write into that folder; a reader that waits for a pipe would wait for ever."""

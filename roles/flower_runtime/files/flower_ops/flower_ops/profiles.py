@@ -59,6 +59,7 @@ class Profile:
     serves all of the SuperLink over HTTP (else empty, and Fleet is a gRPC service on a port of its own).
     zombie_patterns: regular expressions; after such a line in its log a SuperNode stays online and answers no more.
     workaround: folder in flower_ops/workarounds that goes onto the import path of the SuperLink.
+    list_extra: arguments with which the command line lists all runs, where it would tell only the newest.
     superlink_exit: exit statuses of a SuperLink that was asked to end (negative: the signal that ended it).
     """
 
@@ -71,6 +72,7 @@ class Profile:
     fleet_routes: tuple[str, ...] = ()
     zombie_patterns: tuple[str, ...] = ()
     workaround: str = ""
+    list_extra: tuple[str, ...] = ()
     superlink_exit: tuple[int, ...] = (0,)
     environment: Mapping[str, str] = field(default_factory=lambda: dict(ENVIRONMENT))
 
@@ -169,6 +171,8 @@ _PROFILES = {
             cryptography=">=50,<51",
             superlink_extra=_NO_INSTALLATION,
             fleet_routes=_FLEET_ROUTES,
+            # Its SuperLink lists 20 runs when no number is given.
+            list_extra=("--limit", "1000000"),
             superlink_exit=(143, -15),
         ),
     )

@@ -45,17 +45,21 @@ clientapp = "none:app"
 
 """
 UNREACHABLE = "Connection to the SuperLink is unavailable"
+# The same in all versions, with and without the number.
+NO_RUN = re.compile(r"\bRun ID (\d+ )?not found\b", re.IGNORECASE)
 
 
 class FlwrCliError(Exception):
     """A `flwr` command failed; the text is one sentence for a person.
 
-    `unreachable` tells that the SuperLink did not answer, so that trying again later makes sense.
+    `unreachable` tells that the SuperLink did not answer, so that trying again later makes sense; `cut_off` that the
+    command itself ended without an answer, as one that was killed.
     """
 
-    def __init__(self, message: str, unreachable: bool = False) -> None:
+    def __init__(self, message: str, unreachable: bool = False, cut_off: bool = False) -> None:
         super().__init__(message)
         self.unreachable = unreachable
+        self.cut_off = cut_off
 
 
 def connection_table(
@@ -141,8 +145,19 @@ class FlwrCli:
         if run_id is not None:
             arguments += ["--run-id", run_id]
             what = f"ask for run {run_id}"
+        else:
+            arguments += self.profile.list_extra
         runs = self._json(*arguments, what=what).get("runs") or []
         return sorted(runs, key=lambda run: str(run.get("pending-at", "")))
+
+    def find_run(self, run_id: str) -> dict[str, Any] | None:
+        """One run as `list_runs` tells it, however old; None when the SuperLink says that it does not know it."""
+        try:
+            return next(iter(self.list_runs(run_id)), None)
+        except FlwrCliError as error:
+            if NO_RUN.search(str(error)):
+                return None
+            raise
 
     def stop(self, run_id: str) -> None:
         """Stop a run; an error when it is unknown or has already finished."""
@@ -183,7 +198,7 @@ class FlwrCli:
         answer = find_json(output)
         if answer is None:
             said = sentence(output + "\n" + errors) or "it printed nothing"
-            raise FlwrCliError(f"Cannot {what}: flwr gave no JSON answer ({said}).")
+            raise FlwrCliError(f"Cannot {what}: flwr gave no JSON answer ({said}).", cut_off=True)
         if answer.get("success") is not True:
             said = sentence(str(answer.get("error-message", ""))) or "no reason given"
             raise FlwrCliError(f"Cannot {what}: {said}", unreachable=UNREACHABLE in said)

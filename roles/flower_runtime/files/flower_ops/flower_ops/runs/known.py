@@ -14,7 +14,7 @@ from flower_ops.runs import record as records
 from flower_ops.runs.errors import RunError
 from flower_ops.runs.record import Places
 from flower_ops.runs.status import progress, stop, view, watched
-from flower_ops.runs.verdict import UNKNOWN, add_answer
+from flower_ops.runs.verdict import UNKNOWN, add_answer, leave_open, succeeded
 
 
 def known(places: Places, run_id: str = "") -> dict[str, Any]:
@@ -46,6 +46,7 @@ def known(places: Places, run_id: str = "") -> dict[str, Any]:
             elif not records.is_finished(found[this]) and not watched(found[this]):
                 # Nobody follows it any more: Flower's word is newer than the record.
                 add_answer(found[this], entry, None)
+                leave_open(found[this])
     runs = [{**view(places, one), "recorded": True} for one in found.values()] + others
     if run_id and not runs:
         text = warnings[0] if warnings else "look at all of them without naming one"
@@ -82,13 +83,12 @@ def _unrecorded(run_id: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     asked = entry.get("pending-at")
     record.update(submitted_at="" if asked in UNKNOWN else str(asked).replace(" ", "T"), output_dir="")
     add_answer(record, entry, None)
-    finished = records.is_finished(record)
-    succeeded = record["status"] == "finished:completed"
+    leave_open(record)
     return {
         **record,
         "watched": False,
-        "finished": finished,
-        "succeeded": succeeded,
+        "finished": records.is_finished(record),
+        "succeeded": succeeded(record),
         "progress": progress(record),
         "files": [],
         "files_left_out": [],

@@ -65,6 +65,11 @@ class RunLog:
         """The exception that ended the ServerApp, as Python prints it: its class, a colon, its text."""
         return self.error if self._exception else None
 
+    @property
+    def complete(self) -> bool:
+        """Whether it tells all rounds of a run that completed: Flower's strategies have a last line."""
+        return self.strategy_seconds is not None
+
     def feed(self, line: str, now: float) -> bool:
         """Take in one line; True when it told something new about the run (not for every line of the log)."""
         text = ANSI.sub("", line).rstrip()

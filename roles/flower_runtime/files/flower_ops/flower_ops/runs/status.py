@@ -16,10 +16,13 @@ from flower_ops.runs.errors import RunError
 from flower_ops.runs.files import files_of
 from flower_ops.runs.news import modified, until_news
 from flower_ops.runs.record import Places
-from flower_ops.runs.verdict import add_answer, trained_nothing
+from flower_ops.runs.verdict import add_answer, leave_open, succeeded
+from flower_ops.runs.watch import Watcher
 
 # A watcher that was just started needs a moment before it puts its process id into the record.
 WATCHER_START_S = 20.0
+# Seconds of silence after which the log of a run that has ended is taken to be all there is.
+READING_S = 10.0
 
 
 def status(places: Places, run_id: str, wait: float = 0.0, seen: str | None = None) -> dict[str, Any]:
@@ -46,7 +49,7 @@ def view(places: Places, record: dict[str, Any]) -> dict[str, Any]:
         **record,
         "watched": watched(record),
         "finished": records.is_finished(record),
-        "succeeded": record["status"] == "finished:completed" and not trained_nothing(record),
+        "succeeded": succeeded(record),
         "progress": progress(record),
         **files_of(Path(record["output_dir"]), places.user),
     }
@@ -103,17 +106,27 @@ def list_runs(places: Places) -> list[dict[str, Any]]:
 
 
 def _ask_flower(places: Places, path: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """Without a watcher the record is stale: take Flower's own word, and say why metrics may be missing."""
+    """Without a watcher the record is stale: take Flower's own word, and read the log of a run that has ended."""
     try:
         runs = places.cli().list_runs(record["run_id"])
+        if runs and records.is_finished(runs[0]):
+            return _read_again(places, path)
     except FlwrCliError as error:
         raise RunError(
             f"Nobody follows run {record['run_id']} any more, and Flower cannot be asked: {error}"
         ) from error
     if runs:
         add_answer(record, runs[0], None)
-    if records.is_finished(record):
-        record["watcher"] = None
+    return record
+
+
+def _read_again(places: Places, path: Path) -> dict[str, Any]:
+    """Judge a run by its whole log, and say so where that cannot be had; FlwrCliError."""
+    watcher = Watcher(path, places.cli(), places.user, silence=READING_S)
+    watcher.look()
+    record = watcher.record
+    if record["status"] == "finished:completed" and not watcher.log.complete:
+        leave_open(record)
         gone = "the process that followed this run ended early, so rounds may be missing here"
         record["reason"] = f"{record['reason']}; {gone}" if record["reason"] else gone
         records.save(path, record, places.user)

@@ -79,6 +79,21 @@ def trained_nothing(record: Mapping[str, Any]) -> bool:
     return bool(counted) and not any(one["results"] and not one.get("dropped") for one in counted)
 
 
+def succeeded(record: Mapping[str, Any]) -> bool | None:
+    """Whether a run completed with a result of use; None where none is known, nor all of its rounds."""
+    if record["status"] != "finished:completed":
+        return False
+    if any(one.get("results") and not one.get("dropped") for one in record["rounds"]):
+        return True
+    return None if record["degraded"] is None else not trained_nothing(record)
+
+
+def leave_open(record: dict[str, Any]) -> None:
+    """Take back what was judged of a completed run whose log was not read to its end: `degraded` None is unknown."""
+    if record["status"] == "finished:completed":
+        record["degraded"] = record["degraded"] if missing_results(record) and succeeded(record) else None
+
+
 def _lacks(one: Mapping[str, Any]) -> bool:
     """Whether a chosen node's result is missing in a round."""
     return one["nodes"] is not None and one["results"] is not None and bool(one["results"] < one["nodes"])

@@ -65,7 +65,7 @@ class Watcher:
         attempt = 0
         while True:
             try:
-                if self._follow() or self._ask():
+                if self.look():
                     return self.record
                 failed_since, attempt = None, 0
             except FlwrCliError as error:
@@ -78,6 +78,10 @@ class Watcher:
             attempt += 1
             self.earlier.update({one["round"]: one["seconds"] for one in self.record["rounds"] if one["done"]})
             self.log = RunLog()
+
+    def look(self) -> bool:
+        """Read the log once to its end and ask Flower about the run: whether it has finished; FlwrCliError."""
+        return self._follow() or self._ask()
 
     def _follow(self) -> bool:
         """Read the log until it ends (False), or until a silence in which the run turns out to have finished (True)."""

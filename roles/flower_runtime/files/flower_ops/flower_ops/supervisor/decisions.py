@@ -28,7 +28,8 @@ def observe(asked: Asked, memory: Memory, look: Look) -> Memory:
     """Memory after a look: runs that came into being, and how runs ended."""
     if memory.asked != asked.at:
         # Asked for again: what has ended goes on, and earlier failures count no more.
-        memory = replace(memory, asked=asked.at, state=State.WAITING, reason="", **AFRESH)
+        past = tuple(replace(one, past=True) for one in memory.attempts)
+        memory = replace(memory, asked=asked.at, attempts=past, state=State.WAITING, reason="", **AFRESH)
     if look.runs is None or memory.state.final:
         return memory
     attempts = {one.run_id: one for one in memory.attempts}
@@ -39,7 +40,8 @@ def observe(asked: Asked, memory: Memory, look: Look) -> Memory:
             known = (
                 Attempt(seen.run_id, max(seen.at, asked.at), memory.intent_round)
                 if memory.intent
-                else Attempt(seen.run_id, seen.at)
+                # Nothing is remembered of it, so its time must tell. Flower's times are whole seconds.
+                else Attempt(seen.run_id, seen.at, past=seen.at < float(int(asked.at)))
             )
             memory = replace(memory, **AFRESH)
         # Not by when it began to run: a clock that is set meanwhile would make the SuperLink younger than its runs.
@@ -52,7 +54,8 @@ def observe(asked: Asked, memory: Memory, look: Look) -> Memory:
         if not one.cause and one.run_id not in present:
             lost = Seen(one.run_id, one.at, Cause.BROKEN, "the SuperLink has no record of the run any more")
             attempts[one.run_id] = _ended(one, memory, lost, look)
-    ordered = tuple(sorted(attempts.values(), key=lambda one: one.at))
+    # As they were seen to end, then what goes on. Not by their times: a clock that is set would change which was last.
+    ordered = tuple(sorted(attempts.values(), key=lambda one: not one.cause))
     return memory if ordered == memory.attempts else replace(memory, attempts=ordered)
 
 
@@ -90,9 +93,9 @@ def _orphan(memory: Memory, seen: Seen) -> str:
     return "the SuperLink was started anew while it ran" if seen.host and host != seen.host else ""
 
 
-def counting(asked: Asked, memory: Memory) -> list[Attempt]:
-    """The runs since the training was last asked for. Flower's times are whole seconds."""
-    return [one for one in memory.attempts if one.at >= float(int(asked.at))]
+def counting(memory: Memory) -> list[Attempt]:
+    """The runs since the training was last asked for."""
+    return [one for one in memory.attempts if not one.past]
 
 
 def barren(attempts: list[Attempt]) -> int:
@@ -107,12 +110,12 @@ def barren(attempts: list[Attempt]) -> int:
 
 def _after(asked: Asked, memory: Memory, look: Look) -> Action:
     """No run is under way: the end, or the next one."""
-    attempts = counting(asked, memory)
+    attempts = counting(memory)
     done = [one for one in attempts if one.cause == Cause.DONE.value]
     if done:
         return Action(Kind.FINISH, done[-1].reason, done[-1].run_id, State.COMPLETED)
     if attempts:
-        last = max(attempts, key=lambda one: one.ended)
+        last = attempts[-1]
         if last.cause == Cause.STOPPED.value:
             return Action(Kind.FINISH, last.reason, last.run_id, State.STOPPED)
         if last.cause == Cause.APP.value:

@@ -64,7 +64,8 @@ class Asked:
 class Attempt:
     """One run of a training. `begun` and `reached` are rounds of its newest checkpoint before and after; `begun` -1:
     nobody knows. `cause` empty: as far as is known it goes on. `at` and `ended` in seconds since the epoch. `host`: the
-    SuperLink's process with which it lives and dies, empty while nobody has seen it run.
+    SuperLink's process with which it lives and dies, empty while nobody has seen it run. `past`: it came before the
+    training was last asked for.
     """
 
     run_id: str
@@ -75,13 +76,15 @@ class Attempt:
     reached: int = 0
     ended: float = 0.0
     host: str = ""
+    past: bool = False
 
 
 @dataclass(frozen=True)
 class Memory:
     """What is kept of a training between two looks and over any crash; all but reasons can be told from Flower too.
 
-    `asked`: the `at` of what was asked for when this was last written. `intent`: since when a submission has been under
+    `asked`: the `at` of what was asked for when this was last written. `attempts`: in the order in which they were seen
+    to end, what goes on last. `intent`: since when a submission has been under
     way whose run is not known yet, 0 for none; `intent_round`: the newest checkpoint then; `refused`: why it seems to
     have failed for good; `hindered`: how many submissions in a row something has hindered that passes, and `hindrance`
     what. `dead`: runs that were ended here because they could not go on, and why.

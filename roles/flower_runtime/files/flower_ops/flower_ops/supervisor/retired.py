@@ -25,20 +25,25 @@ KEPT = 100
 LATEST = "checkpoint_latest.npz"
 
 
-def reduce(asked: Asked) -> None:
-    """Of the checkpoints of a training that is complete keep the last one; all, where it is not clear which that is."""
+def reduce(asked: Asked) -> str:
+    """Of the checkpoints of a training that is complete keep the last one; all, where it is not clear which that is.
+
+    A training that is done does not fail on this: returns a sentence about what cannot be removed, or nothing.
+    """
     place = Path(asked.place)
     try:
         latest = CHECKPOINT.fullmatch(os.readlink(place / LATEST)) if asked.place else None
     except OSError:
-        return
+        return ""
     if latest is None or not (place / latest[0]).is_file():
-        return
-    for number in checkpoints(asked):
-        if number < int(latest[1]):
-            # A training that is done is not to fail on this.
-            with contextlib.suppress(OSError):
-                os.unlink(place / f"checkpoint_round_{number}.npz")
+        return ""
+    older = [number for number in checkpoints(asked) if number < int(latest[1])]
+    try:
+        for number in older:
+            os.unlink(place / f"checkpoint_round_{number}.npz")
+    except OSError as error:
+        return f"earlier checkpoints in {place} cannot be removed ({error.strerror}); remove them if space is short"
+    return ""
 
 
 def remove(places: Places, name: str, check: bool = False) -> dict[str, Any]:

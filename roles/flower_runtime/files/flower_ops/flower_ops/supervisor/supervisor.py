@@ -88,9 +88,23 @@ class Supervisor:
         self._tell("", "")
         return listed
 
+    def _complete(self, memory: Memory, listed: list[Entry] | None) -> list[Entry] | None:
+        """The list with the runs that it leaves out and that went on as far as is known: a list may be cut short."""
+        if listed is None:
+            return None
+        told = {str(entry["run-id"]) for entry in listed}
+        missing = [one.run_id for one in memory.attempts if not one.cause and one.run_id not in told]
+        try:
+            found = [self.world.run(run_id) for run_id in missing]
+        except Unanswered as error:
+            self._tell("", f"The SuperLink does not answer: {error}")
+            return None
+        return [*(one for one in found if one is not None), *listed]
+
     def _look(self, asked: Asked, memory: Memory, listed: list[Entry] | None, busy: str) -> Memory:
         now = self.world.now()
         judged = {one.run_id for one in memory.attempts if one.cause}
+        listed = self._complete(memory, listed)
         runs = None if listed is None else self.world.seen(asked, listed, judged)
         look = Look(now, runs, None, self.world.round(asked), busy, *self._silence(asked, runs or ()))
         if runs is not None:
@@ -141,7 +155,10 @@ class Supervisor:
             return memory
         if action.kind is Kind.FINISH:
             if action.state is State.COMPLETED:
-                self.world.reduce(asked)
+                # The reason of the last run says nothing of what earlier ones lacked.
+                action = replace(action, why=self.world.shortfall(memory) or action.why)
+                if hindrance := self.world.reduce(asked):
+                    self._say(f"{asked.name}: {hindrance}.")
             why = f": {action.why}" if action.why else ""
             self._say(f"{asked.name}: {action.state.value}{why}.")
             return self._set(asked, memory, action.state, action.why)

@@ -22,7 +22,7 @@ from flower_ops.runs.errors import RunError
 from flower_ops.runs.files import CHECKPOINT, files_of
 from flower_ops.runs.news import until_news
 from flower_ops.runs.record import Places
-from flower_ops.runs.verdict import missing_results, trained_nothing
+from flower_ops.runs.verdict import missing_results, succeeded
 from flower_ops.supervisor.model import Asked, Memory, State
 from flower_ops.supervisor.shelf import Shelf
 
@@ -71,11 +71,13 @@ def look(places: Places, asked: Asked) -> dict[str, Any]:
     merged = {**found, **_together(runs), "status": _STATUS[state], "app": last.get("app") or _app(asked)}
     short = missing_results(merged) if state is State.COMPLETED else None
     waiting = found["reason"] if state is State.WAITING else last.get("waiting")
-    nothing = state is State.COMPLETED and trained_nothing(merged)
+    # Of a run whose record is lost, or whose log was not read to its end, nobody knows what it lacked.
+    unsure = len(runs) < len(found["runs"]) or any(one.get("degraded") is None for one in runs)
+    degraded = None if short is None and unsure and state is State.COMPLETED else short is not None
     merged.update(
-        degraded=short is not None,
+        degraded=degraded,
         reason=short or found["reason"] or None,
-        succeeded=state is State.COMPLETED and not nothing,
+        succeeded=succeeded({**merged, "degraded": degraded}),
         waiting=None if state.final else waiting,
         supervised=_supervised(places),
         **(files_of(Path(last["output_dir"]), places.user) if last else {"files": [], "files_left_out": []}),
@@ -133,6 +135,12 @@ def is_open(shelf: Shelf, asked: Asked) -> bool:
     """Whether a training is asked for and has not ended."""
     memory = shelf.recall(asked.name)
     return not asked.withdrawn and not (memory.state.final and memory.asked == asked.at)
+
+
+def shortfall(places: Places, memory: Memory) -> str:
+    """Which rounds of a training lack results, as far as its records tell, and why; empty when none does."""
+    runs = _records(places, [{"run_id": one.run_id} for one in memory.attempts])
+    return missing_results(_together(runs)) or ""
 
 
 def checkpoints(asked: Asked) -> list[int]:

@@ -9,7 +9,7 @@ import calendar
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from flower_ops.flower_cli.flwr_cli import FlwrCliError
 from flower_ops.flower_cli.flwr_session import FlwrSession
@@ -23,16 +23,17 @@ from flower_ops.runs.submit import Supervised, submit, watch_by_process
 from flower_ops.supervisor.asking import token
 from flower_ops.supervisor.causes import cause
 from flower_ops.supervisor.hindrance import passes
-from flower_ops.supervisor.model import Asked, Seen
+from flower_ops.supervisor.model import Asked, Memory, Seen
 from flower_ops.supervisor.quiet import Life
 from flower_ops.supervisor.retired import reduce
-from flower_ops.supervisor.view import checkpoints
+from flower_ops.supervisor.view import checkpoints, shortfall
 
 #: Seconds that the watcher of a run that has ended may take to read its log to the end.
 READING = 60.0
 #: How the record of a run begins to say that it waits for nodes, see runs/log.py.
 NODES = "waiting for nodes"
 Entry = dict[str, Any]
+Answer = TypeVar("Answer")
 
 
 class Unanswered(Exception):
@@ -40,7 +41,7 @@ class Unanswered(Exception):
 
 
 class Hindered(Exception):
-    """A submission failed by something that passes, such as a full disk or an overloaded SuperLink."""
+    """A submission failed by something that passes, such as a full disk or a SuperLink with a fault of its own."""
 
 
 class World(Protocol):
@@ -54,6 +55,9 @@ class World(Protocol):
 
     def runs(self) -> list[Entry]:
         """Flower's own list of runs, oldest first; Unanswered."""
+
+    def run(self, run_id: str) -> Entry | None:
+        """Flower's entry of one run, asked for by its id; None: it does not know the run. Unanswered."""
 
     def seen(self, asked: Asked, listed: list[Entry], judged: Collection[str]) -> tuple[Seen, ...] | None:
         """The runs of a training in Flower's list. None: why one ended is still being read, but for those `judged`."""
@@ -82,8 +86,11 @@ class World(Protocol):
     def host(self) -> str:
         """Which process the SuperLink is now; empty when nobody knows."""
 
-    def reduce(self, asked: Asked) -> None:
-        """Of the checkpoints of a training that is complete keep the last one."""
+    def reduce(self, asked: Asked) -> str:
+        """Of the checkpoints of a training that is complete keep the last one. Returns why it cannot, or nothing."""
+
+    def shortfall(self, memory: Memory) -> str:
+        """Which rounds of all its runs lack results, and why; empty when none is known to."""
 
     def rest(self) -> None:
         """Nothing is asked of Flower for a while."""
@@ -112,14 +119,22 @@ class Machine:
 
     def runs(self) -> list[Entry]:
         """See World."""
-        before = self.host()
+        self._host = self.host()
+        return self._answer(self._session.list_runs)
+
+    def run(self, run_id: str) -> Entry | None:
+        """See World."""
+        return self._answer(lambda: self._session.find_run(run_id))
+
+    def _answer(self, question: Callable[[], Answer]) -> Answer:
         try:
-            return self._session.list_runs()
+            return question()
         except FlwrCliError as error:
             raise Unanswered(str(error)) from error
         finally:
-            # Started anew meanwhile, nobody knows which of the two has answered.
-            self._host = before if before == self.host() else ""
+            # Started anew since runs were listed, nobody knows which of the two has answered.
+            if self._host != self.host():
+                self._host = ""
 
     def seen(self, asked: Asked, listed: list[Entry], judged: Collection[str]) -> tuple[Seen, ...] | None:
         """See World."""
@@ -222,9 +237,13 @@ class Machine:
         """See World."""
         return self._born()
 
-    def reduce(self, asked: Asked) -> None:
+    def reduce(self, asked: Asked) -> str:
         """See World."""
-        reduce(asked)
+        return reduce(asked)
+
+    def shortfall(self, memory: Memory) -> str:
+        """See World."""
+        return shortfall(self.places, memory)
 
     def rest(self) -> None:
         """See World."""
