@@ -19,6 +19,25 @@ from local_grid import LocalGrid
 from run_support import context
 
 
+def answer_of(node: int, value: float) -> Message:
+    content = RecordDict(
+        {"arrays": record_of([np.full((2, 3), value)]), "metrics": MetricRecord({"num-examples": node})}
+    )
+    return Message(content, reply_to=Message(RecordDict(), node, "train"))
+
+
+def test_the_mean_that_shows_finite_answers_is_that_of_these_answers_only() -> None:
+    strategy = build(Settings())
+    answers = [answer_of(node, 10.0 * node) for node in (1, 2, 3)]
+    assert not strategy.all_finite([*answers, answer_of(4, np.nan)])
+    assert strategy.all_finite(answers)
+    for chosen, expected in ((answers[:2], 50 / 3), (answers, 70 / 3), (answers[1:], 26.0)):
+        arrays, _metrics = strategy.aggregate_train(1, chosen)
+        assert arrays is not None
+        np.testing.assert_allclose(arrays.to_numpy_ndarrays()[0], np.full((2, 3), expected), rtol=1e-12)
+        assert strategy.all_finite(answers)
+
+
 @pytest.mark.parametrize("kind", ["float16", "float32", "float64", "int32"])
 def test_the_mean_is_flowers_to_the_last_bit(kind: str) -> None:
     rng = np.random.default_rng(4)

@@ -10,7 +10,7 @@ numbers they get: one NaN makes the global model useless for good.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from flower_ops.training.flower import failure, look
@@ -22,12 +22,17 @@ TOO_MANY = 1 << 53
 
 
 def screened(
-    replies: Iterable[Message], sent: Iterable[Message], arrays: ArrayRecord | None, weight: str
+    replies: Iterable[Message],
+    sent: Iterable[Message],
+    arrays: ArrayRecord | None,
+    weight: str,
+    all_finite: Callable[[list[Message]], bool] | None = None,
 ) -> list[Message]:
     """The same answers, those that cannot be used replaced by errors that say why.
 
     sent: the messages that were answered. arrays: what nodes were to train; None for evaluation, whose answers hold
-    metrics only. weight: name of the metric by which answers are weighted.
+    metrics only. weight: name of the metric by which answers are weighted. all_finite: says of the usable answers at
+    once whether all their values are finite; only when it does not are they looked at one by one.
     """
     answers = list(replies)
     asked = {message.metadata.dst_node_id: message for message in sent}
@@ -44,7 +49,14 @@ def screened(
         if found is None and form is not None and form != usual:
             found = "its arrays or metrics have other names or forms than those of most nodes"
         result.append(answer if found is None else failure(found, asked[answer.metadata.src_node_id]))
-    return result
+    good = [answer for answer in result if not answer.has_error()]
+    if arrays is None or (all_finite and all_finite(good)):
+        return result
+    wild = {answer.metadata.src_node_id: why for answer in good if (why := not_finite(answer))}
+    return [
+        failure(wild[node], asked[node]) if (node := answer.metadata.src_node_id) in wild else answer
+        for answer in result
+    ]
 
 
 def fault(answer: Message, shapes: Shapes | None, weight: str) -> str | None:
@@ -68,8 +80,15 @@ def fault(answer: Message, shapes: Shapes | None, weight: str) -> str | None:
     return next((f"its array {name} {why}" for name, why in wrong if why), None)
 
 
+def not_finite(answer: Message) -> str | None:
+    """Which array of an answer that is right in form has values that are not finite, in words, or None."""
+    (record,) = answer.content.array_records.values()
+    wild = (name for name, array in record.items() if not np.isfinite(look(array)).all())
+    return next((f"its array {name} has values that are not finite" for name in wild), None)
+
+
 def _array_fault(array: Array) -> str | None:
-    """Why an array of a node is of no use, to go on its name; None when it is."""
+    """Why an array of a node cannot be read as it says, to go on its name; None when it can."""
     try:
         values = look(array)
     except Exception as error:
@@ -79,10 +98,6 @@ def _array_fault(array: Array) -> str | None:
         return f"has the shape {values.shape} and not {tuple(array.shape)}, as it says"
     if values.dtype.kind not in "fiub":
         return f"holds {values.dtype}, not numbers"
-    # A sum is finite only if all values are, or else (too great a sum) the values are looked at one by one.
-    with np.errstate(all="ignore"):
-        if values.dtype.kind == "f" and not np.isfinite(values.sum()) and not np.isfinite(values).all():
-            return "has values that are not finite"
     return None
 
 

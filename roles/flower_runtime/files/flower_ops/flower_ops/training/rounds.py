@@ -90,7 +90,8 @@ class Rounds:
         config = ConfigRecord({**self.tell, "num-server-rounds": settings.num_server_rounds})
         messages = list(self.strategy.configure_train(current["round"], arrays, config, chosen))
         answers = self.grid.send_and_receive(messages, timeout=settings.round_timeout)
-        answers = screened(answers, messages, arrays, self.strategy.weighted_by_key)
+        weight = self.strategy.weighted_by_key
+        answers = screened(answers, messages, arrays, weight, self.strategy.all_finite)
         current.update(
             nodes=len(messages),
             results=sum(not answer.has_error() for answer in answers),

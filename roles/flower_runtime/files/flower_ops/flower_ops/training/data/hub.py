@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,13 @@ LOAD_S, CACHE_S = 900.0, 120.0
 OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
 
 
+def _cached(name: str) -> bool:
+    """Whether the cache of the library datasets may have the data set: where it keeps those of the hub, by its names."""
+    home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
+    cache = Path(os.environ.get("HF_DATASETS_CACHE") or os.path.join(home, "datasets")).expanduser()
+    return (cache / name.replace("/", "___")).is_dir()
+
+
 def _fetch(name: str, split: str) -> Any:
     federated = importlib.import_module("flwr_datasets").FederatedDataset
     # Whole and in its own order: it is cut here, as data from elsewhere is, and alike on all nodes.
@@ -38,6 +46,9 @@ def load(name: str, split: str, load_s: float = LOAD_S) -> Any:
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
     reachable = hub_answers(*OFFLINE)
     if not reachable:
+        if not _cached(name):
+            # Importing the libraries, only to hear the same of them, takes seconds and 200 MB of memory.
+            raise UnavailableError(f"without the Hugging Face Hub, {name} could not be loaded (it is in no cache here)")
         # Read when the libraries are imported: only their cache is asked then, and no time is lost with retries.
         for variable in OFFLINE:
             os.environ[variable] = "1"

@@ -17,7 +17,7 @@ from flower_ops.training.data.errors import DataError, several
 from flower_ops.training.data.partition import Indices
 from flower_ops.training.data.samples import Array, Found
 
-#: Read by Pillow, which images of frameworks bring; arrays need nothing.
+#: Read by Pillow, which nodes of the frameworks pytorch and tensorflow have; arrays need nothing.
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 ARRAYS = (".npy",)
 

@@ -22,6 +22,11 @@ from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
 State = dict[str, Any]
 
 
+def ordered(replies: Iterable[Message]) -> list[Message]:
+    """Answers by node: floating point sums depend on their order, and so a run can be repeated exactly."""
+    return sorted(replies, key=lambda message: message.metadata.src_node_id)
+
+
 class Strategy(FlowerFedAvg):
     """Base of all strategies. `state()` holds all that a later round needs beside the global arrays."""
 
@@ -35,6 +40,10 @@ class Strategy(FlowerFedAvg):
         """Go on from a state that `state()` of the same strategy gave."""
         if state:
             raise ValueError(f"{type(self).__name__} keeps no state, but the checkpoint has {', '.join(state)}")
+
+    def all_finite(self, answers: list[Message]) -> bool:
+        """Whether all values of answers are finite, where that is known for less than a look at each; else False."""
+        return False
 
     def select(self, replies: list[Message], is_train: bool) -> list[Message]:
         """Which of the good answers are aggregated; none: the global model stays as it is."""
@@ -81,9 +90,7 @@ class Strategy(FlowerFedAvg):
     def _check_and_log_replies(
         self, replies: Iterable[Message], is_train: bool, validate: bool = True
     ) -> tuple[list[Message], list[Message]]:
-        # Floating point sums depend on their order, and answers come in any: sorted, a run can be repeated exactly.
-        ordered = sorted(replies, key=lambda message: message.metadata.src_node_id)
-        good, bad = super()._check_and_log_replies(ordered, is_train, validate)
+        good, bad = super()._check_and_log_replies(ordered(replies), is_train, validate)
         # Arithmetic on arrays without dimensions gives NumPy's scalars, of which Flower 1.25.0 makes no Array.
         for record in (record for reply in good for record in reply.content.array_records.values()):
             for name in [name for name, one in record.items() if not one.shape]:

@@ -4,15 +4,17 @@
 """The weighted mean of answers, bit for bit Flower's own, at the price of a plain mean in NumPy.
 
 Flower copies every array out of its message and again for every product, and so takes twice as long as the mean itself.
+Whether what nodes sent is finite is told by the mean too, so that their arrays are read from memory once, not twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import is_
 
 import numpy as np
 from flower_ops.training.flower import array, look
-from flower_ops.training.strategies.base import Strategy
+from flower_ops.training.strategies.base import Strategy, ordered
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 
 
@@ -35,13 +37,32 @@ def weighted_mean(contents: Sequence[RecordDict], weight: str) -> ArrayRecord:
 class Averaging(Strategy):
     """FedAvg and what differs from it in the choice of answers only."""
 
+    #: Answers whose mean is known already, and the mean.
+    _known: tuple[list[RecordDict], ArrayRecord] | None = None
+
+    def all_finite(self, answers: list[Message]) -> bool:
+        """Seen by their mean, which is kept for the aggregation: one value that is not finite makes it not finite."""
+        contents = [answer.content for answer in ordered(answers)]
+        if not contents:
+            return True
+        with np.errstate(all="ignore"):
+            mean = weighted_mean(contents, self.weighted_by_key)
+        if not all(np.isfinite(look(one)).all() for one in mean.values()):
+            return False
+        self._known = contents, mean
+        return True
+
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """The mean of the selected answers; (None, None) when there are none."""
+        known, self._known = self._known, None
         good, _bad = self._check_and_log_replies(replies, is_train=True)
         if not good:
             return None, None
         contents = [reply.content for reply in good]
-        arrays = self.like_sent(weighted_mean(contents, self.weighted_by_key))
-        return arrays, self.train_metrics_aggr_fn(contents, self.weighted_by_key)
+        if known and len(known[0]) == len(contents) and all(map(is_, known[0], contents)):
+            arrays = known[1]
+        else:
+            arrays = weighted_mean(contents, self.weighted_by_key)
+        return self.like_sent(arrays), self.train_metrics_aggr_fn(contents, self.weighted_by_key)
