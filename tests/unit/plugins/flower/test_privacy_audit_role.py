@@ -57,12 +57,13 @@ def machines(tmp_path: Path) -> dict[str, OpsMachine]:
             (machine.root / folder).mkdir(parents=True, exist_ok=True)
         (machine.home / "config/supernode.env").write_text("FLOWER_ARGS=--superlink 192.0.2.1:9092\n", encoding="ascii")
     script = "import sqlite3, sys; base = sqlite3.connect(sys.argv[1]); base.execute('PRAGMA journal_mode = WAL'); "
-    script += "base.execute('CREATE TABLE objects (content BLOB)'); base.commit(); sys.stdin.read()"
+    script += "base.execute('CREATE TABLE objects (content BLOB)'); base.commit(); print(flush=True); sys.stdin.read()"
     with subprocess.Popen(
-        [sys.executable, "-c", script, str(found["link"].home / "state/state.db")], stdin=subprocess.PIPE
+        [sys.executable, "-c", script, str(found["link"].home / "state/state.db")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as holder:
-        while not (found["link"].home / "state/state.db-shm").exists():
-            assert holder.poll() is None
+        assert holder.stdout is not None and holder.stdout.readline() == b"\n"
         yield found
         holder.communicate()
 
@@ -164,8 +165,16 @@ def test_an_audit_that_cannot_begin_says_so_and_leaves_nothing(machines: dict[st
 
 def test_check_mode_looks_at_the_app_only(machines: dict[str, OpsMachine], tmp_path: Path) -> None:
     before = {name: machine.contents() for name, machine in machines.items()}
-    code, output = play(tmp_path, machines, "--check")
-    assert code == 0, output
+    code, output = play(tmp_path, machines, "--check", "-v")
+    assert code == 0 and "Would run the app toy 1.0 (1 files) with num-server-rounds=1." in output, output
     assert {name: machine.contents() for name, machine in machines.items()} == before
     code, output = play(tmp_path, machines, privacy_audit_app=str(tmp_path / "none"))
     assert code != 0 and "none" in output
+
+
+def test_an_app_that_counts_no_rounds_is_asked_for_none(machines: dict[str, OpsMachine], tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "pyproject.toml").write_text(APP.replace("num-server-rounds = 2\n", ""), encoding="utf-8")
+    code, output = play(tmp_path, machines, "--check", "-v", privacy_audit_app=str(bare))
+    assert code == 0 and "Would run the app toy 1.0 (1 files)." in output, output
