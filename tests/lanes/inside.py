@@ -8,9 +8,10 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
+import sys
 from pathlib import Path
 
-from .environments import CACHE, FLOWER_OPS, ROOT, environment
+from .environments import CACHE, FLOWER_OPS, ROOT, environment, packages_of
 
 TRAINING = ROOT / "tests/unit/training"
 #: Seconds for one file of tests, on a machine that has other things to do.
@@ -18,18 +19,23 @@ LIMIT_S = 900
 
 
 def tools() -> Path:
-    """A folder with pytest and hypothesis for the import path, made once; pure Python, the same for every version."""
+    """A folder with pytest, hypothesis and Pillow for the import path, made once; the same for every version of Flower.
+
+    The framework of most tests, sklearn, comes without Pillow, and the user's own images are to be read in any case.
+    """
     place = CACHE / "pytest"
     lines = (ROOT / "requirements/test.txt").read_text().splitlines()
     wanted = [line for line in lines if line.startswith(("pytest==", "hypothesis=="))]
-    assert len(wanted) == 2
+    wanted += [line for line in packages_of("pytorch") if line.startswith("pillow==")]
+    assert len(wanted) == 3
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "pytest.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         mark = place / "made.txt"
         if not mark.is_file() or mark.read_text() != "\n".join(wanted):
             uv = ROOT / ".venv/bin/uv"
-            subprocess.run([uv, "pip", "install", "--quiet", "--upgrade", "--target", place, *wanted], check=True)
+            into = ["--python", sys.executable, "--target", place]
+            subprocess.run([uv, "pip", "install", "--quiet", "--upgrade", *into, *wanted], check=True)
             mark.write_text("\n".join(wanted))
     return place
 

@@ -81,7 +81,8 @@ def test_a_last_column_that_is_no_label_is_not_told_as_classes(tmp_path: Path, f
     put(tmp_path, data__csv="".join(f"1,2,{form.format(1000 + number)}\n" for number in range(30)))
     with pytest.raises(DataError, match="has 30 different values in 30 lines, so it is no label") as caught:
         table(folder=tmp_path)
-    assert "1001" not in str(caught.value)
+    # The folder is numbered too.
+    assert "1001" not in str(caught.value).replace(str(tmp_path), "")
 
 
 def test_many_classes_are_fine_where_they_come_again(tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_numbers_too_great_for_classes(tmp_path: Path) -> None:
     put(tmp_path, data__csv="1,20261122\n2,99999999999999999999\n")
     with pytest.raises(DataError, match="numbers of 100000 and more for labels") as caught:
         table(folder=tmp_path)
-    assert "2026" not in str(caught.value)
+    assert "2026" not in str(caught.value).replace(str(tmp_path), "")
 
 
 def test_a_table_that_is_no_text(tmp_path: Path) -> None:
@@ -174,32 +175,31 @@ def test_images_that_cannot_be_read(tmp_path: Path) -> None:
     assert ".npy" not in told
 
 
-if importlib.util.find_spec("PIL"):
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_are_decoded_and_resized(tmp_path: Path, channels: int) -> None:
+    """By the version of Pillow that nodes have, see lanes/inside.py."""
+    from PIL import Image
 
-    @pytest.mark.parametrize("channels", [1, 3])
-    def test_pictures_are_decoded_and_resized(tmp_path: Path, channels: int) -> None:
-        from PIL import Image
+    for name, colour in {"red": (255, 0, 0), "green": (0, 255, 0)}.items():
+        (tmp_path / name).mkdir()
+        for suffix in ("PNG", "jpg", "bmp"):
+            Image.new("RGB", (20, 10), colour).save(tmp_path / name / f"1.{suffix}")
+    (tmp_path / "red/2.gif").write_bytes((tmp_path / "red/1.PNG").read_bytes())
+    data = images(folder=tmp_path, split="all", size=(4, 6), channels=channels)
+    assert data.samples.shape == (7, 4, 6, channels)
+    assert data.classes == ("green", "red")
+    if channels == 3:
+        assert all(sample[2, 3, 1 - label] > 200 for sample, label in zip(data.samples, data.labels, strict=True))
+    (tmp_path / "red/3.png").write_bytes(b"\x89PNG")
+    # The pictures of the class are 1.PNG, 1.bmp, 1.jpg, 2.gif and this one.
+    with pytest.raises(DataError, match="cannot be read: image 5 of red is damaged") as caught:
+        images(folder=tmp_path, split="all")
+    assert "3.png" not in str(caught.value)
 
-        for name, colour in {"red": (255, 0, 0), "green": (0, 255, 0)}.items():
-            (tmp_path / name).mkdir()
-            for suffix in ("PNG", "jpg", "bmp"):
-                Image.new("RGB", (20, 10), colour).save(tmp_path / name / f"1.{suffix}")
-        (tmp_path / "red/2.gif").write_bytes((tmp_path / "red/1.PNG").read_bytes())
-        data = images(folder=tmp_path, split="all", size=(4, 6), channels=channels)
-        assert data.samples.shape == (7, 4, 6, channels)
-        assert data.classes == ("green", "red")
-        if channels == 3:
-            assert all(sample[2, 3, 1 - label] > 200 for sample, label in zip(data.samples, data.labels, strict=True))
-        (tmp_path / "red/3.png").write_bytes(b"\x89PNG")
-        # The pictures of the class are 1.PNG, 1.bmp, 1.jpg, 2.gif and this one.
-        with pytest.raises(DataError, match="cannot be read: image 5 of red is damaged") as caught:
-            images(folder=tmp_path, split="all")
-        assert "3.png" not in str(caught.value)
 
-else:
-
-    def test_pictures_without_pillow(tmp_path: Path) -> None:
-        (tmp_path / "cat").mkdir()
-        (tmp_path / "cat/1.png").write_bytes(b"\x89PNG")
-        with pytest.raises(DataError, match=r"1 pictures \(.png\), and reading them needs the package Pillow"):
-            images(folder=tmp_path)
+def test_pictures_where_pillow_is_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat/1.png").write_bytes(b"\x89PNG")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(DataError, match=r"1 pictures \(.png\), and reading them needs the package Pillow"):
+        images(folder=tmp_path)

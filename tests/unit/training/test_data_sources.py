@@ -29,9 +29,11 @@ FAKE = Path(__file__).with_name("fake_flwr_datasets.py")
 
 
 @pytest.fixture(autouse=True)
-def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clean(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in OFFLINE:
         monkeypatch.setenv(name, "")
+    monkeypatch.delenv("HF_DATASETS_CACHE", raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setattr(reach, "REACH_S", 0.5)
 
 
@@ -132,14 +134,19 @@ def test_a_hub_that_never_answers_costs_seconds(tmp_path: Path, caplog: pytest.L
     begin = time.monotonic()
     assert len(table(folder=tmp_path)) == 120
     assert time.monotonic() - begin < 10
-    told = "without the Hugging Face Hub, scikit-learn/iris could not be loaded (offline mode is enabled)."
+    told = "without the Hugging Face Hub, scikit-learn/iris could not be loaded (it is in no cache here)."
     assert told in the_line(caplog)
+    # Large, and of no use.
+    assert "flwr_datasets" not in sys.modules
 
 
 @pytest.mark.usefixtures("_installed", "_silent")
 def test_a_fake_cache_serves_without_a_hub(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (Path(os.environ["HF_HOME"]) / "datasets/scikit-learn___iris").mkdir(parents=True)
+    assert len(table(folder=tmp_path)) == 120
+    assert "scikit-learn/iris could not be loaded (offline mode is enabled)." in the_line(caplog)
     monkeypatch.setenv("FAKE_CACHE", "1")
     assert len(table(folder=tmp_path)) == 8
     assert "from scikit-learn/iris, because" in the_line(caplog)
