@@ -149,11 +149,21 @@ def test_the_strategies_are_those_of_the_training_itself() -> None:
     assert set(ast.literal_eval(known)) == set(context.table()["ONEAPP_FL_STRATEGY"].options)
 
 
-@pytest.mark.parametrize(("case", "framework"), [("anomaly-detection", "pytorch"), ("llm-fine-tuning", "sklearn")])
-def test_a_use_case_needs_its_framework(case: str, framework: str) -> None:
+@pytest.mark.parametrize(
+    ("case", "framework", "needed"),
+    [
+        ("image-classification", "llm", "pytorch or tensorflow"),
+        ("anomaly-detection", "pytorch", "sklearn"),
+        ("llm-fine-tuning", "sklearn", "llm"),
+        # It has PyTorch, but neither Transformers nor PEFT.
+        ("llm-fine-tuning", "pytorch", "llm"),
+    ],
+)
+def test_a_use_case_needs_its_framework(case: str, framework: str, needed: str) -> None:
     found = faults("supernode", USE_CASE=case, FRAMEWORK=framework)
-    assert list(found) == ["USE_CASE"] and f"which is {framework}" in found["USE_CASE"]
-    assert faults("supernode", USE_CASE="anomaly-detection", FRAMEWORK="sklearn") == {}
+    assert found == {"USE_CASE": f"{case} needs ONEAPP_FL_FRAMEWORK={needed}, which is {framework}"}
+    for fits in needed.split(" or "):
+        assert faults("supernode", USE_CASE=case, FRAMEWORK=fits) == {}
 
 
 def test_own_certificates_come_all_or_none() -> None:

@@ -16,11 +16,11 @@ _PKI = ("SSL_CA_CERTFILE", "SSL_CERTFILE", "SSL_KEYFILE")
 _SIZES = ("MIN_FIT_CLIENTS", "MIN_EVALUATE_CLIENTS", "MIN_AVAILABLE_CLIENTS")
 # In the specification's container, and on the VM.
 _CHECKPOINTS = ("/app/checkpoints", "/opt/flower/checkpoints")
-#: Frameworks with which a use case works.
+#: Frameworks with which a use case works. Fine-tuning runs on PyTorch, but the framework pytorch has no Transformers.
 USE_CASES = {
     "image-classification": ("pytorch", "tensorflow"),
     "anomaly-detection": ("sklearn",),
-    "llm-fine-tuning": ("pytorch", "llm"),
+    "llm-fine-tuning": ("llm",),
 }
 # Of these it matters whether they are given, not what they are.
 _PRESENCE = (*_PKI, "SUPERLINK_ADDRESS")
