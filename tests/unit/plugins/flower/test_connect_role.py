@@ -63,6 +63,7 @@ def test_everything_for_a_laptop(machine: OpsMachine, tmp_path: Path) -> None:
     assert seen["identityfile"] == str(tmp_path / "my key") and seen["userknownhostsfile"] == f"{tmp_path}/known_hosts"
     assert seen["localforward"] == "[127.0.0.1]:19093 [127.0.0.1]:9093" and seen["exitonforwardfailure"] == "yes"
     told = (place / "connect.txt").read_text()
+    assert "Such a run is not supervised" in told
     assert "pip install flwr==1.34.0" in told and f"{place}/config.toml" in told and "flwr run APP hospital" in told
     assert f"{place}/tunnel.sh" in output
     code, output = play(machine, tmp_path, "connect", **arguments)
