@@ -195,6 +195,8 @@ class ActionModule(ActionBase):
                     display.warning(f"{_called(run)}: not fetched: {'; '.join(result['files_left_out'])}")
             if run["degraded"]:
                 display.warning(f"{_called(run)} completed, but {run['reason']}")
+            elif run["degraded"] is None:
+                display.warning(f"{_called(run)} completed; nobody knows whether results were missing in some round")
             return result
         if run["status"] == "finished:completed":
             known = run["succeeded"] is not None

@@ -201,6 +201,7 @@ degraded:
   description:
     - Whether it completed although fewer results than chosen nodes came back in a round, or the strategy used none of
       them, for example because they were too few for it. RV(reason) names the rounds and says why.
+    - V(null) when nobody knows, because the log of a run could not be read to its end.
   returned: success
   type: bool
 rounds:

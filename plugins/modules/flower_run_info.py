@@ -97,7 +97,13 @@ trainings:
       type: int
       returned: when a run has begun
     degraded:
-      description: Whether it completed with results missing, or rounds whose results the strategy did not use.
+      description:
+        - Whether it completed with results missing, or rounds whose results the strategy did not use.
+        - V(null) when nobody knows, because a record of its runs is lost or a log could not be read to its end.
+      type: bool
+      returned: always
+    succeeded:
+      description: Whether it completed with a result of use; V(null) when nobody knows.
       type: bool
       returned: always
     checkpoints:
@@ -152,6 +158,16 @@ runs:
     reason:
       description: Why it failed, was stopped, or is degraded.
       type: str
+      returned: always
+    degraded:
+      description:
+        - Whether it completed with results missing, or rounds whose results the strategy did not use.
+        - V(null) for a completed run whose rounds are unknown, such as one without a record.
+      type: bool
+      returned: always
+    succeeded:
+      description: Whether it completed with a result of use; V(null) for a completed run whose rounds are unknown.
+      type: bool
       returned: always
     rounds:
       description: Its rounds.

@@ -94,6 +94,8 @@ def _of_run(audit: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         return
     if run.get("degraded"):
         yield _fault(UNPROVEN, "", f"The run lacks results, so not every node trained: {run.get('reason')}")
+    elif "degraded" in run and run["degraded"] is None:
+        yield _fault(UNPROVEN, "", "Nobody knows what the rounds of the run brought; audit again.")
     watched = len(audit["nodes"])
     chosen = {one["nodes"] for one in run.get("rounds") or [] if one.get("nodes") is not None}
     if chosen - {watched}:

@@ -88,6 +88,7 @@ FLEET = "nodes.0.network.peers.0"
         ("run.status", "finished:failed", "unproven", "The run ended as finished:failed"),
         ("run", {"msg": "There is no app."}, "unproven", "not submitted: There is no app."),
         ("run.degraded", True, "unproven", "not every node trained"),
+        ("run.degraded", None, "unproven", "Nobody knows what the rounds of the run brought"),
         ("run.bytes_recv", 5 * MODEL, "leak", "Replies of the nodes weigh 145 kB"),
         ("run.bytes_recv", None, "unproven", "counted no bytes"),
         ("run.bytes_recv", 0, "unproven", "No SuperNode sent a message in this run"),

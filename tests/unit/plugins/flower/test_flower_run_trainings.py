@@ -144,6 +144,7 @@ def test_without_a_supervisor_it_does_not_wait_for_ever(superlink: Superlink) ->
         ({"state": "failed", "status": "finished:failed", "reason": "ValueError: x"}, "ended as finished:failed: Val"),
         ({"state": "stopped", "status": "finished:stopped", "reason": "asked for no more"}, "stopped: asked for"),
         ({**DONE, "succeeded": False, "reason": "0 of 2 results"}, "trained nothing: 0 of 2 results"),
+        ({**DONE, "succeeded": None, "reason": "no log"}, "completed, but nobody knows with what results: no log"),
     ],
 )
 def test_trainings_that_fail(superlink: Superlink, changes: dict[str, Any], text: str) -> None:
@@ -155,6 +156,12 @@ def test_a_degraded_training_succeeds_with_a_warning(superlink: Superlink) -> No
     last = training(attempt("7", "done"), **DONE, degraded=True, reason="round 1: 1 of 2 results")
     assert not superlink.run(asked(), last).get("failed")
     assert superlink.warned == [f"Training {NAME} completed, but round 1: 1 of 2 results"]
+
+
+def test_of_what_is_unknown_a_warning_says_so(superlink: Superlink) -> None:
+    last = training(attempt("7", "done"), **DONE, degraded=None)
+    assert not superlink.run(asked(), last).get("failed")
+    assert superlink.warned == [f"Training {NAME} completed; nobody knows whether results were missing in some round"]
 
 
 def test_a_training_that_takes_too_long_is_stopped_and_can_be_resumed(superlink: Superlink) -> None:

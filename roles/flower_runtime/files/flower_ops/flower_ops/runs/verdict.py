@@ -85,7 +85,7 @@ def succeeded(record: Mapping[str, Any]) -> bool | None:
         return False
     if any(one.get("results") and not one.get("dropped") for one in record["rounds"]):
         return True
-    return None if record["degraded"] is None else not trained_nothing(record)
+    return None if record.get("degraded") is None else not trained_nothing(record)
 
 
 def leave_open(record: dict[str, Any]) -> None:
