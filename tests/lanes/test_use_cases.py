@@ -19,7 +19,12 @@ from .inside import run_tests
 CHECKS = ROOT / "tests/unit/use_cases"
 USE_CASES = ROOT / "roles/superlink/files/use_cases"
 #: Check, framework of its environment.
-LARGE = [("check_image_torch.py", "pytorch"), ("check_image_tensorflow.py", "tensorflow"), ("check_llm.py", "llm")]
+LARGE = [
+    ("check_image_torch.py", "pytorch"),
+    ("check_flwr_datasets.py", "pytorch"),
+    ("check_image_tensorflow.py", "tensorflow"),
+    ("check_llm.py", "llm"),
+]
 #: Use case, framework, what the run is told besides, and the figure by which the final model must be better.
 RUNS: list[tuple[str, str, dict[str, Any], str]] = [
     ("anomaly-detection", "sklearn", {}, "accuracy"),

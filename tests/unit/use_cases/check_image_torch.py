@@ -16,6 +16,7 @@ from flower_ops.training.data import images
 from image_classification import cnn, with_torch
 from image_classification.arrays import new
 from image_classification.work import Work
+from PIL import Image
 
 CASE = "image-classification"
 
@@ -84,7 +85,7 @@ def test_own_images_of_three_classes_some_of_them_on_one_node_only(tmp_path: Pat
             for number in range(40):
                 image = dice.randint(0, 60, (32, 32, 3)).astype(np.uint8)
                 image[..., ("red", "green", "blue").index(name)] += 180
-                np.save(place / f"{number}.npy", image)
+                Image.fromarray(image).save(place / f"{number}.png")
         configs[node] = {"data": str(tmp_path / str(node))}
     result, _grid = Case(CASE, configs=configs).run(num_server_rounds=4, output_dir=str(tmp_path / "out"))
     assert plan_in(tmp_path / "out")["classes"] == ["blue", "green", "red"]

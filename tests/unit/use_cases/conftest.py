@@ -4,7 +4,7 @@
 """These tests need flwr and NumPy, which the environment of the other tests has not.
 
 Without them only test_use_cases_in_flower.py runs: it starts the others in an environment of their own. Files that need
-a large framework are called check_*.py and started by tests/lanes/test_use_cases.py.
+a large framework, or what comes with one, are called check_*.py and started by tests/lanes/test_use_cases.py.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
 
 
 def _cached(name: str) -> bool:
-    """Whether the cache of the library datasets may have the data set: where it keeps those of the hub, by its names."""
+    """Whether the cache of the library datasets may have the data set, from the hub: it lies there by its names."""
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
     cache = Path(os.environ.get("HF_DATASETS_CACHE") or Path(home, "datasets")).expanduser()
     return (cache / name.replace("/", "___")).is_dir()
