@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 from flower_ops.supervisor import handed
 
+from .environments import ROOT
 from .federation import Federation
 from .processes import Service, wait_until
 
 APP = Path(__file__).parent / "training_app"
+UNIT = ROOT / "roles/superlink/files/flower-superlink.service"
 ROUNDS = 5
 # The unit asks systemd since when the SuperLink runs; here its process id stands in a file.
 PROGRAM = """\
@@ -81,8 +84,10 @@ class Supervised:
         return f"{self.state(training)}\n{self.supervisor.said()[-2000:]}\n{self.lane.superlink.said()[-2000:]}"
 
     def kill_superlink(self) -> None:
-        """As the kernel does it, and the unit's control group with it; then as its unit starts it again."""
+        """As the kernel does it, and the unit's control group with it; then as its unit starts it again, and when."""
         self.lane.superlink.kill()
+        (pause,) = re.findall(r"^RestartSec=(\d+)$", UNIT.read_text(), re.MULTILINE)
+        time.sleep(int(pause))
         self.lane.start_superlink()
         self._note()
 

@@ -1,7 +1,7 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Averages the vectors of two nodes: every round adds 1.5."""
+"""Averages the vectors of two nodes: every round adds 1.5, unless nodes learn by chance."""
 
 from __future__ import annotations
 
