@@ -30,7 +30,7 @@ from .nodes import nodes
 from .place import ROOT, Place
 from .play import BenchError
 from .rounds import rounds
-from .training.training import training
+from .training.training import PIECES, training
 
 COMPARED = ("modules", "inventory")
 WITHOUT_VMS = (*COMPARED, "nodes", "training")
@@ -42,7 +42,8 @@ REPORT = ROOT / "reports/bench.json"
 def main() -> int:
     """Measure what was asked for, one part after the other; a part that breaks does not stop the others."""
     parser = argparse.ArgumentParser(prog="tools/bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"{', '.join(PARTS)}; all of them if none is named")
+    parts = f"{', '.join(PARTS)}; all of them if none is named; of training also alone: {', '.join(PIECES)}"
+    parser.add_argument("parts", nargs="*", metavar="part", help=parts)
     parser.add_argument("--repeat", type=int, default=3, help="repetitions of nodes, deploy, noop and boot")
     parser.add_argument("--tasks", type=int, default=12, help="repetitions of every task of modules")
     parser.add_argument("--lists", type=int, default=5, help="repetitions of every listing of inventory")
@@ -51,9 +52,11 @@ def main() -> int:
     options = parser.parse_args()
     # Ended from outside, it takes its cloud down all the same.
     signal.signal(signal.SIGTERM, lambda *_ignored: sys.exit(143))
-    if unknown := sorted(set(options.parts) - set(PARTS)):
-        parser.error(f"there is no part {', '.join(unknown)}; choose from {', '.join(PARTS)}")
-    wanted = [part for part in PARTS if part in options.parts] or list(PARTS)
+    if unknown := sorted(set(options.parts) - {*PARTS, *PIECES}):
+        parser.error(f"there is no part {', '.join(unknown)}; choose from {', '.join((*PARTS, *PIECES))}")
+    named = set(options.parts) or set(PARTS)
+    pieces = [piece for piece in PIECES if "training" in named or piece in named]
+    wanted = [part for part in PARTS if part in named or (part == "training" and pieces)]
     shutil.rmtree(LOGS, ignore_errors=True)
     LOGS.mkdir(parents=True)
     figures: list[Figure] = []
@@ -69,7 +72,8 @@ def main() -> int:
 
     # Without virtual machines and docker: these need nothing but this checkout.
     for part, compare, times in (("modules", modules, options.tasks), ("inventory", inventory, options.lists),
-                                 ("nodes", nodes, options.repeat), ("training", training, options.pairs)):  # fmt: skip
+                                 ("nodes", nodes, options.repeat),
+                                 ("training", partial(training, pieces=pieces), options.pairs)):  # fmt: skip
         if part in wanted:
             with folder_of(part) as (folder, logs):
                 measure(part, partial(compare, folder, logs, times))

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -36,11 +36,9 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
-def training(folder: Path, logs: Path, pairs: int) -> list[Figure]:
-    """All figures of training; `pairs` of each way at two nodes, two thirds of that at ten."""
-    figures = rounds(folder / "two", 2, pairs) + rounds(folder / "ten", 10, max(1, pairs * 2 // 3))
-    figures += link(folder / "link", pairs) + memory(folder / "memory", max(1, pairs * 2 // 3))
-    return [*figures, aggregation(pairs), recovery(folder / "recovery", pairs)]
+def training(folder: Path, logs: Path, pairs: int, pieces: Collection[str]) -> list[Figure]:
+    """The figures of some of PIECES; `pairs` of each way at two nodes, two thirds of that at ten."""
+    return [figure for name in pieces for figure in PIECES[name](folder / name, pairs)]
 
 
 @contextmanager
@@ -153,3 +151,14 @@ def recovery(folder: Path, times: int) -> Figure:
         finally:
             lane.stop()
     return Figure("crash of the SuperLink to the next aggregate", "rounds", tuple(found), 10)
+
+
+#: What can be measured alone, by name.
+PIECES: dict[str, Callable[[Path, int], list[Figure]]] = {
+    "round-2": lambda folder, pairs: rounds(folder, 2, pairs),
+    "round-10": lambda folder, pairs: rounds(folder, 10, max(1, pairs * 2 // 3)),
+    "link": link,
+    "memory": lambda folder, pairs: memory(folder, max(1, pairs * 2 // 3)),
+    "aggregation": lambda folder, pairs: [aggregation(pairs)],
+    "recovery": lambda folder, pairs: [recovery(folder, pairs)],
+}
