@@ -18,10 +18,11 @@ from flower_ops import profiles
 from flower_ops.flower_cli.flwr_cli import FlwrCliError
 from flower_ops.runs.app import check_run_config, load_app
 from flower_ops.runs.errors import RunError
+from flower_ops.training.settings import Settings
 
 from local_sim.environment import ROOT, environment, frameworks
-from local_sim.federation import Federation, SimulationError
-from local_sim.show import PAGE, Table, write_report
+from local_sim.federation import Federation, SimulationError, sizes
+from local_sim.show import PAGE, Table, data_of, write_report
 
 DEMOS = ROOT / "demos"
 
@@ -34,7 +35,7 @@ def options_of(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="run configuration; repeatable")
     parser.add_argument("--flower", default=profiles.DEFAULT, choices=profiles.known(), help="version of Flower")
     parser.add_argument("--framework", choices=frameworks(), help="its packages; default: the demo's, else sklearn")
-    parser.add_argument("--packages", default="", help="more packages, such as flwr-datasets[vision]")
+    parser.add_argument("--packages", default="", help="more packages, pinned, such as flwr-datasets[vision]==0.6.1")
     parser.add_argument("--venv", type=Path, help="use this environment instead of making one")
     parser.add_argument("--report", type=Path, default=Path("reports/local-sim"), help="folder of the results")
     options = parser.parse_args(arguments)
@@ -43,7 +44,9 @@ def options_of(arguments: list[str] | None) -> argparse.Namespace:
     wrong = [one for one in options.set if "=" not in one]
     if wrong:
         parser.error(f"--set {' '.join(wrong)}: expected KEY=VALUE")
-    named = DEMOS / options.app
+    named, known = DEMOS / options.app, sorted(path.parent.name for path in DEMOS.glob("*/pyproject.toml"))
+    if named.name not in known and not Path(options.app).is_dir():
+        parser.error(f"there is no folder and no demo {options.app}; the demos: {', '.join(known)}")
     options.folder = (named if (named / "pyproject.toml").is_file() else Path(options.app)).resolve()
     options.framework = options.framework or (named.name if named.name in frameworks() else "sklearn")
     return options
@@ -58,11 +61,22 @@ def prepare(app: Path, nodes: int, folder: Path) -> tuple[dict[int, str], dict[s
     return {k: f'data="{folder}/shard-{k}.npz"' for k in range(nodes)}, {"test-data": f"{folder}/test.npz"}
 
 
+def check(app: Path, given: dict[str, str], nodes: int) -> None:
+    """RunError for what is wrong with a run of so many nodes, before anything is made or started."""
+    found = load_app(app)
+    values = {**found.config, **sizes(found, nodes), **check_run_config(found, given)}
+    # Other apps may mean something else by the same keys.
+    if {"training", "checkpoint-path"} <= set(found.config):
+        try:
+            Settings.read(values)
+        except ValueError as error:
+            raise RunError(f"{error}.") from error
+
+
 def train(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """The finished run of the app on a federation that lives in the folder; its report is written."""
     given = dict(one.split("=", 1) for one in options.set)
-    # What is wrong with it is told before anything is made or started.
-    check_run_config(load_app(options.folder), given)
+    check(options.folder, given, options.nodes)
     venv = options.venv or environment(options.flower, options.framework, options.packages.split())
     node_config, run_config = prepare(options.folder, options.nodes, folder / "data")
     print(f"Starting a SuperLink and {options.nodes} SuperNode{'s'[: options.nodes - 1]} on loopback.", flush=True)
@@ -73,6 +87,8 @@ def train(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             run = federation.look(run_id, seen)
             table.add(run)
             seen, finished = run["progress"], run["finished"]
+        cut = "shards of the app's make_shards.py" if node_config else ""
+        run["data"] = data_of(federation.log(run_id)) or cut
         write_report(run, options.report)
     return run
 
@@ -84,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         run = train(options, folder)
     except (SimulationError, RunError, FlwrCliError) as error:
-        print(f"{error} The logs: {folder}", file=sys.stderr)
+        print(f"{error}{f' The logs: {folder}' if any(folder.iterdir()) else ''}", file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as error:
         print(f"A command failed with status {error.returncode}: {' '.join(map(str, error.cmd))}.", file=sys.stderr)
@@ -97,7 +113,6 @@ def main(arguments: list[str] | None = None) -> int:
         # Empty until the federation stands; afterwards it is kept for whoever wants to know why a run failed.
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-    print(f"The curves: {options.report / PAGE}")
     if not run["succeeded"]:
         tail = "\n".join(run["log_tail"][-15:])
         print(f"{tail}\nThe run ended as {run['status']}: {run['reason'] or 'see above'}", file=sys.stderr)
@@ -105,6 +120,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     if run["degraded"]:
         print(f"Results are missing: {run['reason']}.")
+    if run["data"]:
+        print(f"data: {run['data']}")
+    print(f"The curves: {options.report / PAGE}")
     shutil.rmtree(folder)
     return 0
 

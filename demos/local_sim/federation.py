@@ -9,6 +9,7 @@ Flags, submission and the reading of the log are those of a real federation; VMs
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,7 +20,7 @@ from typing import Any
 from flower_ops import profiles
 from flower_ops.flower_cli.flwr_cli import FlwrCliError, connection_files
 from flower_ops.runs import status, submit
-from flower_ops.runs.app import load_app
+from flower_ops.runs.app import App, load_app
 from flower_ops.runs.record import Places
 
 from local_sim.environment import FLOWER_OPS
@@ -27,6 +28,12 @@ from local_sim.processes import Processes, free_ports
 
 START_S = 180.0
 LOOK_S = 10.0
+LOG_S = 60.0
+
+
+def sizes(app: App, nodes: int) -> dict[str, int]:
+    """Nodes of a round: all, in an app that can be told so."""
+    return {key: nodes for key in ("min-available-clients", "min-fit-clients") if key in app.config}
 
 
 class SimulationError(Exception):
@@ -57,15 +64,24 @@ class Federation:
 
     def submit(self, app: Path, run_config: Mapping[str, Any]) -> str:
         """Submit an app; with as many nodes a round as there are, unless the configuration says otherwise."""
-        known = load_app(app).config
-        sizes = {key: self.nodes for key in ("min-available-clients", "min-fit-clients") if key in known}
-        return str(submit.submit(self.places, app, {**sizes, **run_config})["run_id"])
+        wanted = {**sizes(load_app(app), self.nodes), **run_config}
+        return str(submit.submit(self.places, app, wanted)["run_id"])
 
     def look(self, run_id: str, seen: str) -> dict[str, Any]:
         """The run's state, as soon as it is no longer `seen` or after a while."""
         if not self.processes.all_run():
             raise SimulationError("A process of the federation has ended before the run did.")
         return status.status(self.places, run_id, wait=LOOK_S, seen=seen)
+
+    def log(self, run_id: str) -> str:
+        """The whole log of a run that has ended, as far as it can be had."""
+        with self.places.cli().log_stream(run_id) as process:
+            try:
+                said, _nothing = process.communicate(timeout=LOG_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                said, _nothing = process.communicate()
+        return said.decode("utf-8", "replace")
 
     def _start(self) -> None:
         home = self.places.root / "opt/flower"

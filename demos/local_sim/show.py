@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,9 @@ from ansible_collections.opennebula.flower.plugins.module_utils.flower.figures i
 from ansible_collections.opennebula.flower.plugins.module_utils.flower.report import render
 
 PAGE = "index.html"
+# As flower_ops.training.data says it in the ServerApp: "Data (test): 359 samples … from the bundled …, because …."
+DATA = re.compile(r"Data \(\w+\): \d+ samples(?: in \d+ classes)? from (.+)\.\s*$", re.MULTILINE)
+FILES = ("model.npz", "metrics.json")
 HEAD = f"{'round':>7} {'loss':>9} {'accuracy':>9} {'results':>8} {'seconds':>8}"
 
 
@@ -52,14 +56,23 @@ class Table:
             print(line_of(one), flush=True)
 
 
+def data_of(log: str) -> str:
+    """On which data was trained, by the log of a ServerApp; empty where the app does not say it."""
+    found = DATA.search(log)
+    return found[1] if found else ""
+
+
 def write_report(run: Mapping[str, Any], folder: Path) -> Path:
     """The page, what is known of the run, its model and its figures; returns the page."""
     folder.mkdir(parents=True, exist_ok=True)
+    # Those of an earlier run are none of this one.
+    for name in FILES:
+        (folder / name).unlink(missing_ok=True)
     title = f"{(run.get('app') or {}).get('name', 'A run')} on this machine"
     page = folder / PAGE
     page.write_text(render(run, title), encoding="utf-8")
     (folder / "run.json").write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
     for file in run.get("files") or []:
-        if file["name"] in ("model.npz", "metrics.json"):
+        if file["name"] in FILES:
             shutil.copyfile(file["path"], folder / file["name"])
     return page

@@ -48,13 +48,15 @@ def test_digits_on_this_machine(version: str, tmp_path: Path) -> None:
     assert [(one["nodes"], one["results"]) for one in run["rounds"]] == [(3, 3)] * 3
     assert run["rounds"][-1]["central"]["accuracy"] >= 0.93
     assert [line.split()[0] for line in said.splitlines() if line[:7].strip().isdecimal()] == ["0", "1", "2", "3"]
+    assert "data: shards of the app's make_shards.py\n" in said
     assert "<svg" in (tmp_path / "index.html").read_text() and (tmp_path / "model.npz").is_file()
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_demo_with_a_framework_on_this_machine(framework: str, tmp_path: Path) -> None:
     venv = environment(profiles.DEFAULT, framework)
-    run, _said = simulate(framework, venv, tmp_path, "--set=num-server-rounds=2", "--set=data-source=bundled")
+    run, said = simulate(framework, venv, tmp_path, "--set=num-server-rounds=2", "--set=data-source=bundled")
+    assert "because the source is set to bundled" in run["data"] and f"data: {run['data']}\n" in said
     assert run["status"] == "finished:completed" and not run["degraded"], run
     assert [(one["nodes"], one["results"]) for one in run["rounds"]] == [(2, 2)] * 2
     first, last = run["rounds"]

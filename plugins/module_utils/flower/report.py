@@ -212,6 +212,7 @@ def facts(run: Mapping[str, Any]) -> str:
         ("Run id", run.get("run_id")),
         ("Earlier runs", "; ".join(map(run_words, (run.get("runs") or [])[:-1])) or None),
         ("State", run.get("status")),
+        ("Data", run.get("data")),
         ("Submitted", run.get("submitted_at")),
         ("Started", run.get("started_at")),
         ("Finished", run.get("finished_at")),

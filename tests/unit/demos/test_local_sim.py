@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from local_sim.__main__ import main, options_of, prepare
+from local_sim.__main__ import check, main, options_of, prepare
 from local_sim.environment import ROOT
 from local_sim.processes import MARK, Processes, free_ports
-from local_sim.show import HEAD, Table, write_report
+from local_sim.show import HEAD, Table, data_of, write_report
 
 DEMO = ROOT / "demos/sklearn"
 
@@ -51,11 +51,22 @@ def test_the_report_has_curves_and_the_model_beside_it(tmp_path: Path) -> None:
         path.write_bytes(b"arrays")
     told = [{"name": str(path.relative_to(made)), "path": str(path), "size": 6} for path in files]
     run = {"run_id": "7", "app": {"name": "digits", "version": "1"}, "status": "finished:completed", "files": told}
-    run["rounds"] = [one_round(1, 0.5), one_round(2, 0.75)]
+    run |= {"rounds": [one_round(1, 0.5), one_round(2, 0.75)], "data": "the bundled handwritten digits"}
     page = write_report(run, tmp_path / "report")
     assert "<svg" in page.read_text() and "digits on this machine" in page.read_text()
+    assert "<dd>the bundled handwritten digits</dd>" in page.read_text()
     assert json.loads((page.parent / "run.json").read_text())["run_id"] == "7"
     assert sorted(path.name for path in page.parent.iterdir()) == ["index.html", "model.npz", "run.json"]
+    # One that failed leaves no model, and not the one of before.
+    write_report({**run, "status": "finished:failed", "files": []}, tmp_path / "report")
+    assert sorted(path.name for path in page.parent.iterdir()) == ["index.html", "run.json"]
+
+
+def test_the_log_says_which_data_it_was() -> None:
+    why = "the bundled handwritten digits, because flwr-datasets is not installed"
+    assert data_of(f"INFO :      Data (test): 359 samples in 10 classes from {why}.\r\nINFO :      more\n") == why
+    assert data_of("INFO :      Data (test): 90 samples from texts, because it is set.\n") == "texts, because it is set"
+    assert data_of("INFO :      Starting FedAvg strategy\n") == ""
 
 
 def test_an_app_that_cuts_its_data_gets_a_shard_for_each_node(tmp_path: Path) -> None:
@@ -72,6 +83,13 @@ def test_a_demo_is_found_by_its_name_and_an_app_by_its_folder(tmp_path: Path) ->
     assert (other.folder, other.framework) == (tmp_path, "tensorflow")
 
 
+def test_an_unknown_demo_is_told_with_those_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["torch"])
+    told = "no folder and no demo torch; the demos: llm, pytorch, sklearn, tensorflow"
+    assert told in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("wrong", [["--nodes", "0"], ["--set", "rounds"], ["--flower", "0.1"]])
 def test_a_wrong_command_line_is_told(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
@@ -85,7 +103,23 @@ def test_a_wrong_run_is_told_before_anything_is_started(tmp_path: Path, capsys: 
     assert "is not a Flower app: it has no pyproject.toml" in capsys.readouterr().err
     assert main(["sklearn", *nowhere, "--set", "rounds=3", "--set", "local-epochs=few"]) == 1
     told = capsys.readouterr().err
+    assert "The logs:" not in told, "there are none"
     assert "unknown key rounds" in told and "local-epochs: 'few' is not a whole number" in told
+
+
+def test_wrong_settings_are_told_before_anything_is_started(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--venv", str(tmp_path / "none"), "--nodes", "4", "--set", "num-malicious=1"]
+    assert main(["sklearn", *words, "--set", "strategy=FedSum", "--set", "trim-beta=2"]) == 1
+    told = capsys.readouterr().err
+    assert "has 2 faults" in told and "strategy = 'FedSum'" in told and "trim-beta = 2.0" in told
+    assert main(["sklearn", *words, "--set", "strategy=Krum"]) == 1
+    assert "at least 2f + 3 = 5, which is 4" in capsys.readouterr().err
+    # The keys of an app that trains otherwise are its own affair.
+    app = (
+        '[tool.flwr.app.components]\nserverapp = "a:a"\nclientapp = "b:b"\n[tool.flwr.app.config]\nstrategy = "mine"\n'
+    )
+    (tmp_path / "pyproject.toml").write_text(app)
+    check(tmp_path, {"strategy": "yours"}, 2)
 
 
 def test_programs_and_what_they_leave_behind_are_ended(tmp_path: Path) -> None:
