@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import base64
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from flower_ops import context, rules
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -164,6 +166,24 @@ def test_a_use_case_needs_its_framework(case: str, framework: str, needed: str) 
     assert found == {"USE_CASE": f"{case} needs ONEAPP_FL_FRAMEWORK={needed}, which is {framework}"}
     for fits in needed.split(" or "):
         assert faults("supernode", USE_CASE=case, FRAMEWORK=fits) == {}
+
+
+@pytest.mark.parametrize(
+    ("case", "needed"),
+    [
+        ("image-classification", {"pillow", "flwr-datasets"}),
+        ("anomaly-detection", {"scikit-learn"}),
+        ("llm-fine-tuning", {"torch", "transformers", "peft", "flwr-datasets"}),
+    ],
+)
+def test_the_frameworks_of_a_use_case_bring_what_it_needs(case: str, needed: set[str]) -> None:
+    """What the role installs and what the agent lets through are said in two places."""
+    from flower_ops import combinations
+
+    defaults = Path(combinations.__file__).parents[3] / "defaults/main.yml"
+    lists = yaml.safe_load(defaults.read_text(encoding="utf-8"))["flower_runtime_framework_packages"]
+    for framework in combinations.USE_CASES[case]:
+        assert needed <= {re.split(r"[\[=]", one)[0] for one in lists[framework]}
 
 
 def test_own_certificates_come_all_or_none() -> None:
