@@ -13,8 +13,8 @@ author:
   - opennebula.flower contributors (@opennebula)
 description:
   - Finds the folder of an app. What is a folder with a C(pyproject.toml) is that folder, else a single word is the name
-    of a demo or of a use case of this collection, else any folder of that name:
-    M(opennebula.flower.flower_run) says what it lacks.
+    of a demo or of a use case of this collection, else any folder of that name.
+  - What such a folder lacks to be an app is for M(opennebula.flower.flower_run) to say.
   - It is an error if there is none of these.
 positional: _input, _here
 options:

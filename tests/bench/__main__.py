@@ -30,7 +30,7 @@ from .nodes import nodes
 from .place import ROOT, Place
 from .play import BenchError
 from .rounds import rounds
-from .training.training import PIECES, training
+from .training.training import PIECES
 
 COMPARED = ("modules", "inventory")
 WITHOUT_VMS = (*COMPARED, "nodes", "training")
@@ -72,11 +72,13 @@ def main() -> int:
 
     # Without virtual machines and docker: these need nothing but this checkout.
     for part, compare, times in (("modules", modules, options.tasks), ("inventory", inventory, options.lists),
-                                 ("nodes", nodes, options.repeat),
-                                 ("training", partial(training, pieces=pieces), options.pairs)):  # fmt: skip
+                                 ("nodes", nodes, options.repeat)):  # fmt: skip
         if part in wanted:
             with folder_of(part) as (folder, logs):
                 measure(part, partial(compare, folder, logs, times))
+    for piece in pieces:
+        with folder_of(piece) as (folder, logs):
+            measure(piece, partial(PIECES[piece], folder, options.pairs))
     if "demo" in wanted:
         def fresh() -> list[Figure]:
             with place_of("demo", options.subnet, own_image=True) as place:

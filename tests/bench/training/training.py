@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -21,6 +21,7 @@ from lanes.federation import Federation
 from lanes.supervised import Supervised
 
 from ..figures import Figure
+from ..play import BenchError
 from .memory import Peak
 from .relay import Relay
 
@@ -34,11 +35,6 @@ WAYS: dict[str, dict[str, Any]] = {
     "whole": {"fraction_evaluate": 1.0, "poll_interval": 3.0},
     "fast": {},
 }
-
-
-def training(folder: Path, logs: Path, pairs: int, pieces: Collection[str]) -> list[Figure]:
-    """The figures of some of PIECES; `pairs` of each way at two nodes, two thirds of that at ten."""
-    return [figure for name in pieces for figure in PIECES[name](folder / name, pairs)]
 
 
 @contextmanager
@@ -56,7 +52,8 @@ def run(lane: Federation, nodes: int, megabytes: float = 1.0, **config: Any) -> 
     """Train; the seconds of each round."""
     sizes = {f"min_{kind}_clients": nodes for kind in ("available", "fit", "evaluate")}
     found = lane.train(app=APP, megabytes=megabytes, num_server_rounds=ROUNDS, **sizes, **config)
-    assert found["status"] == "finished:completed" and not found["degraded"], found
+    if found["status"] != "finished:completed" or found["degraded"]:
+        raise BenchError(f"A run with {nodes} nodes ended {found['status']}: {found['reason']}")
     place = next(file["path"] for file in found["files"] if file["name"] == "ends.json")
     ends = json.loads(Path(place).read_text(encoding="utf-8"))
     return [after - before for before, after in zip(ends, ends[1:], strict=False)]
