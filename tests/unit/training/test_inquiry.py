@@ -15,26 +15,9 @@ from flower_ops.training.roster import ANSWER_WITHIN, QUERY, Roster
 from flower_ops.training.settings import Settings
 from flwr.app import Message
 from local_grid import LocalGrid
+from passing_time import Time
 
 LIMIT = 600.0
-
-
-class Time:
-    """Passes while somebody sleeps; `at` holds what happens when."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.at: dict[float, Any] = {}
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        assert seconds > 0
-        self.now += seconds
-        for moment in sorted(self.at):
-            if moment <= self.now:
-                self.at.pop(moment)()
 
 
 class Late(LocalGrid):

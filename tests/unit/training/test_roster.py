@@ -17,33 +17,16 @@ from flower_ops.training.settings import Settings
 from flwr.app import ConfigRecord
 from flwr.clientapp import ClientApp
 from local_grid import LocalGrid
-
-
-class Time:
-    """Passes while somebody sleeps; `at` holds what happens when."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-        self.at: dict[float, Any] = {}
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        assert seconds > 0
-        self.now += seconds
-        for moment in sorted(self.at):
-            if moment <= self.now:
-                self.at.pop(moment)()
+from passing_time import Time
 
 
 def roster(grid: LocalGrid, time: Time | None = None, **settings: Any) -> Roster:
-    time = time or Time()
+    time = time or Time(100.0)
     return Roster(FastGrid(grid), Settings(**settings), clock=time, sleep=time.sleep)
 
 
 def test_a_round_begins_as_soon_as_enough_nodes_are_there() -> None:
-    grid, time = LocalGrid(apps(3)), Time()
+    grid, time = LocalGrid(apps(3)), Time(100.0)
     grid.away = {2, 3}
     time.at = {105.0: lambda: grid.away.discard(3)}
     found = roster(grid, time).gather(1, 2)
@@ -54,7 +37,7 @@ def test_a_round_begins_as_soon_as_enough_nodes_are_there() -> None:
 
 
 def test_the_wait_is_told_with_those_who_were_here_before(log: list[str]) -> None:
-    grid, time = LocalGrid(apps(3)), Time()
+    grid, time = LocalGrid(apps(3)), Time(100.0)
     nodes = roster(grid, time, node_wait_timeout=60.0)
     nodes.gather(1, 3)
     time.now += 10
@@ -78,7 +61,7 @@ def test_the_wait_is_told_with_those_who_were_here_before(log: list[str]) -> Non
 
 
 def test_a_wait_ends_with_the_node_that_comes_at_the_last_moment() -> None:
-    grid, time = LocalGrid(apps(2)), Time()
+    grid, time = LocalGrid(apps(2)), Time(100.0)
     grid.away = {2}
     time.at = {130.0: grid.away.clear}
     assert list(roster(grid, time, node_wait_timeout=30.0).gather(1, 2).get_node_ids()) == [1, 2]
@@ -125,7 +108,7 @@ def test_nodes_that_cannot_say_what_they_are_take_no_part(log: list[str]) -> Non
     plain = {1: app(1, 3), 2: ClientApp(), 3: app(3, 3)}
     grid = LocalGrid(plain, node_config=lambda node: {"framework": "pytorch"})
     grid.lost = {3}
-    time = Time()
+    time = Time(100.0)
     with pytest.raises(NodesMissing, match="1 of 2 nodes.*node 2 did not say what it is: .*describe"):
         roster(grid, time, require_framework="pytorch", node_wait_timeout=5.0).gather(1, 2)
 

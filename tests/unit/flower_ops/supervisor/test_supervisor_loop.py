@@ -5,18 +5,14 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from flower_ops.runs.errors import RunError
 from flower_ops.supervisor.decisions import FAILURES, PAUSES
 from flower_ops.supervisor.model import Asked, Cause, Memory, State
-from flower_ops.supervisor.quiet import GRACE, TELL, Life, Quiet
-from flower_ops.supervisor.world import Hindered, Unanswered
-from supervisor_support import BEGIN, Killed, Run, Stage, asked
+from flower_ops.supervisor.world import Unanswered
+from supervisor_support import BEGIN, Run, Stage, asked
 
 NAME = "digits-1a2b3c4d"
 
@@ -235,46 +231,6 @@ def test_a_superlink_that_forgot_all_runs_is_given_the_training_again() -> None:
     assert stage.world.executed == [(NAME, number) for number in (1, 2, 3, 4, 5)]
 
 
-def test_a_clock_that_was_set_back_makes_no_endless_wait() -> None:
-    stage = Stage()
-    stage.until(lambda: stage.world.listed)
-    stage.world.end(Cause.BROKEN)
-    stage.until(lambda: stage.memory().attempts[-1].cause)
-    # Back, but not before the training was asked for: then it would count as another one's.
-    late = tuple(replace(one, ended=one.ended + 1e7) for one in stage.memory().attempts)
-    stage.shelf.memories[NAME] = replace(stage.memory(), attempts=late)
-    stage.until(lambda: len(stage.world.listed) == 2, 30)
-
-
-@pytest.mark.parametrize(("cause", "state"), [(Cause.APP, State.FAILED), (Cause.STOPPED, State.STOPPED)])
-def test_which_run_was_the_last_is_no_matter_of_the_clock(cause: Cause, state: State) -> None:
-    """The first one broke before the clock was set back, so it seems to have ended last."""
-    stage = Stage(asked(at=BEGIN - 1e6))
-    stage.until(lambda: stage.world.listed)
-    stage.world.end(Cause.BROKEN)
-    stage.until(lambda: stage.memory().attempts[-1].cause)
-    stage.world.set_clock(-7 * 3600.0)
-    stage.until(lambda: len(stage.world.listed) == 2, 60)
-    stage.world.end(cause)
-    for _look in range(200):
-        stage.tick()
-    assert stage.state() is state and len(stage.world.listed) == 2
-    assert [one.run_id for one in stage.memory().attempts] == ["100", "101"]
-
-
-def test_what_ended_before_it_was_asked_for_again_does_not_count_whatever_the_clock_says() -> None:
-    """A clock that was ahead for the first run: seen from the second wish, that run seems to come later."""
-    stage = Stage()
-    stage.world.clock += 1e7
-    stage.until(lambda: stage.world.listed)
-    stage.world.end(Cause.STOPPED)
-    stage.until(lambda: stage.state().final)
-    stage.world.set_clock(-1e7)
-    stage.shelf.ask(asked(at=BEGIN + 60.0))
-    stage.until(lambda: len(stage.world.listed) == 2, 60)
-    assert stage.to_the_end().state is State.COMPLETED
-
-
 def test_of_two_runs_the_last_is_the_one_that_ended_last() -> None:
     stage = Stage()
     stage.until(lambda: stage.world.listed)
@@ -325,156 +281,3 @@ def test_nothing_asked_for_costs_nothing() -> None:
     stage.shelf.asked.clear()
     stage.world.lives = 0
     assert stage.supervisor.tick() == 10.0 and stage.memory("none") == Memory()
-
-
-@pytest.mark.parametrize("killed", [False, True], ids=["", "killed right after the submission"])
-def test_a_clock_that_was_set_back_after_a_training_was_asked_for_does_not_begin_it_over_and_over(killed: bool) -> None:
-    """As on a VM that boots with local time in its clock: what comes after seems to have come before."""
-    stage = Stage(asked(at=BEGIN + 3600.0))
-    submit = stage.world.submit
-
-    def last_words(training: Asked) -> str:
-        stage.world.submit = submit  # type: ignore[method-assign]
-        submit(training)
-        raise Killed
-
-    if killed:
-        stage.world.submit = last_words  # type: ignore[method-assign]
-    assert stage.to_the_end().state is State.COMPLETED
-    assert stage.world.submitted == 1
-
-
-@pytest.mark.parametrize("seconds", [7 * 3600.0, -7 * 3600.0], ids=["forward", "back"])
-def test_a_clock_that_is_set_ends_no_run(seconds: float) -> None:
-    stage = Stage(asked(deadline=60.0))
-    stage.until(lambda: stage.world.listed)
-    for _look in range(3):
-        stage.tick()
-        stage.world.train()
-    stage.world.set_clock(seconds)
-    for _look in range(60):
-        stage.tick()
-    assert stage.state() is State.RUNNING and stage.memory().dead == {}
-    assert stage.to_the_end().state is State.COMPLETED and len(stage.world.listed) == 1
-
-
-def test_after_a_clock_was_set_back_flower_is_still_asked() -> None:
-    stage = Stage()
-    stage.until(lambda: stage.world.listed)
-    stage.tick()
-    stage.world.set_clock(-7 * 3600.0)
-    stage.world.end(Cause.BROKEN)
-    stage.world.follow = lambda asked, run_id: True  # type: ignore[method-assign]
-    stage.until(lambda: len(stage.world.listed) == 2, 60)
-
-
-def test_a_run_that_hangs_is_ended_and_goes_on_from_its_checkpoint() -> None:
-    stage = Stage(asked(deadline=600.0))
-    stage.until(lambda: stage.world.listed)
-    for _look in range(2):
-        stage.tick()
-        stage.world.train()
-    begun = stage.world.clock
-    stage.world.silent.add("100")
-    stage.until(lambda: stage.world.listed[0].cause, 3000)
-    assert 600.0 + GRACE < stage.world.clock - begun < 600.0 + GRACE + 300.0
-    assert stage.to_the_end().state is State.COMPLETED
-    assert [one.cause for one in stage.memory().attempts] == ["broken", "done"]
-    assert "the app hangs: nothing new for" in stage.memory().attempts[0].reason
-    assert stage.world.executed == [(NAME, number) for number in (1, 2, 3, 4, 5)]
-
-
-def test_runs_that_hang_without_a_new_checkpoint_end_the_training() -> None:
-    stage = Stage(asked(deadline=600.0))
-    stage.world.silent.update(("100", "101", "102"))
-    stage.until(lambda: stage.state().final, 9000)
-    assert stage.state() is State.FAILED and len(stage.world.listed) == FAILURES
-    assert "3 runs in a row ended without a new checkpoint, the last one because the app hangs" in stage.memory().reason
-
-
-def test_a_silent_run_without_a_deadline_is_told_of_and_left_alone() -> None:
-    stage = Stage()
-    stage.world.silent.add("100")
-    stage.until(lambda: stage.world.listed)
-    begun = stage.world.clock
-    while stage.world.clock < begun + 5 * TELL:
-        stage.tick()
-    assert stage.state() is State.RUNNING and "the app has no round-timeout" in stage.shelf.told["reason"]
-    assert sum("nothing new for more than 60 min" in line for line in stage.said) == 1
-    stage.world.silent.clear()
-    for _look in range(40):
-        stage.tick()
-    assert stage.shelf.told["reason"] == ""
-
-
-def test_silence_in_which_nobody_listened_does_not_count() -> None:
-    quiet = Quiet()
-    told = [quiet.seconds("x", Life("a", written), now) for written, now in ((1, 0.0), (2, 60.0), (2, 9e4))]
-    assert told == [0.0, 60.0, 60.0]
-    # The VM was suspended for a day.
-    assert quiet.seconds("x", Life("a", 3), 9e4) == 240.0
-    assert quiet.seconds("x", Life("a", 4, waits=True), 9.1e4) == 0.0
-    assert quiet.seconds("x", Life("b", 5), 9.2e4) == 0.0
-
-
-def test_a_submission_that_something_hinders_is_tried_again() -> None:
-    stage = Stage()
-    stage.world.hinders = ["flwr gave no answer within 120 s"] * (FAILURES - 1)
-    begun = stage.world.clock
-    stage.until(lambda: stage.memory().hindered)
-    assert stage.state() is State.WAITING and "no answer" in stage.memory().reason
-    stage.until(lambda: stage.world.listed)
-    assert stage.world.clock - begun >= PAUSES[1] + PAUSES[2]
-    assert stage.to_the_end().state is State.COMPLETED and stage.memory().hindered == 0
-
-
-def test_submissions_that_are_hindered_again_and_again_end_the_training() -> None:
-    stage = Stage()
-    stage.world.hinders = ["Cannot submit: No space left on device."] * 99
-    stage.until(lambda: stage.state().final)
-    assert len(stage.world.hinders) == 99 - FAILURES and stage.state() is State.FAILED
-    assert stage.memory().reason == "Cannot submit: No space left on device; 3 tries in a row came to nothing"
-
-
-def test_a_command_that_was_cut_off_late_is_given_time_to_have_its_run_show_up() -> None:
-    stage = Stage()
-    submit = stage.world.submit
-    taken: list[Asked] = []
-
-    def slow(training: Asked) -> str:
-        stage.world.submit = submit  # type: ignore[method-assign]
-        stage.world.clock += 120.0
-        taken.append(training)
-        raise Hindered("flwr gave no answer within 120 s")
-
-    stage.world.submit = slow  # type: ignore[method-assign]
-    stage.until(lambda: taken)
-    stage.tick()
-    submit(taken[0])
-    assert stage.to_the_end().state is State.COMPLETED and len(stage.world.listed) == 1
-
-
-def test_a_disk_that_is_full_for_a_while_when_something_is_written_down_fails_nothing() -> None:
-    """Each write in turn fails once, the note of what was just submitted among them."""
-    for number in range(8):
-        stage = Stage(rounds=2)
-        keep, writes, failing = stage.shelf.keep, itertools.count(), number
-
-        def full(
-            name: str, memory: Memory, keep: Any = keep, writes: Iterator[int] = writes, failing: int = failing
-        ) -> None:
-            if next(writes) == failing:
-                raise RunError("Cannot write x.training.json: No space left on device")
-            keep(name, memory)
-
-        stage.shelf.keep = full  # type: ignore[method-assign]
-        tick = stage.supervisor.tick
-
-        def survived(tick: Any = tick) -> float:
-            try:
-                return float(tick())
-            except RunError:
-                return 5.0
-
-        stage.supervisor.tick = survived  # type: ignore[method-assign]
-        assert stage.to_the_end().state is State.COMPLETED and len(stage.world.listed) == 1, number
