@@ -131,6 +131,22 @@ def test_a_file_that_says_it_is_an_archive_and_is_none(node: tuple[bytes, Prints
             assert list(Scanner([node[1]], SALT).file(opened))
 
 
+def test_a_damaged_member_ends_no_search(node: tuple[bytes, Prints], tmp_path: Path) -> None:
+    """Each method of packing has errors of its own."""
+    data, whose = node
+    for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w", method) as stream:
+            stream.writestr("a", bytes(5000))
+            begin = stream.getinfo("a").header_offset + 31
+        broken = bytearray(archive.getvalue())
+        broken[begin + 9 : begin + 25] = b"\xff" * 16
+        path = tmp_path / str(method)
+        path.write_bytes(bytes(broken) + data)
+        with path.open("rb") as opened:
+            assert list(Scanner([whose], SALT).file(opened))
+
+
 def test_every_kind_of_data_is_read(tmp_path: Path) -> None:
     chance = random.Random(8)
     table = [[round(chance.uniform(0, 8), 1) for _column in range(4)] for _row in range(40)]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import re
 import struct
 import zipfile
@@ -28,6 +29,8 @@ MEMBER, MEMBER_LENGTHS = 30, 26
 PACKED_READ, PACKED_GROWN = 1 << 16, 1 << 20
 #: What may come out of a packed file: a bomb must not fill the audit's time.
 MOST_UNPACKED = 1 << 31
+#: What the standard library raises for bytes that only look packed.
+DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,8 @@ class Scanner:
                     for member in archive.infolist():
                         with archive.open(member) as inner:
                             yield from self._inner(inner)
-            # Damaged, encrypted, or by a method that Python does not know: the bytes themselves were looked at.
-            except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, zlib.error, EOFError):
+            # RuntimeError: encrypted, or packed by an unknown method. The bytes themselves were looked at.
+            except (*DAMAGED, RuntimeError):
                 return
 
     def _inner(self, stream: object) -> Iterator[Hit]:
@@ -91,7 +94,7 @@ class Scanner:
                 yield hit
                 if self.looked - before > MOST_UNPACKED:
                     return
-        except (OSError, EOFError, zlib.error, zipfile.BadZipFile):
+        except DAMAGED:
             return
         finally:
             self.unpacked += self.looked - before

@@ -123,7 +123,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         raise UnreadableError("is cut short, damaged or no checkpoint") from error
     except OSError as error:
         raise UnreadableError(f"cannot be read ({error.strerror or error})") from error
-    # zipfile and json raise about ten kinds for damaged bytes, NotImplementedError and RuntimeError among them.
+    # zipfile and json raise about ten kinds of errors for damaged bytes.
     except Exception as error:
         raise UnreadableError(f"is damaged ({error})") from error
 
