@@ -11,6 +11,7 @@ import numpy as np
 from digits import accuracy, all_digits, new_model
 from flower_ops.runs.log import RunLog
 from flower_ops.runs.verdict import add_log, missing_results
+from flower_ops.training.packing import unpacked
 from flower_ops.training.result import Result
 from flower_ops.training.train import train
 from flwr.app import Context, Message, RecordDict
@@ -63,7 +64,7 @@ def train_by(strategy: str, grid: LocalGrid, kind: str = "float64", rounds: int 
 
 def flat(message: Message) -> Vector:
     (record,) = message.content.array_records.values()
-    return np.concatenate([array.ravel() for array in record.to_numpy_ndarrays()]).astype(np.float64)
+    return np.concatenate([array.ravel() for array in unpacked(record).to_numpy_ndarrays()]).astype(np.float64)
 
 
 def examples(message: Message) -> float:

@@ -120,6 +120,19 @@ def test_the_run_goes_on_without_a_node_whose_answer_is_of_no_use(strategy: str,
         assert why in one["failures"]["5"]
 
 
+@pytest.mark.parametrize("strategy", ["FedAvg", "Bulyan", "FedMedian"])
+@pytest.mark.parametrize(("kind", "value"), [("float32", 1e300), ("float32", -1e39), ("int32", 2.0**40)])
+def test_a_value_that_the_model_cannot_hold_is_its_nodes_failure(strategy: str, kind: str, value: float) -> None:
+    ones, far = ([np.full(4, number, np.float64)] for number in (1.0, value))
+    nodes = {node: faulty(lambda: content(ones, num_examples=5)) for node in range(1, 9)}
+    nodes[3] = faulty(lambda: content(far, num_examples=5))
+    settings = Settings(strategy=strategy, num_malicious=1, min_available_clients=8, num_server_rounds=1)
+    rounds: list[dict[str, Any]] = []
+    found = Rounds(LocalGrid(nodes), build(settings), settings).run(record_of([np.zeros(4, kind)]), rounds)
+    np.testing.assert_array_equal(found.to_numpy_ndarrays()[0], np.ones(4, kind))
+    assert rounds[0]["failures"] == {"3": f"its array 0 has values that {kind} does not hold"}
+
+
 def test_great_numbers_whose_sum_is_too_great_are_numbers_all_the_same() -> None:
     great = [np.full((64, 10), 3e38, np.float32), np.zeros(10, np.float32)]
     nodes = {node: faulty(lambda: content(great, num_examples=1)) for node in (1, 2, 3)}

@@ -10,11 +10,13 @@ numbers they get: one NaN makes the global model useless for good.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from flower_ops.training.flower import failure, look
 from flwr.app import Array, ArrayRecord, Message
+from numpy.typing import NDArray
 
 Shapes = list[tuple[int, ...]]
 # Weights whose sum is infinite make every share zero, and with it the model, whatever rule chose the answers.
@@ -32,7 +34,7 @@ def screened(
 
     sent: the messages that were answered. arrays: what nodes were to train; None for evaluation, whose answers hold
     metrics only. weight: name of the metric by which answers are weighted. all_finite: says of the usable answers at
-    once whether all their values are finite; only when it does not are they looked at one by one.
+    once whether all their values are finite and in range; only when it does not are they looked at one by one.
     """
     answers = list(replies)
     asked = {message.metadata.dst_node_id: message for message in sent}
@@ -52,7 +54,8 @@ def screened(
     good = [answer for answer in result if not answer.has_error()]
     if arrays is None or (all_finite and all_finite(good)):
         return result
-    wild = {answer.metadata.src_node_id: why for answer in good if (why := not_finite(answer))}
+    kinds = [np.dtype(array.dtype) for array in arrays.values()]
+    wild = {answer.metadata.src_node_id: why for answer in good if (why := out_of_range(answer, kinds))}
     return [
         failure(wild[node], asked[node]) if (node := answer.metadata.src_node_id) in wild else answer
         for answer in result
@@ -80,11 +83,27 @@ def fault(answer: Message, shapes: Shapes | None, weight: str) -> str | None:
     return next((f"its array {name} {why}" for name, why in wrong if why), None)
 
 
-def not_finite(answer: Message) -> str | None:
-    """Which array of an answer that is right in form has values that are not finite, in words, or None."""
+def out_of_range(answer: Message, kinds: Sequence[np.dtype[Any]]) -> str | None:
+    """Which array of an answer that is right in form has values that the model's types do not hold; None: none has.
+
+    kinds: of the model's arrays, in order. A node may answer in another type, and the mean becomes the model's again.
+    """
     (record,) = answer.content.array_records.values()
-    wild = (name for name, array in record.items() if not np.isfinite(look(array)).all())
-    return next((f"its array {name} has values that are not finite" for name in wild), None)
+    for (name, array), kind in zip(record.items(), kinds, strict=True):
+        values = look(array)
+        if not np.isfinite(values).all():
+            return f"its array {name} has values that are not finite"
+        if values.dtype != kind and not _held(values, kind):
+            return f"its array {name} has values that {kind} does not hold"
+    return None
+
+
+def _held(values: NDArray[Any], kind: np.dtype[Any]) -> bool:
+    """Whether none of the finite values is beyond the range of a type."""
+    if kind.kind not in "fiu" or not values.size:
+        return True
+    range_of = np.finfo(kind) if kind.kind == "f" else np.iinfo(kind)
+    return bool(values.min() >= range_of.min and values.max() <= range_of.max)
 
 
 def _array_fault(array: Array) -> str | None:

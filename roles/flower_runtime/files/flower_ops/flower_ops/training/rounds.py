@@ -15,6 +15,7 @@ from typing import Any
 
 from flower_ops.training.flower import LOG, Arrays, arrays_of, figures
 from flower_ops.training.grid import FastGrid
+from flower_ops.training.packing import OFFER, Parcels
 from flower_ops.training.replies import screened
 from flower_ops.training.result import new_round
 from flower_ops.training.roster import Chosen, Roster
@@ -52,6 +53,7 @@ class Rounds:
         self.keep = keep
         self.tell = dict(tell or {})
         self.roster = Roster(self.grid, settings)
+        self._parcels = Parcels()
 
     def run(self, arrays: ArrayRecord, rounds: list[dict[str, Any]], first: int = 1) -> ArrayRecord:
         """The global arrays after the last round."""
@@ -87,9 +89,9 @@ class Rounds:
         settings = self.settings
         needed = max(settings.min_available_clients, settings.min_fit_clients)
         chosen = self.roster.gather(current["round"], needed)
-        config = ConfigRecord({**self.tell, "num-server-rounds": settings.num_server_rounds})
+        config = ConfigRecord({**self.tell, "num-server-rounds": settings.num_server_rounds, OFFER: True})
         messages = list(self.strategy.configure_train(current["round"], arrays, config, chosen))
-        answers = self.grid.send_and_receive(messages, timeout=settings.round_timeout)
+        answers = self._exchange(messages)
         weight = self.strategy.weighted_by_key
         answers = screened(answers, messages, arrays, weight, self.strategy.all_finite)
         current.update(
@@ -106,6 +108,13 @@ class Rounds:
             LOG.info("\t└──> Aggregated MetricRecord: %s", current["train"])
         return arrays if combined is None else combined
 
+    def _exchange(self, messages: list[Message]) -> list[Message]:
+        """What nodes answer within the deadline."""
+        self._parcels.wrap(messages)
+        answers = self.grid.send_and_receive(messages, timeout=self.settings.round_timeout)
+        self._parcels.unwrap(answers)
+        return answers
+
     def _evaluate_at_nodes(self, current: dict[str, Any], arrays: ArrayRecord) -> None:
         """Metrics of the nodes' own data; left out, and told, when too few nodes are there at the moment."""
         settings = self.settings
@@ -116,7 +125,7 @@ class Rounds:
             return
         chosen = Chosen(self.grid, found)
         messages = list(self.strategy.configure_evaluate(current["round"], arrays, ConfigRecord({**self.tell}), chosen))
-        answers = self.grid.send_and_receive(messages, timeout=settings.round_timeout)
+        answers = self._exchange(messages)
         answers = screened(answers, messages, None, self.strategy.weighted_by_key)
         metrics = self.strategy.aggregate_evaluate(current["round"], answers)
         current["evaluate"] = figures(metrics)

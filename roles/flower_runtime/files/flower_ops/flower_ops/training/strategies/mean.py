@@ -41,12 +41,18 @@ class Averaging(Strategy):
     _known: tuple[list[RecordDict], ArrayRecord] | None = None
 
     def all_finite(self, answers: list[Message]) -> bool:
-        """Seen by their mean, which is kept for the aggregation: one value that is not finite makes it not finite."""
+        """Seen by their mean, which is kept for the aggregation: one value that is not finite makes it not finite.
+
+        Of a mean in other types than the model's, whose range may be smaller, nothing is said.
+        """
         contents = [answer.content for answer in ordered(answers)]
         if not contents:
             return True
         with np.errstate(all="ignore"):
             mean = weighted_mean(contents, self.weighted_by_key)
+        kinds = [kind for kind, _shape in getattr(self, "_sent", {}).values()]
+        if kinds and kinds != [np.dtype(one.dtype) for one in mean.values()]:
+            return False
         if not all(np.isfinite(look(one)).all() for one in mean.values()):
             return False
         self._known = contents, mean

@@ -1,0 +1,196 @@
+# Copyright: opennebula.flower contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Models travel as one array where both ends read them so, and nobody else notices."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from digits import apps, new_model
+from flower_ops.training.client import messages
+from flower_ops.training.flower import Arrays, arrays_of, record_of
+from flower_ops.training.packing import FORM, NAME, OFFER, is_packed, packed, unpacked
+from flower_ops.training.rounds import Rounds
+from flower_ops.training.settings import Settings
+from flower_ops.training.strategies import build
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from local_grid import LocalGrid
+
+
+def plain_app() -> ClientApp:
+    """One that knows Flower's names only."""
+    app = ClientApp()
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        arrays = next(iter(message.content.array_records.values())).to_numpy_ndarrays()
+        content = {"arrays": record_of([one + 1 for one in arrays]), "metrics": MetricRecord({"num-examples": 1})}
+        return Message(RecordDict(content), reply_to=message)
+
+    return app
+
+
+def half_app() -> ClientApp:
+    """One that answers by our helper and reads the model by itself."""
+    app = ClientApp()
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        arrays = next(iter(message.content.array_records.values())).to_numpy_ndarrays()
+        return messages.trained(message, [one + 1 for one in arrays], 1)
+
+    return app
+
+
+def whole_app(tasks: list[messages.Task]) -> ClientApp:
+    """One that does both by our helpers."""
+    app = ClientApp()
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        tasks.append(messages.task_of(message))
+        return messages.trained(message, [one + 1 for one in tasks[-1].arrays], 1)
+
+    @app.evaluate()
+    def evaluate(message: Message, context: Context) -> Message:
+        tasks.append(messages.task_of(message))
+        return messages.evaluated(message, 1, {"mean": float(tasks[-1].arrays[0].mean())})
+
+    return app
+
+
+def run(grid: LocalGrid, **settings: Any) -> tuple[Arrays, list[dict[str, Any]]]:
+    chosen = Settings(min_available_clients=len(grid.nodes), num_server_rounds=3, **settings)
+    rounds: list[dict[str, Any]] = []
+    start = [np.zeros((2, 3), np.float32), np.zeros(4, np.float32)]
+    return arrays_of(Rounds(grid, build(chosen), chosen).run(record_of(start), rounds)), rounds
+
+
+def forms(sent: list[Message], kind: str = "train") -> list[tuple[int, int, bool]]:
+    """Of messages with a model: round, node, whether packed."""
+    found = []
+    for one in sent:
+        if one.metadata.message_type == kind and one.has_content() and one.content.array_records:
+            config = next(iter(one.content.config_records.values()), {})
+            node = int(one.metadata.dst_node_id)
+            (record,) = one.content.array_records.values()
+            found.append((int(config.get("server-round", 0)), node, is_packed(record)))
+    return found
+
+
+@pytest.mark.parametrize("kind", ["float16", ">f8", "int64", "bool"])
+def test_arrays_come_out_as_they_went_in(kind: str) -> None:
+    rng = np.random.default_rng(1)
+    arrays = [(100 * rng.normal(size=shape)).astype(kind) for shape in ((3, 4), (0,), (2, 1, 2))]
+    arrays += [np.asfortranarray(arrays[0]), np.array(7).astype(kind)]
+    record = ArrayRecord({f"läyer.{place}": one for place, one in enumerate(record_of(arrays).values())})
+    again = unpacked(packed(record))
+    assert list(again) == list(record)
+    for name in record:
+        for part in ("dtype", "shape", "stype", "data"):
+            assert getattr(again[name], part) == getattr(record[name], part)
+    assert unpacked(record) is record
+
+
+def test_a_model_is_packed_from_the_second_round_on() -> None:
+    tasks: list[messages.Task] = []
+    grid = LocalGrid({1: whole_app(tasks), 2: whole_app(tasks)})
+    arrays, rounds = run(grid, fraction_evaluate=1.0, min_evaluate_clients=2)
+    assert sorted(forms(grid.sent)) == [(number, node, number > 1) for number in (1, 2, 3) for node in (1, 2)]
+    assert all(packed for _round, _node, packed in forms(grid.sent, "evaluate"))
+    assert all(is_packed(record) for one in grid.answered for record in one.content.array_records.values())
+    assert all((one == 3).all() for one in arrays) and [one["results"] for one in rounds] == [2, 2, 2]
+    assert rounds[-1]["evaluate"]["mean"] == 3 and not any(OFFER in task.told for task in tasks)
+
+
+@pytest.mark.parametrize("make", [plain_app, half_app])
+def test_apps_that_read_flowers_form_get_it_beside_others_that_do_not(make: Any) -> None:
+    grid = LocalGrid({1: make(), 2: whole_app([])})
+    arrays, rounds = run(grid)
+    assert [packed for _round, node, packed in forms(grid.sent) if node == 1] == [False] * 3
+    assert [packed for _round, node, packed in forms(grid.sent) if node == 2] == [False, True, True]
+    assert all((one == 3).all() for one in arrays) and [one["results"] for one in rounds] == [2, 2, 2]
+
+
+def test_a_node_that_came_back_with_another_app_is_lost_for_one_round_only() -> None:
+    grid = LocalGrid({1: whole_app([]), 2: whole_app([])})
+
+    def before(number: int) -> None:
+        if number == 2:
+            grid.nodes[2] = plain_app()
+
+    grid.before_round = before
+    _arrays, rounds = run(grid)
+    assert [one["results"] for one in rounds] == [2, 1, 2]
+
+
+def test_the_loop_of_flower_and_other_apps_get_what_they_always_got() -> None:
+    asked = Message(RecordDict({"arrays": record_of(new_model()), "config": ConfigRecord({})}), 1, "train")
+    task = messages.task_of(asked)
+    assert not is_packed(messages.trained(asked, task.arrays, 1).content["arrays"])  # type: ignore[arg-type]
+
+
+def test_the_model_is_the_same_as_without() -> None:
+    """Nodes that draw their numbers from the round's, in both forms."""
+    settings = Settings(min_available_clients=4, num_server_rounds=3)
+    with_it = arrays_of(Rounds(LocalGrid(apps(4)), build(settings), settings).run(record_of(new_model()), []))
+
+    class Without(Rounds):
+        def _exchange(self, sent: list[Message]) -> list[Message]:
+            for message in sent:
+                for config in message.content.config_records.values():
+                    config.pop(OFFER, None)
+            return self.grid.send_and_receive(sent, timeout=60)
+
+    without = arrays_of(Without(LocalGrid(apps(4)), build(settings), settings).run(record_of(new_model()), []))
+    for left, right in zip(with_it, without, strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def forged(listed: object, rest: bytes = b"") -> ArrayRecord:
+    head = json.dumps(listed).encode()
+    return raw(len(head).to_bytes(8, "little") + head + rest)
+
+
+def raw(data: bytes) -> ArrayRecord:
+    return ArrayRecord({NAME: Array("uint8", (len(data),), FORM, data)})
+
+
+BAD = {
+    "empty": raw(b""),
+    "no list": raw((3).to_bytes(8, "little") + b"{]"),
+    "a list that is longer than all": raw((1 << 60).to_bytes(8, "little") + b"[]"),
+    "a number": forged(5),
+    "no lists in it": forged([5]),
+    "too deep": raw((100_000).to_bytes(8, "little") + b"[" * 100_000),
+    "a length below zero": forged([["0", "float32", [1], "numpy.ndarray", -4]], b"1234"),
+    "a length as text": forged([["0", "float32", [1], "numpy.ndarray", "4"]], b"1234"),
+    "more than there is": forged([["0", "float32", [1], "numpy.ndarray", 1 << 40]], b"1234"),
+    "less than there is": forged([["0", "float32", [1], "numpy.ndarray", 3]], b"1234"),
+    "twice": forged([["0", "float32", [1], "numpy.ndarray", 2]] * 2, b"1234"),
+    "a shape that is none": forged([["0", "float32", 7, "numpy.ndarray", 4]], b"1234"),
+    "a type that is none": forged([["0", None, [1], "numpy.ndarray", 4]], b"1234"),
+    "a name that is none": forged([[7, "float32", [1], "numpy.ndarray", 4]], b"1234"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_forged_arrays_are_their_nodes_failure(name: str) -> None:
+    with pytest.raises(ValueError, match="packed arrays cannot be read"):
+        unpacked(BAD[name])
+    hostile = ClientApp()
+
+    @hostile.train()
+    def train(message: Message, context: Context) -> Message:
+        content = {"arrays": BAD[name], "metrics": MetricRecord({"num-examples": 1})}
+        return Message(RecordDict(content), reply_to=message)
+
+    grid = LocalGrid({1: whole_app([]), 2: hostile, 3: whole_app([])})
+    arrays, rounds = run(grid)
+    assert all((one == 3).all() for one in arrays)
+    assert [(one["results"], list(one["failures"])) for one in rounds] == [(2, ["2"])] * 3
