@@ -13,7 +13,7 @@ import pytest
 from digits import apps, new_model
 from flower_ops.training.client import messages
 from flower_ops.training.flower import Arrays, arrays_of, record_of
-from flower_ops.training.packing import FORM, NAME, OFFER, is_packed, packed, unpacked
+from flower_ops.training.packing import FORM, LARGE, NAME, OFFER, PARCEL, is_packed, packed, unpacked
 from flower_ops.training.rounds import Rounds
 from flower_ops.training.settings import Settings
 from flower_ops.training.strategies import build
@@ -97,6 +97,39 @@ def test_arrays_come_out_as_they_went_in(kind: str) -> None:
     assert unpacked(record) is record
 
 
+def sized(*lengths: int) -> ArrayRecord:
+    return ArrayRecord(
+        {f"a{place}": Array("x", (length,), "x", bytes([place]) * length) for place, length in enumerate(lengths)}
+    )
+
+
+@pytest.mark.parametrize(
+    ("lengths", "objects"),
+    [
+        ((), []),
+        ((9,), ["a0"]),
+        ((9, 9), ["a0+"]),
+        ((LARGE, LARGE), ["a0", "a1"]),
+        ((9, LARGE, 9, 9, LARGE, 9), ["a0", "a1", "a2+", "a4", "a5"]),
+        ((0, LARGE - 1, LARGE), ["a0+", "a2"]),
+        ((LARGE // 2,) * 19, ["a0+", "a7+", "a14+"]),
+        ((PARCEL + 1, 0, 9), ["a0", "a1+"]),
+    ],
+)
+def test_small_arrays_share_parcels_and_large_ones_travel_alone(lengths: tuple[int, ...], objects: list[str]) -> None:
+    record = sized(*lengths)
+    sent = packed(record)
+    assert [f"{name.removeprefix(NAME)}+" if name.startswith(NAME) else name for name in sent] == objects
+    assert all(len(one.data) <= PARCEL + 1000 for one in sent.values() if one.stype == FORM)
+    again = unpacked(sent)
+    assert [(name, one.data) for name, one in again.items()] == [(name, one.data) for name, one in record.items()]
+
+
+def test_a_model_whose_names_are_those_of_parcels_is_left_alone() -> None:
+    record = ArrayRecord({NAME + "0": Array("x", (1,), "x", b"a"), "0": Array("x", (1,), "x", b"b")})
+    assert packed(record) is record
+
+
 def test_a_model_is_packed_from_the_second_round_on() -> None:
     tasks: list[messages.Task] = []
     grid = LocalGrid({1: whole_app(tasks), 2: whole_app(tasks)})
@@ -167,6 +200,7 @@ BAD = {
     "a list that is longer than all": raw((1 << 60).to_bytes(8, "little") + b"[]"),
     "a number": forged(5),
     "no lists in it": forged([5]),
+    "a parcel in a parcel": forged([["0", "uint8", [4], FORM, 4]], b"1234"),
     "too deep": raw((100_000).to_bytes(8, "little") + b"[" * 100_000),
     "a length below zero": forged([["0", "float32", [1], "numpy.ndarray", -4]], b"1234"),
     "a length as text": forged([["0", "float32", [1], "numpy.ndarray", "4"]], b"1234"),
