@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from flower_ops.training.client import describe, messages
+from flower_ops.training.client.parcels import parcels_mod
 from flower_ops.training.data import Choice, instructions
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
@@ -14,7 +15,7 @@ from llm_app.base import language
 from llm_app.fit import fit
 from llm_app.model import BASES, rate_of
 
-app = ClientApp()
+app = ClientApp(mods=[parcels_mod])
 
 
 @app.train()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from flower_ops.training.client import describe, messages
+from flower_ops.training.client.parcels import parcels_mod
 from flower_ops.training.data import Choice
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
@@ -16,7 +17,7 @@ from digits_app.model import Array, chosen, evaluate
 
 DEFAULT_SHARD = "/opt/flower/data/shard.npz"
 
-app = ClientApp()
+app = ClientApp(mods=[parcels_mod])
 
 
 def images_of(context: Context, task: messages.Task, split: str) -> tuple[Array, Array]:

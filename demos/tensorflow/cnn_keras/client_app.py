@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from flower_ops.training.client import describe, messages
+from flower_ops.training.client.parcels import parcels_mod
 from flower_ops.training.data import Choice, Dataset, images
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
@@ -13,7 +14,7 @@ from flwr.clientapp import ClientApp
 from cnn_keras.fit import fit
 from cnn_keras.model import Array, check, evaluate
 
-app = ClientApp()
+app = ClientApp(mods=[parcels_mod])
 
 
 def images_of(context: Context, task: messages.Task, split: str) -> Dataset[Array]:

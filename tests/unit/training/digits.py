@@ -14,6 +14,7 @@ import numpy as np
 from flower_ops.training.client import proximal
 from flower_ops.training.client.describe import answer as describe
 from flower_ops.training.client.messages import evaluated, task_of, trained
+from flower_ops.training.client.parcels import parcels_mod
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
@@ -83,9 +84,9 @@ def fit(arrays: Arrays, data: Data, seed: int, mu: float) -> Arrays:
     return model
 
 
-def app(node: int, nodes: int, by_label: bool = False, poison: float = 0.0) -> ClientApp:
+def app(node: int, nodes: int, by_label: bool = False, poison: float = 0.0, parcels: bool = True) -> ClientApp:
     """A node's app; with `poison` it sends its model turned round and that many times as large."""
-    client = ClientApp()
+    client = ClientApp(mods=[parcels_mod] if parcels else [])
     data = shard(node, nodes, by_label)
 
     @client.train()
@@ -107,6 +108,8 @@ def app(node: int, nodes: int, by_label: bool = False, poison: float = 0.0) -> C
     return client
 
 
-def apps(nodes: int, by_label: bool = False, poisoned: int | None = None) -> dict[int, ClientApp]:
+def apps(nodes: int, by_label: bool = False, poisoned: int | None = None, parcels: bool = True) -> dict[int, ClientApp]:
     """Apps of nodes 1 to `nodes`, one of them poisoned."""
-    return {node: app(node, nodes, by_label, poison=20.0 if node == poisoned else 0.0) for node in range(1, nodes + 1)}
+    return {
+        node: app(node, nodes, by_label, 20.0 if node == poisoned else 0.0, parcels) for node in range(1, nodes + 1)
+    }

@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 from digits import apps, new_model
 from flower_ops.training.client import messages
+from flower_ops.training.client.parcels import parcels_mod
 from flower_ops.training.flower import Arrays, arrays_of, record_of
-from flower_ops.training.packing import FORM, LARGE, NAME, OFFER, PARCEL, is_packed, packed, unpacked
+from flower_ops.training.packing import FORM, LARGE, LONGEST, MOST, NAME, OFFER, PARCEL, is_packed, packed, unpacked
 from flower_ops.training.rounds import Rounds
 from flower_ops.training.settings import Settings
 from flower_ops.training.strategies import build
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
+from flwr.clientapp.mod import LocalDpMod
 from local_grid import LocalGrid
 
 
@@ -35,21 +37,9 @@ def plain_app() -> ClientApp:
     return app
 
 
-def half_app() -> ClientApp:
-    """One that answers by our helper and reads the model by itself."""
-    app = ClientApp()
-
-    @app.train()
-    def train(message: Message, context: Context) -> Message:
-        arrays = next(iter(message.content.array_records.values())).to_numpy_ndarrays()
-        return messages.trained(message, [one + 1 for one in arrays], 1)
-
-    return app
-
-
-def whole_app(tasks: list[messages.Task]) -> ClientApp:
-    """One that does both by our helpers."""
-    app = ClientApp()
+def whole_app(tasks: list[messages.Task], *mods: Any) -> ClientApp:
+    """One that opens parcels, and has other mods inside."""
+    app = ClientApp(mods=[parcels_mod, *mods])
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
@@ -58,8 +48,24 @@ def whole_app(tasks: list[messages.Task]) -> ClientApp:
 
     @app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:
-        tasks.append(messages.task_of(message))
-        return messages.evaluated(message, 1, {"mean": float(tasks[-1].arrays[0].mean())})
+        # Read by Flower's own names: whoever has the mod may do so.
+        first = next(iter(message.content.array_records.values())).to_numpy_ndarrays()[0]
+        return messages.evaluated(message, 1, {"mean": float(first.mean())})
+
+    return app
+
+
+def quiet_app() -> ClientApp:
+    """One without the mod that answers without a model when it cannot read the one it got."""
+    app = ClientApp()
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        try:
+            arrays = next(iter(message.content.array_records.values())).to_numpy_ndarrays()
+        except TypeError:
+            return messages.evaluated(message, 1, {"sorry": 1.0})
+        return messages.trained(message, [one + 1 for one in arrays], 1)
 
     return app
 
@@ -99,7 +105,7 @@ def test_arrays_come_out_as_they_went_in(kind: str) -> None:
 
 def sized(*lengths: int) -> ArrayRecord:
     return ArrayRecord(
-        {f"a{place}": Array("x", (length,), "x", bytes([place]) * length) for place, length in enumerate(lengths)}
+        {f"a{place}": Array("x", (length,), "x", bytes([place % 251]) * length) for place, length in enumerate(lengths)}
     )
 
 
@@ -114,6 +120,7 @@ def sized(*lengths: int) -> ArrayRecord:
         ((0, LARGE - 1, LARGE), ["a0+", "a2"]),
         ((LARGE // 2,) * 19, ["a0+", "a7+", "a14+"]),
         ((PARCEL + 1, 0, 9), ["a0", "a1+"]),
+        ((9,) * (MOST + 2), ["a0+", f"a{MOST}+"]),
     ],
 )
 def test_small_arrays_share_parcels_and_large_ones_travel_alone(lengths: tuple[int, ...], objects: list[str]) -> None:
@@ -125,8 +132,9 @@ def test_small_arrays_share_parcels_and_large_ones_travel_alone(lengths: tuple[i
     assert [(name, one.data) for name, one in again.items()] == [(name, one.data) for name, one in record.items()]
 
 
-def test_a_model_whose_names_are_those_of_parcels_is_left_alone() -> None:
-    record = ArrayRecord({NAME + "0": Array("x", (1,), "x", b"a"), "0": Array("x", (1,), "x", b"b")})
+@pytest.mark.parametrize("name", [NAME + "0", "n" * (LONGEST + 1)])
+def test_a_model_with_names_that_do_not_fit_is_left_alone(name: str) -> None:
+    record = ArrayRecord({name: Array("x", (1,), "x", b"a"), "0": Array("x", (1,), "x", b"b")})
     assert packed(record) is record
 
 
@@ -141,47 +149,53 @@ def test_a_model_is_packed_from_the_second_round_on() -> None:
     assert rounds[-1]["evaluate"]["mean"] == 3 and not any(OFFER in task.told for task in tasks)
 
 
-@pytest.mark.parametrize("make", [plain_app, half_app])
-def test_apps_that_read_flowers_form_get_it_beside_others_that_do_not(make: Any) -> None:
-    grid = LocalGrid({1: make(), 2: whole_app([])})
+def test_apps_that_read_flowers_form_get_it_beside_others_that_do_not() -> None:
+    grid = LocalGrid({1: plain_app(), 2: whole_app([])})
     arrays, rounds = run(grid)
     assert [packed for _round, node, packed in forms(grid.sent) if node == 1] == [False] * 3
     assert [packed for _round, node, packed in forms(grid.sent) if node == 2] == [False, True, True]
     assert all((one == 3).all() for one in arrays) and [one["results"] for one in rounds] == [2, 2, 2]
 
 
-def test_a_node_that_came_back_with_another_app_is_lost_for_one_round_only() -> None:
+def test_mods_of_flower_see_arrays_as_always() -> None:
+    """One that compares the names of arrays before and after training."""
+    noise = LocalDpMod(clipping_norm=1e6, sensitivity=1e-9, epsilon=1e9, delta=0.5)
+    grid = LocalGrid({1: whole_app([], noise), 2: whole_app([], noise)})
+    arrays, rounds = run(grid)
+    assert [one["results"] for one in rounds] == [2, 2, 2]
+    assert sorted(forms(grid.sent))[-1] == (3, 2, True)
+    for one in arrays:
+        np.testing.assert_allclose(one, 3, atol=1e-3)
+
+
+@pytest.mark.parametrize("other", [plain_app, quiet_app])
+def test_a_node_that_came_back_with_another_app_is_lost_for_one_round_only(other: Any) -> None:
     grid = LocalGrid({1: whole_app([]), 2: whole_app([])})
 
     def before(number: int) -> None:
         if number == 2:
-            grid.nodes[2] = plain_app()
+            grid.nodes[2] = other()
 
     grid.before_round = before
     _arrays, rounds = run(grid)
     assert [one["results"] for one in rounds] == [2, 1, 2]
 
 
-def test_the_loop_of_flower_and_other_apps_get_what_they_always_got() -> None:
+def test_the_loop_of_flower_gets_what_it_always_got() -> None:
     asked = Message(RecordDict({"arrays": record_of(new_model()), "config": ConfigRecord({})}), 1, "train")
-    task = messages.task_of(asked)
-    assert not is_packed(messages.trained(asked, task.arrays, 1).content["arrays"])  # type: ignore[arg-type]
+    context = Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config={})
+    (record,) = whole_app([])(asked, context).content.array_records.values()
+    assert not is_packed(record)
 
 
 def test_the_model_is_the_same_as_without() -> None:
-    """Nodes that draw their numbers from the round's, in both forms."""
     settings = Settings(min_available_clients=4, num_server_rounds=3)
-    with_it = arrays_of(Rounds(LocalGrid(apps(4)), build(settings), settings).run(record_of(new_model()), []))
-
-    class Without(Rounds):
-        def _exchange(self, sent: list[Message]) -> list[Message]:
-            for message in sent:
-                for config in message.content.config_records.values():
-                    config.pop(OFFER, None)
-            return self.grid.send_and_receive(sent, timeout=60)
-
-    without = arrays_of(Without(LocalGrid(apps(4)), build(settings), settings).run(record_of(new_model()), []))
-    for left, right in zip(with_it, without, strict=True):
+    models = []
+    for wanted in (True, False):
+        grid = LocalGrid(apps(4, parcels=wanted))
+        models.append(arrays_of(Rounds(grid, build(settings), settings).run(record_of(new_model()), [])))
+        assert any(packed for _round, _node, packed in forms(grid.sent)) == wanted
+    for left, right in zip(*models, strict=True):
         np.testing.assert_array_equal(left, right)
 
 
@@ -201,6 +215,7 @@ BAD = {
     "a number": forged(5),
     "no lists in it": forged([5]),
     "a parcel in a parcel": forged([["0", "uint8", [4], FORM, 4]], b"1234"),
+    "a list that takes much memory": forged([{}] * 400_000),
     "too deep": raw((100_000).to_bytes(8, "little") + b"[" * 100_000),
     "a length below zero": forged([["0", "float32", [1], "numpy.ndarray", -4]], b"1234"),
     "a length as text": forged([["0", "float32", [1], "numpy.ndarray", "4"]], b"1234"),

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from digits import apps, new_model
 from flower_ops.training.flower import array, look, record_of
+from flower_ops.training.replies import out_of_range
 from flower_ops.training.rounds import Rounds
 from flower_ops.training.settings import Settings
-from flower_ops.training.strategies import build
+from flower_ops.training.strategies import build, mean
 from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from local_grid import LocalGrid
@@ -121,16 +122,72 @@ def test_the_run_goes_on_without_a_node_whose_answer_is_of_no_use(strategy: str,
 
 
 @pytest.mark.parametrize("strategy", ["FedAvg", "Bulyan", "FedMedian"])
-@pytest.mark.parametrize(("kind", "value"), [("float32", 1e300), ("float32", -1e39), ("int32", 2.0**40)])
-def test_a_value_that_the_model_cannot_hold_is_its_nodes_failure(strategy: str, kind: str, value: float) -> None:
-    ones, far = ([np.full(4, number, np.float64)] for number in (1.0, value))
-    nodes = {node: faulty(lambda: content(ones, num_examples=5)) for node in range(1, 9)}
-    nodes[3] = faulty(lambda: content(far, num_examples=5))
+@pytest.mark.parametrize(
+    ("kind", "far"),
+    [
+        ("float32", np.float64(1e300)),
+        ("float32", np.float64(-1e39)),
+        ("float16", np.float32(7e4)),
+        ("int32", np.float64(2.0**31)),
+        ("int32", np.float32(2.0**31)),
+        ("int64", np.float64(2.0**63)),
+        ("uint64", np.float64(2.0**64)),
+        ("uint8", np.int64(-1)),
+        ("int16", np.float16(32768)),
+    ],
+)
+def test_a_value_that_the_model_cannot_hold_is_its_nodes_failure(strategy: str, kind: str, far: np.generic) -> None:
+    nodes = {
+        node: faulty(lambda value=value: content([np.full(4, value)], num_examples=5))  # type: ignore[misc]
+        for node, value in enumerate([far.dtype.type(1)] * 2 + [far] + [far.dtype.type(1)] * 5, start=1)
+    }
     settings = Settings(strategy=strategy, num_malicious=1, min_available_clients=8, num_server_rounds=1)
     rounds: list[dict[str, Any]] = []
     found = Rounds(LocalGrid(nodes), build(settings), settings).run(record_of([np.zeros(4, kind)]), rounds)
     np.testing.assert_array_equal(found.to_numpy_ndarrays()[0], np.ones(4, kind))
     assert rounds[0]["failures"] == {"3": f"its array 0 has values that {kind} does not hold"}
+
+
+@pytest.mark.parametrize("sent", ["bool", "uint8", "int64", ">f8", "float16", "longdouble"])
+@pytest.mark.parametrize("kind", ["bool", "uint64", "int8", "float16", "float32", "complex64"])
+def test_small_numbers_of_any_type_fit_into_any_other(sent: str, kind: str) -> None:
+    found = Message(content([np.ones(4, sent)], num_examples=5), reply_to=Message(RecordDict(), 1, "train"))
+    assert out_of_range(found, [np.dtype(kind)]) is None
+
+
+def test_one_far_value_of_little_weight_is_found_too() -> None:
+    """Behind a mean that is within the range of the model, in another type than the first answer's."""
+    ones, far = np.ones(4, np.float32), np.full(4, 1e40)
+    nodes = {
+        1: faulty(lambda: content([ones], num_examples=1_000_000)),
+        2: faulty(lambda: content([far], num_examples=1)),
+    }
+    settings = Settings(num_server_rounds=1)
+    rounds: list[dict[str, Any]] = []
+    found = Rounds(LocalGrid(nodes), build(settings), settings).run(record_of([ones]), rounds)
+    np.testing.assert_array_equal(found.to_numpy_ndarrays()[0], ones)
+    assert list(rounds[0]["failures"]) == ["2"]
+
+
+def test_a_model_with_integers_is_averaged_once_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    means: list[str] = []
+    usual = mean.weighted_mean
+    monkeypatch.setattr(mean, "weighted_mean", lambda *given: means.append("") or usual(*given))  # type: ignore[func-returns-value]
+    arrays = [np.ones(4, np.float32), np.array([7], np.int64)]
+    nodes = {node: faulty(lambda: content(arrays, num_examples=5)) for node in (1, 2)}
+    settings = Settings(num_server_rounds=3)
+    Rounds(LocalGrid(nodes), build(settings), settings).run(record_of(arrays), [])
+    assert len(means) == 3
+
+
+def test_what_a_node_names_its_arrays_is_one_line_of_the_log() -> None:
+    made = ArrayRecord({"x\nERROR: all\x1b is lost": array(np.full((64, 10), np.nan)), "1": array(np.zeros(10))})
+    named = RecordDict({"arrays": made, "metrics": MetricRecord({"num-examples": 5})})
+    nodes = {node: faulty(lambda: named) for node in (1, 2)}
+    settings = Settings(num_server_rounds=1)
+    rounds: list[dict[str, Any]] = []
+    Rounds(LocalGrid(nodes), build(settings), settings).run(record_of(new_model()), rounds)
+    assert set(rounds[0]["failures"].values()) == {"its array x ERROR: all? is lost has values that are not finite"}
 
 
 def test_great_numbers_whose_sum_is_too_great_are_numbers_all_the_same() -> None:

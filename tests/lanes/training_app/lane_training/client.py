@@ -9,10 +9,11 @@ import time
 
 import numpy as np
 from flower_ops.training.client import describe, messages
+from flower_ops.training.client.parcels import parcels_mod
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
-app = ClientApp()
+app = ClientApp(mods=[parcels_mod])
 
 
 @app.query("describe")

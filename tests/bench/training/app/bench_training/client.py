@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from flower_ops.training.client import messages
+from flower_ops.training.client.parcels import parcels_mod
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
-app = ClientApp()
+app = ClientApp(mods=[parcels_mod])
 
 
 @app.train()

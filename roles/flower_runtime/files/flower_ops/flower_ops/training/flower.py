@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 Arrays = list[NDArray[Any]]
 
 LOG = logging.getLogger("flwr")
+# Letters of an error that are kept: enough for its end, which in a traceback is the point.
+MOST_OF_A_REASON = 2000
 
 
 def record_of(arrays: Arrays) -> ArrayRecord:
@@ -85,5 +87,10 @@ def figures(record: Mapping[str, Any] | MetricRecord | None) -> dict[str, Any] |
 
 
 def failure(reason: str, sent: Message) -> Message:
-    """What stands in for the answer to `sent` when there is none that can be used: an error reply of its node."""
-    return Message(Error(code=0, reason=reason), reply_to=sent)
+    """What stands in for the answer to `sent` when there is none that can be used: an error reply of its node.
+
+    The reason becomes one line. Nodes have their words in it, and it is logged: with line breaks a node could write
+    whole lines of the log.
+    """
+    line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(reason.split()))
+    return Message(Error(code=0, reason=line[:MOST_OF_A_REASON]), reply_to=sent)

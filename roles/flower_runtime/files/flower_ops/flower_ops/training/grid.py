@@ -25,8 +25,6 @@ SHORTEST_PAUSE = 0.05
 SHARE = 0.02
 # After so many seconds a round that waits is told, and again each time the wait has doubled.
 TELL_AFTER = 30.0
-# Letters of an error that are kept: enough for its end, which in a traceback is the point.
-MOST_OF_A_REASON = 2000
 
 
 class Delegate(Grid):
@@ -132,14 +130,10 @@ class FastGrid(Delegate):
 
 
 def signed(answer: Message, sent: Message) -> Message:
-    """The answer; an error comes from its node, also when the SuperLink made it, and its reason is one line.
-
-    A node writes its reasons itself, and they are logged: with line breaks it could write whole lines of the log.
-    """
+    """The answer; an error comes from its node, also when the SuperLink made it, and its reason is one line."""
     if not answer.has_error():
         return answer
-    reason = " ".join(str(answer.error.reason or f"error {answer.error.code}").split())
-    return failure("".join(letter if letter.isprintable() else "?" for letter in reason)[:MOST_OF_A_REASON], sent)
+    return failure(str(answer.error.reason or f"error {answer.error.code}"), sent)
 
 
 def nodes(ids: Iterable[int]) -> str:

@@ -7,8 +7,8 @@ That is the price of two objects of Flower's for an array, of which each is aske
 little to do with their size, so that a model of many small arrays takes longer than its bytes do. Small arrays travel
 in parcels, large ones by themselves, and all of them as they are, to the last bit.
 
-Nobody has to be told. A ServerApp offers it with each task; a node that reads the task and answers by
-`client.messages` takes the offer, and from then on gets the model in this form too. Other apps do not see it.
+A ServerApp offers it with each task. A node whose app has `client.parcels` takes the offer, and from then on gets the
+model in this form too; an app without it is asked and answers as ever, and finds one more key in its configuration.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 
-from flwr.app import Array, ArrayRecord, Message, RecordDict
+from flwr.app import Array, ArrayRecord, Message, MessageType, RecordDict
 
 #: Key of a task's configuration: the answer's arrays may be packed.
 OFFER = "arrays-may-be-packed"
@@ -28,6 +28,8 @@ NAME = "opennebula.flower/parcel-"
 #: Bytes: from where on an array travels by itself, and what a parcel has at most. Whole models in one piece would need
 #: a server with half as much memory again.
 LARGE, PARCEL = 1 << 20, 4 << 20
+#: Arrays in a parcel, letters of a name, and bytes of the list, which takes 25 times as much memory when it is read.
+MOST, LONGEST, LIST = 500, 200, 1 << 20
 _LENGTH = 8
 Named = list[tuple[str, Array]]
 
@@ -40,7 +42,7 @@ def is_packed(record: ArrayRecord) -> bool:
 def packed(record: ArrayRecord) -> ArrayRecord:
     """The same arrays, runs of small ones in parcels; without two that are small side by side, the record as it is."""
     groups = list(_groups(record))
-    if len(groups) == len(record) or any(name.startswith(NAME) for name in record):
+    if len(groups) == len(record) or any(name.startswith(NAME) or len(name) > LONGEST for name in record):
         return record
     return ArrayRecord(dict(group[0] if len(group) == 1 else _parcel(group) for group in groups))
 
@@ -52,7 +54,7 @@ def _groups(record: ArrayRecord) -> Iterator[Named]:
     for name, one in record.items():
         length = len(one.data)
         # Nothing is added to an array that is large.
-        if group and (length >= LARGE or size + length >= PARCEL):
+        if group and (length >= LARGE or size + length >= PARCEL or len(group) == MOST):
             yield group
             group, size = [], 0
         group.append((name, one))
@@ -63,7 +65,7 @@ def _groups(record: ArrayRecord) -> Iterator[Named]:
 
 def _parcel(group: Named) -> tuple[str, Array]:
     listed = [[name, one.dtype, list(one.shape), one.stype, len(one.data)] for name, one in group]
-    head = json.dumps(listed, separators=(",", ":")).encode()
+    head = json.dumps(listed, separators=(",", ":"), ensure_ascii=False).encode()
     data = b"".join((len(head).to_bytes(_LENGTH, "little"), head, *(one.data for _name, one in group)))
     return NAME + group[0][0], Array("uint8", (len(data),), FORM, data)
 
@@ -88,6 +90,8 @@ def unpacked(record: ArrayRecord) -> ArrayRecord:
 def _opened(parcel: bytes) -> Iterator[tuple[str, Array]]:
     data = memoryview(parcel)
     begin = _LENGTH + int.from_bytes(data[:_LENGTH], "little")
+    if begin > _LENGTH + LIST:
+        raise ValueError(f"the list of arrays has {begin - _LENGTH} bytes")
     for name, kind, shape, form, length in json.loads(bytes(data[_LENGTH:begin])):
         if not 0 <= length <= len(data) - begin or form == FORM:
             raise ValueError(f"array {name} has the form {form} and {length} bytes")
@@ -98,7 +102,7 @@ def _opened(parcel: bytes) -> Iterator[tuple[str, Array]]:
 
 
 class Parcels:
-    """Packs for the nodes that have packed their last answer, and unpacks answers."""
+    """The ServerApp's end: packs for the nodes that packed what they trained last, and unpacks answers."""
 
     def __init__(self) -> None:
         self._nodes: set[int] = set()
@@ -107,7 +111,7 @@ class Parcels:
         """Pack what goes to such nodes; messages that share their content share it packed as well."""
         given = [message for message in messages if message.metadata.dst_node_id in self._nodes]
         contents = {id(message.content): message.content for message in given}
-        made = {key: _changed(content, packed) for key, content in contents.items()}
+        made = {key: changed(content, packed) for key, content in contents.items()}
         for message in given:
             message.content = made[id(message.content)]
 
@@ -115,20 +119,20 @@ class Parcels:
         """Unpack answers; one that cannot be read stays as it is, for it has not the form of the model."""
         for answer in answers:
             node, failed = answer.metadata.src_node_id, answer.has_error()
-            if not failed and not answer.content.array_records:
-                continue
-            # Whoever failed may have come back with an app that knows nothing of this.
-            self._nodes.discard(node)
+            trained = answer.metadata.message_type.partition(".")[0] == MessageType.TRAIN
+            if failed or trained:
+                # It may have come back with an app that knows nothing of this.
+                self._nodes.discard(node)
             if failed or not any(map(is_packed, answer.content.array_records.values())):
                 continue
             try:
-                answer.content = _changed(answer.content, unpacked)
+                answer.content = changed(answer.content, unpacked)
             except ValueError:
                 continue
             self._nodes.add(node)
 
 
-def _changed(content: RecordDict, change: Callable[[ArrayRecord], ArrayRecord]) -> RecordDict:
+def changed(content: RecordDict, change: Callable[[ArrayRecord], ArrayRecord]) -> RecordDict:
     """The same records in their order, those of arrays changed."""
     return RecordDict(
         {name: change(record) if isinstance(record, ArrayRecord) else record for name, record in content.items()}

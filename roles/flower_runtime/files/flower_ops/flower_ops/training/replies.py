@@ -99,11 +99,14 @@ def out_of_range(answer: Message, kinds: Sequence[np.dtype[Any]]) -> str | None:
 
 
 def _held(values: NDArray[Any], kind: np.dtype[Any]) -> bool:
-    """Whether none of the finite values is beyond the range of a type."""
-    if kind.kind not in "fiu" or not values.size:
+    """Whether finite values, rounded where the type is one of integers, are none beyond its range."""
+    if kind.kind not in "fiu" or values.dtype.kind == "b" or not values.size:
         return True
-    range_of = np.finfo(kind) if kind.kind == "f" else np.iinfo(kind)
-    return bool(values.min() >= range_of.min and values.max() <= range_of.max)
+    low, high = values.min(), values.max()
+    if kind.kind == "f":
+        return float(low) >= float(np.finfo(kind).min) and float(high) <= float(np.finfo(kind).max)
+    # As integers of Python: a float next to the bound of a type is on its wrong side.
+    return int(np.rint(low)) >= np.iinfo(kind).min and int(np.rint(high)) <= np.iinfo(kind).max
 
 
 def _array_fault(array: Array) -> str | None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from flower_ops.training.client import describe, messages
+from flower_ops.training.client.parcels import parcels_mod
 from flower_ops.training.data import Dataset, table
 from flower_ops.training.survey import node, source
 from flower_ops.training.survey.plan import Values, read
@@ -14,7 +15,7 @@ from flwr.clientapp import ClientApp
 
 from anomaly_detection.model import Array, test
 
-app = ClientApp()
+app = ClientApp(mods=[parcels_mod])
 
 
 def data(context: Context, plan: Values, split: str) -> Dataset[Array]:

@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 from flower_ops.training.client import describe, messages
+from flower_ops.training.client.parcels import parcels_mod
 from flower_ops.training.data import Dataset, images
 from flower_ops.training.survey import node, source
 from flower_ops.training.survey.plan import Values, read
@@ -21,7 +22,7 @@ from image_classification.work import Array, Work
 #: The module that knows a framework; imported when it is needed, because nodes have one of them.
 MODULES = {"pytorch": "with_torch", "tensorflow": "with_tensorflow"}
 
-app = ClientApp()
+app = ClientApp(mods=[parcels_mod])
 
 
 def data(context: Context, plan: Values, split: str) -> Dataset[Array]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flower_ops.training.client import describe, messages
+from flower_ops.training.client.parcels import parcels_mod
 from flower_ops.training.data import Dataset, instructions
 from flower_ops.training.survey import node
 from flower_ops.training.survey.plan import Values, read
@@ -27,7 +28,7 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-app = ClientApp()
+app = ClientApp(mods=[parcels_mod])
 
 
 def asked_for(context: Context) -> str:

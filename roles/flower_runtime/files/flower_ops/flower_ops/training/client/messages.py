@@ -11,12 +11,9 @@ from typing import Any
 
 import numpy as np
 from flower_ops.training.flower import Arrays, arrays_of, record_of
-from flower_ops.training.packing import OFFER, packed, unpacked
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
 EXAMPLES = "num-examples"
-#: Marks a message whose model was read here: an app that reads it by itself could not read a packed one.
-_READ = "_opennebula_flower_read"
 
 
 @dataclass(frozen=True)
@@ -37,20 +34,19 @@ class Task:
 
 
 def task_of(message: Message) -> Task:
-    """What a training or evaluation message asks for; ValueError when it holds no model that can be read."""
+    """What a training or evaluation message asks for; ValueError when it holds no model."""
     arrays = next(iter(message.content.array_records.values()), None)
     if arrays is None:
         raise ValueError("the message holds no arrays: the ServerApp must send the global model with it")
     config = next(iter(message.content.config_records.values()), ConfigRecord())
     rate = config.get("client-lr")
-    message.__dict__[_READ] = bool(config.get(OFFER))
     return Task(
-        arrays=arrays_of(unpacked(arrays)),
+        arrays=arrays_of(arrays),
         round=int(_number(config.get("server-round"), 0)),
         rounds=int(_number(config.get("num-server-rounds"), 0)),
         proximal_mu=float(_number(config.get("proximal-mu"), 0.0)),
         client_lr=None if rate is None else float(_number(rate, 0.0)),
-        told={key: value for key, value in config.items() if key != OFFER},
+        told=dict(config),
     )
 
 
@@ -60,8 +56,7 @@ def _number(value: object, default: float) -> float:
 
 def trained(message: Message, arrays: Arrays, examples: int, metrics: Mapping[str, float] | None = None) -> Message:
     """The answer to a training message: this node's model and figures, weighted by its number of examples."""
-    record = record_of(arrays)
-    return answer(message, examples, metrics, packed(record) if message.__dict__.get(_READ) else record)
+    return answer(message, examples, metrics, record_of(arrays))
 
 
 def evaluated(message: Message, examples: int, metrics: Mapping[str, float]) -> Message:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from operator import is_
+from typing import Any
 
 import numpy as np
 from flower_ops.training.flower import array, look
@@ -34,6 +35,11 @@ def weighted_mean(contents: Sequence[RecordDict], weight: str) -> ArrayRecord:
     return result
 
 
+def _kinds(content: RecordDict) -> list[np.dtype[Any]]:
+    """True types of an answer's arrays."""
+    return [look(one).dtype for one in next(iter(content.array_records.values())).values()]
+
+
 class Averaging(Strategy):
     """FedAvg and what differs from it in the choice of answers only."""
 
@@ -43,16 +49,16 @@ class Averaging(Strategy):
     def all_finite(self, answers: list[Message]) -> bool:
         """Seen by their mean, which is kept for the aggregation: one value that is not finite makes it not finite.
 
-        Of a mean in other types than the model's, whose range may be smaller, nothing is said.
+        Where an answer has other types than the model, whose range may be smaller, nothing is said.
         """
         contents = [answer.content for answer in ordered(answers)]
         if not contents:
             return True
+        kinds = [kind for kind, _shape in getattr(self, "_sent", {}).values()]
+        if kinds and any(_kinds(one) != kinds for one in contents):
+            return False
         with np.errstate(all="ignore"):
             mean = weighted_mean(contents, self.weighted_by_key)
-        kinds = [kind for kind, _shape in getattr(self, "_sent", {}).values()]
-        if kinds and kinds != [np.dtype(one.dtype) for one in mean.values()]:
-            return False
         if not all(np.isfinite(look(one)).all() for one in mean.values()):
             return False
         self._known = contents, mean
