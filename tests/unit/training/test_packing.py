@@ -132,7 +132,7 @@ def test_small_arrays_share_parcels_and_large_ones_travel_alone(lengths: tuple[i
     assert [(name, one.data) for name, one in again.items()] == [(name, one.data) for name, one in record.items()]
 
 
-@pytest.mark.parametrize("name", [NAME + "0", "n" * (LONGEST + 1)])
+@pytest.mark.parametrize("name", [NAME + "0", "n" * (LONGEST + 1), "half a letter \ud800"])
 def test_a_model_with_names_that_do_not_fit_is_left_alone(name: str) -> None:
     record = ArrayRecord({name: Array("x", (1,), "x", b"a"), "0": Array("x", (1,), "x", b"b")})
     assert packed(record) is record
@@ -181,6 +181,33 @@ def test_a_node_that_came_back_with_another_app_is_lost_for_one_round_only(other
     assert [one["results"] for one in rounds] == [2, 1, 2]
 
 
+def test_a_node_that_opens_parcels_in_training_only_evaluates_all_the_same() -> None:
+    def half_app() -> ClientApp:
+        app = ClientApp()
+
+        @app.train(mods=[parcels_mod])
+        def train(message: Message, context: Context) -> Message:
+            return messages.trained(message, [one + 1 for one in messages.task_of(message).arrays], 1)
+
+        @app.evaluate()
+        def evaluate(message: Message, context: Context) -> Message:
+            first = next(iter(message.content.array_records.values())).to_numpy_ndarrays()[0]
+            return messages.evaluated(message, 1, {"mean": float(first.mean())})
+
+        return app
+
+    grid = LocalGrid({1: half_app(), 2: whole_app([])})
+    _arrays, rounds = run(grid, fraction_evaluate=1.0, min_evaluate_clients=2)
+    assert [(number, packed) for number, node, packed in forms(grid.sent) if node == 1] == [
+        (1, False),
+        (2, True),
+        (3, True),
+    ]
+    assert [packed for _round, node, packed in forms(grid.sent, "evaluate") if node == 1] == [True, False, False]
+    assert [packed for _round, node, packed in forms(grid.sent, "evaluate") if node == 2] == [True] * 3
+    assert [one["evaluate"]["mean"] for one in rounds] == [1, 2, 3]
+
+
 def test_the_loop_of_flower_gets_what_it_always_got() -> None:
     asked = Message(RecordDict({"arrays": record_of(new_model()), "config": ConfigRecord({})}), 1, "train")
     context = Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config={})
@@ -215,7 +242,6 @@ BAD = {
     "a number": forged(5),
     "no lists in it": forged([5]),
     "a parcel in a parcel": forged([["0", "uint8", [4], FORM, 4]], b"1234"),
-    "a list that takes much memory": forged([{}] * 400_000),
     "too deep": raw((100_000).to_bytes(8, "little") + b"[" * 100_000),
     "a length below zero": forged([["0", "float32", [1], "numpy.ndarray", -4]], b"1234"),
     "a length as text": forged([["0", "float32", [1], "numpy.ndarray", "4"]], b"1234"),
@@ -226,6 +252,11 @@ BAD = {
     "a type that is none": forged([["0", None, [1], "numpy.ndarray", 4]], b"1234"),
     "a name that is none": forged([[7, "float32", [1], "numpy.ndarray", 4]], b"1234"),
 }
+
+
+def test_a_list_that_takes_much_memory_is_not_read() -> None:
+    with pytest.raises(ValueError, match=r"the list of arrays has [0-9]{7} bytes"):
+        unpacked(forged([{}] * 400_000))
 
 
 @pytest.mark.parametrize("name", BAD)

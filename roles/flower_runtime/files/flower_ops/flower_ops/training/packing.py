@@ -40,11 +40,19 @@ def is_packed(record: ArrayRecord) -> bool:
 
 
 def packed(record: ArrayRecord) -> ArrayRecord:
-    """The same arrays, runs of small ones in parcels; without two that are small side by side, the record as it is."""
+    """The same arrays, runs of small ones in parcels; without two that are small side by side, the record as it is.
+
+    So is one with names that do not fit: an app may have taken them from a node.
+    """
     groups = list(_groups(record))
-    if len(groups) == len(record) or any(name.startswith(NAME) or len(name) > LONGEST for name in record):
+    if len(groups) == len(record) or not all(map(_fits, record)):
         return record
     return ArrayRecord(dict(group[0] if len(group) == 1 else _parcel(group) for group in groups))
+
+
+def _fits(name: str) -> bool:
+    """Whether a name can be listed: JSON knows halves of letters, and no bytes stand for them."""
+    return len(name) <= LONGEST and not name.startswith(NAME) and not any("\ud800" <= one <= "\udfff" for one in name)
 
 
 def _groups(record: ArrayRecord) -> Iterator[Named]:
@@ -106,23 +114,30 @@ class Parcels:
 
     def __init__(self) -> None:
         self._nodes: set[int] = set()
+        # Whose evaluation failed: a node's app may have the mod around its training only.
+        self._plainly: set[int] = set()
 
     def wrap(self, messages: Iterable[Message]) -> None:
         """Pack what goes to such nodes; messages that share their content share it packed as well."""
-        given = [message for message in messages if message.metadata.dst_node_id in self._nodes]
+        given = [message for message in messages if self._takes(message)]
         contents = {id(message.content): message.content for message in given}
         made = {key: changed(content, packed) for key, content in contents.items()}
         for message in given:
             message.content = made[id(message.content)]
 
+    def _takes(self, message: Message) -> bool:
+        node = message.metadata.dst_node_id
+        return node in self._nodes and (_trains(message) or node not in self._plainly)
+
     def unwrap(self, answers: Iterable[Message]) -> None:
         """Unpack answers; one that cannot be read stays as it is, for it has not the form of the model."""
         for answer in answers:
             node, failed = answer.metadata.src_node_id, answer.has_error()
-            trained = answer.metadata.message_type.partition(".")[0] == MessageType.TRAIN
-            if failed or trained:
+            if _trains(answer):
                 # It may have come back with an app that knows nothing of this.
                 self._nodes.discard(node)
+            elif failed:
+                self._plainly.add(node)
             if failed or not any(map(is_packed, answer.content.array_records.values())):
                 continue
             try:
@@ -130,6 +145,11 @@ class Parcels:
             except ValueError:
                 continue
             self._nodes.add(node)
+
+
+def _trains(message: Message) -> bool:
+    """Whether this is a task of training, or its answer."""
+    return str(message.metadata.message_type).partition(".")[0] == MessageType.TRAIN
 
 
 def changed(content: RecordDict, change: Callable[[ArrayRecord], ArrayRecord]) -> RecordDict:
