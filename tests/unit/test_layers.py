@@ -206,9 +206,11 @@ def test_training_needs_flower_and_numpy_and_nothing_of_the_machine() -> None:
     )
 
 
-@pytest.mark.parametrize(("package", "upper"), [("client", ()), ("strategies", ("settings", "flower", "strategies"))])
+@pytest.mark.parametrize(
+    ("package", "upper"), [("client", ("packing",)), ("strategies", ("settings", "flower", "strategies"))]
+)
 def test_parts_of_training_that_apps_use_alone_know_no_more(package: str, upper: tuple[str, ...]) -> None:
-    """A ClientApp pays for nothing of the server's side; a strategy knows no rounds."""
+    """A ClientApp pays for nothing of the server's side but the form of messages; a strategy knows no rounds."""
     known = (RULE_OF_STRATEGIES, *(f"flower_ops.training.{name}" for name in (package, "flower", *upper)))
     folder = FLOWER_OPS / "flower_ops" / "training" / package
     assert not breaches(folder, FLOWER_OPS, "", lambda found: found.within("flower_ops") and not found.within(*known))

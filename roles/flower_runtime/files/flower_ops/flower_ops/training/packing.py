@@ -14,9 +14,9 @@ model in this form too; an app without it is asked and answers as ever, and find
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
-from flwr.app import Array, ArrayRecord, Message, MessageType, RecordDict
+from flwr.app import Array, ArrayRecord, RecordDict
 
 #: Key of a task's configuration: the answer's arrays may be packed.
 OFFER = "arrays-may-be-packed"
@@ -107,49 +107,6 @@ def _opened(parcel: bytes) -> Iterator[tuple[str, Array]]:
         begin += length
     if begin != len(data):
         raise ValueError(f"{len(data) - begin} bytes are left over")
-
-
-class Parcels:
-    """The ServerApp's end: packs for the nodes that packed what they trained last, and unpacks answers."""
-
-    def __init__(self) -> None:
-        self._nodes: set[int] = set()
-        # Whose evaluation failed: a node's app may have the mod around its training only.
-        self._plainly: set[int] = set()
-
-    def wrap(self, messages: Iterable[Message]) -> None:
-        """Pack what goes to such nodes; messages that share their content share it packed as well."""
-        given = [message for message in messages if self._takes(message)]
-        contents = {id(message.content): message.content for message in given}
-        made = {key: changed(content, packed) for key, content in contents.items()}
-        for message in given:
-            message.content = made[id(message.content)]
-
-    def _takes(self, message: Message) -> bool:
-        node = message.metadata.dst_node_id
-        return node in self._nodes and (_trains(message) or node not in self._plainly)
-
-    def unwrap(self, answers: Iterable[Message]) -> None:
-        """Unpack answers; one that cannot be read stays as it is, for it has not the form of the model."""
-        for answer in answers:
-            node, failed = answer.metadata.src_node_id, answer.has_error()
-            if _trains(answer):
-                # It may have come back with an app that knows nothing of this.
-                self._nodes.discard(node)
-            elif failed:
-                self._plainly.add(node)
-            if failed or not any(map(is_packed, answer.content.array_records.values())):
-                continue
-            try:
-                answer.content = changed(answer.content, unpacked)
-            except ValueError:
-                continue
-            self._nodes.add(node)
-
-
-def _trains(message: Message) -> bool:
-    """Whether this is a task of training, or its answer."""
-    return str(message.metadata.message_type).partition(".")[0] == MessageType.TRAIN
 
 
 def changed(content: RecordDict, change: Callable[[ArrayRecord], ArrayRecord]) -> RecordDict:

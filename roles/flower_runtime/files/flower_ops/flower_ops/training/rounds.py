@@ -15,7 +15,8 @@ from typing import Any
 
 from flower_ops.training.flower import LOG, Arrays, arrays_of, figures
 from flower_ops.training.grid import FastGrid
-from flower_ops.training.packing import OFFER, Parcels
+from flower_ops.training.packing import OFFER
+from flower_ops.training.parcels import Parcels
 from flower_ops.training.replies import screened
 from flower_ops.training.result import new_round
 from flower_ops.training.roster import Chosen, Roster
