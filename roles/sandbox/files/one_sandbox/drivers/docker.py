@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..context import archive
 from . import DeployState, DriverError, VmSpec
 from .rootfs import checked_path, content_hash
+from .routes import holder
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -63,6 +64,11 @@ class DockerDriver:
             from docker.types import IPAMConfig, IPAMPool
 
             subnet = subnet_of(vnet) or self._subnets.get(name)
+            if subnet and (taken := holder(subnet)):
+                raise DriverError(
+                    f"The addresses {subnet} of the network {name} are in use already, by the interface {taken} of this"
+                    " host; choose others (sandbox_subnet) or remove that interface."
+                )
             pools = [IPAMPool(subnet=subnet, gateway=vnet.get("GATEWAY") or None)] if subnet else None
             ipam = IPAMConfig(pool_configs=pools) if pools else None
             client.networks.create(name, driver="bridge", labels={LABEL: self._home}, ipam=ipam)
