@@ -30,7 +30,8 @@ LIMITS = (
     "What is encrypted on its way is not read: the bytes that a node sent beyond its messages bound what could hide "
     "there, and the messages themselves were looked into on the SuperLink.",
     "Samples are recognised as stored, as numbers of every usual type, scaled to 0..1 and -1..1, as text, in base64, "
-    "and in streams packed by zlib, gzip and zip. An app that encrypts or alters samples is bounded by bytes alone.",
+    "and in streams packed by zlib, gzip and zip. An app that encrypts or alters samples, or makes tokens of texts, is "
+    "bounded by bytes alone.",
     "What a model has learned may tell of the samples it was trained on; that is no matter of packets and files.",
 )
 
@@ -82,7 +83,7 @@ def _nodes(rows: Sequence[Mapping[str, Any]]) -> str:
         (
             row["name"],
             row["samples"],
-            row["looked_for"],
+            _looked_for(row),
             size(row["data_bytes"]),
             f"{row['shared']:.1%}",
             size(row["to_superlink"]),
@@ -100,9 +101,16 @@ def _nodes(rows: Sequence[Mapping[str, Any]]) -> str:
         f"by its nodes. Allowed beside them: {WIRE_SHARE:.0%} of the messages, {size(WIRE_SUM)}, "
         f"{size(WIRE_PER_CONNECTION)} for each of {MOST_CONNECTIONS} connections at most, {size(WIRE_PER_SECOND)} a "
         "second. Where that is more than a node's data, bytes alone prove little; what was looked for in the messages "
-        "does."
+        "does. Rows of few numbers are recognised as numbers only where so many lie one after the other; one alone may "
+        "go unseen."
     )
     return _section("Nodes", "nodes", (*heads, "Found elsewhere"), lines, note)
+
+
+def _looked_for(row: Mapping[str, Any]) -> str:
+    """How many samples, and what of them has to lie together to be recognised."""
+    together = row["rows_together"]
+    return str(row["looked_for"]) if together == 1 else f"{row['looked_for']}, as numbers by {together} rows in a row"
 
 
 def _peers(node: Mapping[str, Any]) -> str:

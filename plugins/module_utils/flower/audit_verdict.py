@@ -273,6 +273,7 @@ def _row(audit: Mapping[str, Any], node: Mapping[str, Any]) -> dict[str, Any]:
         "name": node["name"],
         "samples": node["samples"]["rows"],
         "looked_for": node["samples"]["taken"],
+        "rows_together": node["samples"].get("together", 1),
         "data_bytes": node["samples"]["bytes"],
         "to_superlink": sent,
         "messages": int(share_of(audit)),

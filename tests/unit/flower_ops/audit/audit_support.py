@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import random
 import struct
 from pathlib import Path
 
-from flower_ops.audit import prints
+from flower_ops.audit import forms, prints
 from flower_ops.audit.control import npy
 from flower_ops.audit.packets import ACK, IPV4, IPV6, Packet, parse
 from flower_ops.audit.prints import Prints
+from flower_ops.audit.scan import Scanner
 
 SALT = bytes(range(16))
 NODE, LINK = "10.0.0.2", "10.0.0.1"
@@ -62,3 +64,13 @@ def node_with(folder: Path, seed: int, name: str, columns: int = 64, greatest: i
     data = samples(seed, columns=columns, greatest=greatest)
     (place / "samples.npy").write_bytes(npy(data, columns))
     return data, prints_of(place, name)
+
+
+def rows_found(whose: Prints, data: bytes) -> set[int]:
+    """Rows of the samples that are found in bytes."""
+    return {whose.rows[hit.owner] for hit in Scanner([whose], SALT).stream(io.BytesIO(data))}
+
+
+def forms_found(whose: Prints, data: bytes) -> set[str]:
+    """In which forms."""
+    return {forms.FORMS[whose.forms[hit.owner]] for hit in Scanner([whose], SALT).stream(io.BytesIO(data))}

@@ -16,7 +16,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from audit_support import SALT, node_with, prints_of, samples
+from audit_support import SALT, forms_found, node_with, prints_of, rows_found, samples
 from flower_ops.audit import arrays, common, forms, prints
 from flower_ops.audit.control import Control, npy
 from flower_ops.audit.errors import AuditError
@@ -33,14 +33,6 @@ FLOATS = [value / 16 for value in samples(3, count=1)]
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, Prints]:
     return node_with(tmp_path_factory.mktemp("node"), 1, "node-1")
-
-
-def rows_found(whose: Prints, data: bytes) -> set[int]:
-    return {whose.rows[hit.owner] for hit in Scanner([whose], SALT).stream(io.BytesIO(data))}
-
-
-def forms_found(whose: Prints, data: bytes) -> set[str]:
-    return {forms.FORMS[whose.forms[hit.owner]] for hit in Scanner([whose], SALT).stream(io.BytesIO(data))}
 
 
 @given(before=st.integers(0, 3 * STEP), row=st.integers(0, 19), seed=st.integers(0, 2**32))
@@ -163,7 +155,7 @@ def test_every_kind_of_data_is_read(tmp_path: Path) -> None:
     flat = [value for row in table for value in row]
     assert forms_found(whose, struct.pack(f"<{len(flat)}d", *flat)) == {"64-bit floats"}
     assert "the text itself" in forms_found(whose, lines[3].encode() + b"\n" + "\n".join(lines[4:9]).encode())
-    assert "the text itself" in forms_found(whose, words[4]["instruction"].encode() + b" and no more")
+    assert "a string of JSON" in forms_found(whose, words[4]["instruction"].encode() + b" and no more")
     assert forms_found(whose, b"a copy" + picture) == {"the file as it is"}
     assert forms_found(whose, base64.b64encode(picture)) == {"base64 of the file"}
 

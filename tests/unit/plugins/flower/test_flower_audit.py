@@ -209,6 +209,13 @@ def test_the_page_shows_verdict_nodes_peers_and_disks(audit: dict[str, Any]) -> 
         assert part in text
 
 
+def test_the_page_says_how_many_rows_have_to_lie_together(audit: dict[str, Any]) -> None:
+    audit["nodes"][1]["samples"]["together"] = 12
+    text = " ".join("".join(page(audit).itertext()).split())
+    assert text.count("700, as numbers by 12 rows in a row") == 1
+    assert [one["rows_together"] for one in judge(audit)["nodes"]] == [1, 12]
+
+
 def test_the_report_module_judges_writes_and_refuses_half_an_audit(audit: dict[str, Any], tmp_path: Path) -> None:
     given = {**audit, "dest": str(tmp_path / "new" / "index.html")}
     result = run_module("flower_audit_report", copy.deepcopy(given))

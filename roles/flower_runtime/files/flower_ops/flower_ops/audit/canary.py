@@ -26,6 +26,8 @@ SAMPLES = 120
 CLASSES = 10
 #: Side and channels of a picture, as the use case for images takes them.
 SIDE, CHANNELS = 32, 3
+#: Letters of a word that a language model is to repeat.
+LETTERS = 96
 #: Brightness of a pixel in the digits of demos/sklearn, and their number.
 DARKEST, PIXELS = 16, 64
 
@@ -103,8 +105,8 @@ def _table(chance: random.Random) -> dict[str, bytes]:
 
 
 def _instructions(chance: random.Random) -> dict[str, bytes]:
-    """Things to repeat."""
-    words = [f"{chance.getrandbits(160):040x}" for _turn in range(SAMPLES)]
+    """Things to repeat: each value is long enough to be recognised by itself, and none is in another."""
+    words = [f"{chance.getrandbits(4 * LETTERS):0{LETTERS}x}" for _turn in range(SAMPLES)]
     rows = [{"instruction": f"Write {word} backwards.", "input": "", "output": word[::-1]} for word in words]
     return {"instructions.jsonl": "".join(json.dumps(row) + "\n" for row in rows).encode()}
 

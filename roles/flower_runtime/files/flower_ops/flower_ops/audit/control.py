@@ -4,12 +4,14 @@
 """The positive control: samples that nobody has, put where a search has to find them.
 
 A search that finds nothing proves something only if it would have found. So every search looks for samples made by
-chance as well, that lie on the same disks in every form, in packed files, and in a deleted row of a database.
+chance as well, that lie on the same disks in every form, in packed files, in a deleted row of a database, and in packed
+rows of a database and of its log, behind what no packing makes smaller, such as a model.
 """
 
 from __future__ import annotations
 
 import gzip
+import json
 import random
 import shutil
 import sqlite3
@@ -29,6 +31,8 @@ PREFIX = "flower-audit-control-"
 #: Pictures, their side and colours.
 COUNT, SHAPE = 24, (8, 8, 3)
 WIDTH = 8 * 8 * 3
+#: Bytes that are packed before the samples.
+BEFORE = 100_000
 
 
 class Control:
@@ -40,7 +44,8 @@ class Control:
         self._folders: list[Path] = []
         self.planted: dict[str, str] = {}
         self._array = bytes(self._chance.randrange(251) for _turn in range(COUNT * WIDTH))
-        self._lines = "".join(f'{{"instruction": "{self._text()}"}}\n' for _turn in range(COUNT)).encode()
+        self._texts = [self._text() for _turn in range(COUNT)]
+        self._lines = "".join(json.dumps({"instruction": text}) + "\n" for text in self._texts).encode()
         self._other = self._chance.randbytes(2 * 4096)
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "samples.npy").write_bytes(npy(self._array, (COUNT, *SHAPE)))
@@ -49,7 +54,8 @@ class Control:
             self.prints: Prints = prints.make(NAME, [Path(folder)], salt, 10**6)
 
     def _text(self) -> str:
-        return f"control {self._chance.getrandbits(320):x}"
+        # JSON writes the letter in the middle in another way than an app does.
+        return f"{self._chance.getrandbits(160):040x} \u00e9 {self._chance.getrandbits(160):040x}"
 
     def plant(self) -> None:
         """Write one file per form into the first place, and one of plain bytes into every other."""
@@ -68,26 +74,51 @@ class Control:
         coded = [*forms.of_numbers(values, self._array, 1, max(values))]
         moved = [value for number in range(COUNT) for value in array.moved(number, 0, WIDTH)]
         coded += forms.of_moved(moved, array.packed(moved), 1, max(values))
-        coded += [*forms.of_text(self._lines, 64), *forms.of_file(self._other)]
+        coded += [*forms.of_text(self._lines, 64), *forms.of_value("; ".join(self._texts).encode(), 64)]
+        coded += forms.of_file(self._other)
         for number, one in enumerate(coded):
             self._write(folder / f"form-{number}", one.data, FORMS[one.form])
+        # Numbers of 8 bits that chance made do not get smaller: packed, they would lie there as they are.
+        wide = struct.pack(f"<{array.count}d", *values)
         with gzip.open(folder / "packed.gz", "wb") as stream:
-            stream.write(self._array)
+            stream.write(wide)
         self.planted[str(folder / "packed.gz")] = "a file packed by gzip"
         with zipfile.ZipFile(folder / "packed.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("arr_0.npy", npy(self._array, (COUNT, *SHAPE)))
+            archive.writestr("arr_0.npy", wide)
         self.planted[str(folder / "packed.zip")] = "an archive of NumPy"
         self._write(folder / "inside", (folder / "packed.zip").read_bytes(), "an archive of NumPy inside a file")
-        self._write(folder / "stream", zlib.compress(self._array), "a packed stream inside a file")
+        packed = zlib.compress(self._chance.randbytes(BEFORE) + wide)
+        self._write(folder / "stream", packed, "a packed stream inside a file")
+        self._plant_deleted(folder, wide)
+        self._plant_packed(folder, packed)
+
+    def _plant_deleted(self, folder: Path, row: bytes) -> None:
         base = sqlite3.connect(folder / "rows.db")
         base.execute("PRAGMA secure_delete = OFF")
         base.execute("CREATE TABLE objects (content BLOB)")
-        base.execute("INSERT INTO objects VALUES (?)", (struct.pack(f"<{array.count}d", *values),))
+        base.execute("INSERT INTO objects VALUES (?)", (row,))
         base.commit()
         base.execute("DELETE FROM objects")
         base.commit()
         base.close()
         self.planted[str(folder / "rows.db")] = "a deleted row of a database"
+
+    def _plant_packed(self, folder: Path, row: bytes) -> None:
+        """In a database, and in the log of one that has deleted it since."""
+        path, log = folder / "packed.db", folder / "packed.log"
+        base = sqlite3.connect(path)
+        base.execute("PRAGMA journal_mode = WAL")
+        base.execute("CREATE TABLE objects (content BLOB)")
+        for _turn in range(2):
+            base.execute("DELETE FROM objects")
+            base.commit()
+            if (written := folder / "packed.db-wal").exists():
+                shutil.copy(written, log)
+            base.execute("INSERT INTO objects VALUES (?)", (row,))
+            base.commit()
+        base.close()
+        self.planted[str(path)] = "a packed row of a database"
+        self.planted[str(log)] = "a packed row in the log of a database"
 
     def _write(self, path: Path, data: bytes, what: str) -> None:
         noise = self._chance.randbytes

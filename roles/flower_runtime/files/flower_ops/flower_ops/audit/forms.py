@@ -64,6 +64,7 @@ FORMS = (
     "base64 of 32-bit floats",
     "base64 of 64-bit floats",
     "the text itself",
+    "a string of JSON",
     "the file as it is",
     "base64 of the file",
 )
@@ -199,6 +200,11 @@ def zigzag(value: int) -> bytes:
 def of_text(data: bytes, width: int) -> Iterator[Coded]:
     """A line, or several short ones."""
     yield Coded(_form("the text itself"), width, data)
+
+
+def of_value(data: bytes, width: int) -> Iterator[Coded]:
+    """A part of a string that JSON holds, as an app reads it."""
+    yield Coded(_form("a string of JSON"), width, data)
 
 
 def of_file(data: bytes) -> Iterator[Coded]:

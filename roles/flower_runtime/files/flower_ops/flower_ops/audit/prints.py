@@ -10,16 +10,17 @@ import json
 import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from flower_ops.audit.errors import AuditError
-from flower_ops.audit.samples import Piece, Reader
+from flower_ops.audit.samples import Piece, Reader, Seen
 from flower_ops.audit.windows import STEP, WIDTHS, hashes, needed
 
-VERSION = 2
+VERSION = 3
 #: Samples named in a finding; there may be many more, which are counted.
 NAMED = 5
 #: Forms of a sample, about: what a limit on fingerprints is divided by.
@@ -72,19 +73,26 @@ def make(node: str, folders: Sequence[Path], salt: bytes, limit: int) -> Prints:
     reader = Reader(folders, salt, max(8, limit // (STEP * FORMS_OF_A_SAMPLE)))
     prints = Prints(node, {})
     rows: dict[int, list[tuple[int, int]]] = {width: [] for width in WIDTHS}
+    # By owner: whether it is a sample once more. By sample: how many it counts for.
+    again: list[bool] = []
+    weights: dict[tuple[int, int], int] = {}
     for piece in reader.pieces():
         _add(prints, rows, piece, salt)
+        again += [piece.again] * (len(prints.forms) - len(again))
+        if piece.weight and piece.coded:
+            weights[piece.file, piece.row] = piece.weight
     for width, pairs in rows.items():
         # What occurs in several samples tells none of them: "the same words at every beginning".
         table = Table()
         pairs.sort()
-        for at, (key, owner) in enumerate(pairs):
-            same = [pairs[other][1] for other in (at - 1, at + 1) if 0 <= other < len(pairs) and pairs[other][0] == key]
-            new = not table.keys or table.keys[-1] != key
-            if new and all(_sample(prints, one) == _sample(prints, owner) for one in same):
+        for key, group in groupby(pairs, key=lambda pair: pair[0]):
+            owners = [owner for _key, owner in group]
+            first = [owner for owner in owners if not again[owner]] or owners
+            if len({_sample(prints, owner) for owner in first}) == 1:
                 table.keys.append(key)
-                table.owners.append(owner)
+                table.owners.append(first[0])
         prints.tables[width] = table
+    _lost(prints, reader.seen, weights)
     prints.contents.extend(reader.contents.get(number, 0) for number in range(reader.seen.files))
     prints.facts = {**asdict(reader.seen), "fingerprints": prints.total, "salt": _mark(salt)}
     return prints
@@ -100,6 +108,14 @@ def _add(prints: Prints, rows: dict[int, list[tuple[int, int]]], piece: Piece, s
         prints.rows.append(piece.row)
         prints.wholes.append(piece.whole)
         rows[coded.width] += [(key, owner) for key in hashes(coded.data, coded.width, salt)]
+
+
+def _lost(prints: Prints, seen: Seen, weights: Mapping[tuple[int, int], int]) -> None:
+    """Samples without a fingerprint of their own, because all of theirs are those of others too, are not looked for."""
+    left = {_sample(prints, owner) for table in prints.tables.values() for owner in table.owners}
+    lost = sum(weight for sample, weight in weights.items() if sample not in left)
+    seen.taken -= lost
+    seen.blank += lost
 
 
 def _sample(prints: Prints, owner: int) -> tuple[int, int]:

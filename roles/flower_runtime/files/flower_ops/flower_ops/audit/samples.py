@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The samples of a node's data folder, each as a short piece that tells it from all others, in every form.
 
-Arrays (.npy, in .npz), tables (.csv, .tsv), lines of text (.jsonl, .txt) and what gzip has packed of them are read as
-samples; of any other file parts of 4 KiB are taken as they are. Files are counted by their paths in alphabetical order;
-their names never leave the node, because a name may say as much as a picture.
+Arrays (.npy, in .npz), tables (.csv, .tsv), rows of JSON (.jsonl, .json), lines of text (.txt, .md) and what gzip has
+packed of them are read as samples; of any other file parts of 4 KiB are taken as they are. Files are counted by their
+paths in alphabetical order; their names never leave the node, because a name may say as much as a picture.
 """
 
 from __future__ import annotations
@@ -18,22 +18,24 @@ import os
 import random
 import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from flower_ops.audit import arrays, forms
+from flower_ops.audit import arrays, forms, texts
+from flower_ops.audit.errors import DAMAGED
 from flower_ops.audit.forms import ITEMS, Coded, Number
+from flower_ops.audit.split import training
+from flower_ops.audit.texts import LEAST_LETTERS
 
 #: Files that are not read as samples are looked for in parts of this many bytes.
 PART = 4096
-#: Different numbers, or letters, among those of a piece: blank paper is no sample.
-LEAST_NUMBERS, LEAST_LETTERS = 6, 10
-TEXTS = (".csv", ".tsv", ".jsonl", ".json", ".txt", ".md")
-#: Width of windows in text, and bytes of a piece: figures of a table tell more than as many letters.
-TEXT, TABLE = (64, 96), (32, 48)
+#: Different numbers among those of a piece: blank paper is no sample.
+LEAST_NUMBERS = 6
+TABLES, JSONS, LINES = {".csv": ",", ".tsv": "\t"}, (".json", ".jsonl"), (".txt", ".md")
+#: Lines of a table are put together until they have this many bytes.
+TABLE = 48
 #: Bytes read of a file at most, and numbers of an array that are looked at in one go.
 LARGEST, CHUNK = 1 << 30, 1 << 20
 
@@ -43,18 +45,24 @@ class Piece:
     """What is looked for of one sample: number of its file, its number there, and its forms.
 
     `whole`: a keyed hash of the whole sample, the same however wide its numbers are stored; 0 for labels, targets and
-    indices, one number per entry, which many nodes have in common.
+    indices, one number per entry, which many nodes have in common. `weight`: how many samples count as looked for by
+    it. `again`: the same samples once more, in another order or form, so it may have stretches in common with others.
     """
 
     file: int
     row: int
     coded: tuple[Coded, ...]
     whole: int
+    weight: int = 0
+    again: bool = False
 
 
 @dataclass
 class Seen:
-    """What the folder holds. `rows` counts samples, `taken` those that a piece was taken of."""
+    """What the folder holds. `rows` counts samples, `taken` those that a piece was taken of.
+
+    `together`: rows that are looked for as numbers in one piece, because one alone has too few; the most of any file.
+    """
 
     files: int = 0
     kinds: dict[str, int] = field(default_factory=dict)
@@ -63,6 +71,7 @@ class Seen:
     blank: int = 0
     bytes: int = 0
     unreadable: int = 0
+    together: int = 1
 
 
 def files_of(folders: Sequence[Path]) -> list[Path]:
@@ -107,7 +116,7 @@ class Reader:
                     yield from self._file(number, path)
                 else:
                     self.seen.rows += 1
-            except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+            except (*DAMAGED, csv.Error):
                 self.seen.unreadable += 1
 
     def _file(self, number: int, path: Path) -> Iterator[Piece]:
@@ -130,11 +139,19 @@ class Reader:
                         yield from self._content(number, member.filename, stream.read(LARGEST), top=False)
         elif (array := arrays.read(content)) is not None and array.count:
             yield from self._array(number, array)
-        elif suffix in TEXTS:
-            table = suffix in (".csv", ".tsv")
-            yield from self._text(number, content, *(TABLE if table else TEXT))
-            if table:
-                yield from self._table(number, content, "\t" if suffix == ".tsv" else ",")
+        elif suffix in TABLES:
+            yield from self._table(number, content, TABLES[suffix])
+        elif suffix == ".json" and len(content) > texts.LARGEST:
+            yield from self._parts(number, content, samples=True)
+        elif suffix in JSONS:
+            read = texts.of_json(content, whole=suffix == ".json")
+            self.seen.rows += read.rows
+            yield from self._text(number, read.units)
+            yield from self._numbers(number, read.numbers)
+        elif suffix in LINES:
+            lines = list(enumerate(content.splitlines(keepends=True)))
+            self.seen.rows += sum(bool(line.strip()) for _row, line in lines)
+            yield from self._text(number, texts.of_lines(lines))
         else:
             yield from self._parts(number, content, samples=top)
 
@@ -146,6 +163,7 @@ class Reader:
         # One number per entry is a label, or a target: looked for, but no sample of its own.
         counted = array.row > 1
         self.seen.rows += array.count // array.row * counted
+        self.seen.together = max(self.seen.together, per * counted)
         chunks = range(0, array.count, CHUNK)
         greatest = float(max(max(array.values(at, min(CHUNK, array.count - at))) for at in chunks))
         # A picture in colours has half as many forms again.
@@ -160,7 +178,7 @@ class Reader:
             coded = tuple(forms.of_numbers(values, stored, array.size, greatest))
             self.seen.taken += per * counted
             whole = self._keyed(_doubles(array.values(row * step, step))) if counted else 0
-            yield Piece(number, row * per, coded, whole)
+            yield Piece(number, row * per, coded, whole, per * counted)
         if array.picture >= ITEMS:
             yield from self._moved(number, array, greatest, most)
 
@@ -175,47 +193,66 @@ class Reader:
                 yield Piece(number, picture * array.picture // array.row, coded, whole)
 
     def _table(self, number: int, content: bytes, delimiter: str) -> Iterator[Piece]:
-        """Numbers of a table's rows; its lines are counted as samples where its text is."""
+        """Lines of a table and the numbers of its rows; its lines are what is counted as samples."""
+        lines = [(row, line) for row, line in enumerate(content.splitlines(keepends=True)) if line.strip()]
+        self.seen.rows += len(lines)
+        units = texts.of_lines(lines, TABLE)
+        yield from self._text(number, units, texts.NARROW)
+        csv.field_size_limit(LARGEST)
         rows: list[list[float]] = []
-        for cells in csv.reader(io.StringIO(content.decode("utf-8", "replace")), delimiter=delimiter):
+        for cells in csv.reader(io.StringIO(content.decode("utf-8-sig", "replace")), delimiter=delimiter):
             rows.append([float(cell) for cell in cells if _is_number(cell)])
-        longest = max((len(row) for row in rows), default=0)
-        rows = [row for row in rows if len(row) == longest]
-        # With the last column and without it, because that is usually the label.
-        for width in range(longest, max(0, longest - 2), -1):
-            numbers = [value for row in rows for value in row[:width]]
-            step = width if width >= ITEMS else -(-ITEMS // width) * width
-            greatest = max(numbers)
-            for at in self._some(len(numbers) // step):
-                whole = numbers[at * step : (at + 1) * step]
-                start = _best(whole)
-                if start is not None:
-                    coded = tuple(forms.of_numbers(whole[start:][:ITEMS], b"", 8, greatest))
-                    yield Piece(number, at * max(1, step // width), coded, self._keyed(_doubles(whole)))
+        yield from self._numbers(number, rows)
+        header = bool(rows) and not rows[0]
+        if any(unit.count > 1 for unit in units):
+            kept = [lines[header + at] for at in training(len(lines) - header)]
+            yield from self._text(number, texts.of_lines(kept, TABLE), texts.NARROW, again=True)
 
-    def _text(self, number: int, content: bytes, width: int, size: int) -> Iterator[Piece]:
-        """Lines, several at a time where they are short."""
-        groups: list[tuple[int, bytes]] = []
-        held, first, rows = b"", 0, 0
-        for row, line in enumerate(content.splitlines(keepends=True)):
-            rows += bool(line.strip())
-            first = first if held else row
-            held += line
-            if len(held) >= size:
-                groups.append((first, held))
-                held = b""
-        self.seen.rows += rows
-        per = max(1, round(rows / len(groups))) if groups else 1
-        for at in self._some(len(groups)):
-            row, text = groups[at]
-            # The end of a line tells more than its beginning, which is often the same name of a field.
-            middle = max(0, min(len(text) - size, len(text) // 3))
-            piece = text[middle : middle + size]
-            if len(set(piece)) < LEAST_LETTERS:
-                self.seen.blank += per
-                continue
-            self.seen.taken += per
-            yield Piece(number, row, tuple(forms.of_text(piece, width)), self._keyed(text))
+    def _numbers(self, number: int, rows: Sequence[list[float]]) -> Iterator[Piece]:
+        """Numbers of rows, which are counted elsewhere; of narrow ones several at a time."""
+        longest = max((len(row) for row in rows), default=0)
+        whole = list(enumerate(row for row in rows if len(row) == longest))
+        narrow = 0 < longest < 2 * ITEMS
+        kept = [whole[at] for at in training(len(whole))] if narrow else []
+        for again, some in ((False, whole), (True, kept)):
+            # With the last column and without it, because that is usually the label.
+            for width in range(longest, max(0, longest - 2), -1):
+                yield from self._blocks(number, some, width, again, self._share // 2 if narrow else self._share)
+
+    def _blocks(
+        self, number: int, rows: Sequence[tuple[int, list[float]]], width: int, again: bool, most: int
+    ) -> Iterator[Piece]:
+        """Blocks of rows in the order given, by their first `width` columns."""
+        numbers = [value for _at, row in rows for value in row[:width]]
+        step = width if width >= ITEMS else -(-ITEMS // width) * width
+        self.seen.together = max(self.seen.together, step // width)
+        greatest = max(numbers, default=0)
+        for at in self._some(len(numbers) // step, max(4, most)):
+            whole = numbers[at * step : (at + 1) * step]
+            start = _best(whole)
+            if start is not None:
+                coded = tuple(forms.of_numbers(whole[start:][:ITEMS], b"", 8, greatest))
+                row = rows[at * (step // width)][0]
+                yield Piece(number, row, coded, self._keyed(_doubles(whole)), again=again)
+
+    def _text(
+        self, number: int, units: Sequence[texts.Unit], width: int = texts.WIDE, again: bool = False
+    ) -> Iterator[Piece]:
+        """Rows and lines. `again`: they were counted before."""
+        looked: dict[int, int] = {}
+        taken: set[int] = set()
+        times = max(1, self._share // max(1, len(units)))
+        for at in self._some(len(units)):
+            unit = units[at]
+            coded, whole = tuple(texts.pieces(unit, width, times)), self._keyed(texts.whole(unit))
+            looked[unit.row] = unit.count
+            if coded and unit.told:
+                taken.add(unit.row)
+            yield Piece(number, unit.row, coded, whole, unit.count * unit.told * (not again), again)
+            yield Piece(number, unit.row, tuple(texts.stored(unit, times)), whole, again=True)
+        if not again:
+            self.seen.taken += sum(looked[row] for row in taken)
+            self.seen.blank += sum(looked[row] for row in looked.keys() - taken)
 
     def _parts(self, number: int, content: bytes, samples: bool = False) -> Iterator[Piece]:
         """Parts of a file as it is; `samples`: the file is one sample, for want of a better reading."""

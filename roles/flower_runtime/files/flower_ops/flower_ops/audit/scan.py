@@ -5,32 +5,25 @@
 
 from __future__ import annotations
 
-import gzip
-import lzma
-import re
-import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from flower_ops.audit.errors import DAMAGED
+from flower_ops.audit.pages import Pages
 from flower_ops.audit.prints import Prints
+from flower_ops.audit.unpack import HEADER, OVERLAP, Packed
 from flower_ops.audit.windows import STEP, WIDTHS, hasher
 
 BLOCK = 1 << 20
 #: Bits of a checksum that a first table knows, a byte each; most windows of a file go no further than this table.
 FEWEST_BITS, MOST_BITS = 16, 24
-#: Where a stream of zlib or gzip, or a packed member of an archive, may begin, in the middle of anything.
-PACKED = re.compile(rb"\x78[\x01\x5e\x9c\xda]|\x1f\x8b\x08|PK\x03\x04....\x08\x00", re.DOTALL)
-#: Header of a member: its fixed part, and where the lengths of its name and its extra field are.
-MEMBER, MEMBER_LENGTHS = 30, 26
-#: Bytes of such a stream that are read, and what it may grow to; small streams in a database are not longer.
-PACKED_READ, PACKED_GROWN = 1 << 16, 1 << 20
-#: What may come out of a packed file: a bomb must not fill the audit's time.
+#: What may come out of all that is packed in a file: a bomb must not fill the audit's time.
 MOST_UNPACKED = 1 << 31
-#: What the standard library raises for bytes that only look packed.
-DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+#: Methods of packing in archives whose members are seen where they lie, without the archive's list of them.
+OPEN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 @dataclass(frozen=True)
@@ -69,53 +62,75 @@ class Scanner:
             self._tables[width] = table
 
     def file(self, stream: BinaryIO) -> Iterator[Hit]:
-        """Hits in an open file, and in what it holds if it is packed by gzip or zip."""
-        head = stream.read(4)
+        """Hits in an open file, in what is packed in it, and in the rows of a database that lie on several pages."""
+        head = stream.read(16)
         stream.seek(0)
-        yield from self.stream(stream)
-        stream.seek(0)
-        if head.startswith(b"\x1f\x8b"):
-            with gzip.GzipFile(fileobj=stream) as inner:
-                yield from self._inner(inner)
-        elif head == b"PK\x03\x04":
-            try:
-                with zipfile.ZipFile(stream) as archive:
-                    for member in archive.infolist():
-                        with archive.open(member) as inner:
-                            yield from self._inner(inner)
-            # RuntimeError: encrypted, or packed by an unknown method. The bytes themselves were looked at.
-            except (*DAMAGED, RuntimeError):
-                return
+        packed = Packed(MOST_UNPACKED)
+        yield from self._follow(stream, packed)
+        if head.startswith(b"PK\x03\x04"):
+            yield from self._archive(stream, packed)
+        elif pages := Pages.of(stream, head):
+            for row in pages.rows():
+                yield from self._row(row.at, row.parts, packed)
 
-    def _inner(self, stream: object) -> Iterator[Hit]:
-        before = self.looked
+    def _archive(self, stream: BinaryIO, packed: Packed) -> Iterator[Hit]:
         try:
-            for hit in self.stream(stream, packed=False):
-                yield hit
-                if self.looked - before > MOST_UNPACKED:
-                    return
+            with zipfile.ZipFile(stream) as archive:
+                for member in archive.infolist():
+                    if member.compress_type not in OPEN:
+                        yield from self._member(archive, member, packed)
         except DAMAGED:
+            # The bytes themselves were looked at.
             return
-        finally:
-            self.unpacked += self.looked - before
-            self.looked = before
 
-    def stream(self, stream: object, packed: bool = True) -> Iterator[Hit]:
-        """Hits in a stream that is read to its end; windows across the borders of blocks are not missed."""
+    def _member(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo, packed: Packed) -> Iterator[Hit]:
+        flow = Flow(self)
+        try:
+            with archive.open(member) as inner:
+                while packed.room > 0 and (block := inner.read(BLOCK)):
+                    packed.room -= len(block)
+                    self.unpacked += len(block)
+                    yield from flow.feed(block)
+        except DAMAGED:
+            pass
+        yield from flow.end()
+
+    def _row(self, at: int, parts: Iterator[bytes], packed: Packed) -> Iterator[Hit]:
+        """Hits in what is packed in a row, and where a page of it ends; all else was seen on its pages."""
+        before, held, done = b"", b"", 0
+        for part in parts:
+            seam = before[-OVERLAP:] + part[:OVERLAP]
+            if before:
+                yield from self.block(seam, at, len(seam))
+            before = (before + part)[-OVERLAP:]
+            yield from self.grown(packed.go_on(part), at)
+            data = held + part
+            upto = max(0, len(data) - HEADER)
+            yield from self.grown(packed.begin(data, done, upto), at)
+            held, done = data[upto:], done + upto
+        yield from self.grown(packed.begin(held, done, len(held)), at)
+        yield from self.grown(packed.end(), at)
+
+    def grown(self, blocks: Iterator[tuple[int, bytes]], at: int | None = None) -> Iterator[Hit]:
+        """Hits in what comes out of packed streams; `at`: where that is, if not where each stream begins."""
+        for begin, block in blocks:
+            self.unpacked += len(block)
+            for hit in self.block(block, 0, len(block)):
+                yield Hit(hit.node, hit.owner, begin if at is None else at)
+
+    def stream(self, stream: object) -> Iterator[Hit]:
+        """Hits in a stream that is read to its end, and in what is packed in it."""
+        yield from self._follow(stream, Packed(MOST_UNPACKED))
+
+    def _follow(self, stream: object, packed: Packed) -> Iterator[Hit]:
         read = stream.read  # type: ignore[attr-defined]
-        start, held = 0, b""
-        keep = max(WIDTHS) + PACKED_READ if packed else max(WIDTHS)
+        flow = Flow(self, packed)
         while block := read(BLOCK):
             self.looked += len(block)
-            data = held + block
-            # What begins near the end waits for what follows it; it begins where a window may begin.
-            done = max(0, len(data) - keep) // STEP * STEP
-            yield from self.block(data, start, done, packed)
-            start, held = start + done, data[done:]
-        if held:
-            yield from self.block(held, start, len(held), packed)
+            yield from flow.feed(block)
+        yield from flow.end()
 
-    def block(self, data: bytes, start: int, upto: int, packed: bool) -> Iterator[Hit]:
+    def block(self, data: bytes, start: int, upto: int) -> Iterator[Hit]:
         """Hits of windows that begin before `upto`; `start` is where the data lies in its file."""
         if data.count(0) == len(data):
             return
@@ -132,31 +147,34 @@ class Scanner:
                     owner = one.tables[width].find(key)
                     if owner is not None:
                         yield Hit(node, owner, start + at)
-        if packed:
-            yield from self._packed(data, start, upto)
-
-    def _packed(self, data: bytes, start: int, upto: int) -> Iterator[Hit]:
-        for found in PACKED.finditer(data, 0, upto):
-            grown = unpack(data[found.start() : found.start() + PACKED_READ])
-            if len(grown) >= min(WIDTHS):
-                self.unpacked += len(grown)
-                for hit in self.block(grown, 0, len(grown), packed=False):
-                    yield Hit(hit.node, hit.owner, start + found.start())
 
 
-def unpack(data: bytes) -> bytes:
-    """As much as a stream of zlib or gzip, or a member of a zip archive, gives before it ends or breaks."""
-    machine = zlib.decompressobj(wbits=47)
-    if data.startswith(b"PK") and len(data) >= MEMBER:
-        # NumPy's .npz in a message or a database: members have no header of zlib.
-        data = data[MEMBER + sum(struct.unpack_from("<HH", data, MEMBER_LENGTHS)) :]
-        machine = zlib.decompressobj(wbits=-15)
-    grown = b""
-    for at in range(0, len(data), 512):
-        try:
-            grown += machine.decompress(data[at : at + 512], PACKED_GROWN)
-        except zlib.error:
-            break
-        if machine.eof or len(grown) >= PACKED_GROWN:
-            break
-    return grown
+class Flow:
+    """Bytes that come block by block: windows and packed streams across the borders of blocks are not missed."""
+
+    def __init__(self, scanner: Scanner, packed: Packed | None = None) -> None:
+        self._scanner = scanner
+        self._packed = packed
+        self._start = 0
+        self._held = b""
+
+    def feed(self, block: bytes) -> Iterator[Hit]:
+        """Hits in what follows."""
+        if self._packed:
+            yield from self._scanner.grown(self._packed.go_on(block))
+        data = self._held + block
+        # What begins near the end waits for what follows it; it begins where a window may begin.
+        done = max(0, len(data) - max(WIDTHS)) // STEP * STEP
+        yield from self._look(data, done)
+        self._start, self._held = self._start + done, data[done:]
+
+    def end(self) -> Iterator[Hit]:
+        """Hits in the rest."""
+        yield from self._look(self._held, len(self._held))
+        if self._packed:
+            yield from self._scanner.grown(self._packed.end())
+
+    def _look(self, data: bytes, upto: int) -> Iterator[Hit]:
+        yield from self._scanner.block(data, self._start, upto)
+        if self._packed:
+            yield from self._scanner.grown(self._packed.begin(data, self._start, upto))

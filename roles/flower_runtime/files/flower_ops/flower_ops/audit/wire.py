@@ -12,8 +12,8 @@ from typing import Any
 from flower_ops.audit import packets, pcap
 from flower_ops.audit.forms import FORMS
 from flower_ops.audit.prints import Prints, named
-from flower_ops.audit.scan import Scanner
-from flower_ops.audit.windows import STEP, WIDTHS
+from flower_ops.audit.scan import MOST_UNPACKED, Flow, Scanner
+from flower_ops.audit.unpack import Packed
 
 #: Bytes of a connection that are put together before they are looked at.
 TOGETHER = 1 << 18
@@ -24,8 +24,12 @@ def search(folder: Path, prints: Prints, salt: bytes) -> list[dict[str, Any]]:
     """One row per peer that got samples in plain: address, port, protocol, number and names of samples, forms."""
     scanner = Scanner([prints], salt)
     found: dict[tuple[str, str, int], tuple[set[tuple[int, int]], set[str]]] = {}
-    for (protocol, address, port, _own), data in _streams(folder):
-        for hit in scanner.block(data, 0, len(data), packed=True):
+    flows: dict[Key, Flow] = {}
+    for key, data in _streams(folder):
+        protocol, address, port, _own = key
+        # For as long as the connection lasts: what is packed may be longer than what is put together.
+        flow = flows.setdefault(key, Flow(scanner, Packed(MOST_UNPACKED)))
+        for hit in flow.end() if data is None else flow.feed(data):
             samples, forms = found.setdefault((protocol, address, port), (set(), set()))
             samples.add((prints.files[hit.owner], prints.rows[hit.owner]))
             forms.add(FORMS[prints.forms[hit.owner]])
@@ -42,9 +46,8 @@ def search(folder: Path, prints: Prints, salt: bytes) -> list[dict[str, Any]]:
     ]
 
 
-def _streams(folder: Path) -> Iterator[tuple[Key, bytes]]:
-    """What left the node, by connection, in pieces that overlap by a window."""
-    overlap = max(WIDTHS) + STEP
+def _streams(folder: Path) -> Iterator[tuple[Key, bytes | None]]:
+    """What left the node, by connection, in pieces; None when there is no more of one."""
     held: dict[Key, bytearray] = {}
     for path in pcap.captures(folder):
         for record in pcap.read(path):
@@ -58,6 +61,7 @@ def _streams(folder: Path) -> Iterator[tuple[Key, bytes]]:
             data += packet.payload
             if len(data) >= TOGETHER:
                 yield key, bytes(data)
-                del data[:-overlap]
+                data.clear()
     for key, data in held.items():
         yield key, bytes(data)
+        yield key, None
