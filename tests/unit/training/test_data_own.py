@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from flower_ops.training.data import DataError, Dataset, Share, images, instructions, table
+from flower_ops.training.data.errors import OwnDataError
 
 
 def put(folder: Path, **files: str) -> Path:
@@ -203,3 +204,93 @@ def test_pictures_where_pillow_is_not_found(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DataError, match=r"1 pictures \(.png\), and reading them needs the package Pillow"):
         images(folder=tmp_path)
+
+
+def test_headers_of_files_must_be_the_same(tmp_path: Path) -> None:
+    put(tmp_path, a__csv="age,weight,kind\n1,2,a\n", b__csv="3,4,b\n", c__csv="Age, Weight ,Kind\n5,6,a\n")
+    data = table(folder=tmp_path, split="all")
+    assert len(data) == 3 and data.columns
+    put(tmp_path, b__csv="weight,age,kind\n4,3,b\n")
+    with pytest.raises(DataError, match="the header of b.csv is not that of the files before it; correct it"):
+        table(folder=tmp_path)
+
+
+def test_names_of_columns_are_told_apart_and_not_told(tmp_path: Path) -> None:
+    def columns(header: str) -> str:
+        return table(folder=put(tmp_path, data__csv=f"{header}1,2,a\n3,4,b\n"), split="all").columns
+
+    assert columns("") == "" and "age" not in columns("age,weight,kind\n")
+    # The label may be called as it pleases.
+    assert columns("age,weight,kind\n") == columns("AGE, weight,class\n") != columns("weight,age,kind\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "classes"), [("0.0 1.0", "0 1"), ("-0 1", "0 1"), ("0.50 -1", "-1 0.5"), ("x 1.", "1 x"), ("-0.0 0", "0")]
+)
+def test_numbers_for_labels_are_the_same_however_they_are_written(tmp_path: Path, text: str, classes: str) -> None:
+    put(tmp_path, data__csv="".join(f"1,{label}\n" for label in text.split()))
+    assert table(folder=tmp_path, split="all").classes == tuple(classes.split())
+
+
+def test_a_glance_counts_all_and_reads_one_of_each_class(tmp_path: Path) -> None:
+    for number, name in enumerate(["cat", "cat", "cat", "dog", "dog"]):
+        (tmp_path / name).mkdir(exist_ok=True)
+        np.save(tmp_path / name / f"{number}.npy", np.full((4, 4, 3), number, np.uint8))
+    whole = images(folder=tmp_path, size=(4, 4))
+    seen = images(folder=tmp_path, size=(4, 4), few=True)
+    assert (seen.total, seen.classes, len(seen)) == (len(whole), whole.classes, 2) and whole.total == len(whole) == 4
+    first = [whole.labels.tolist().index(label) for label in (0, 1)]
+    assert np.array_equal(seen.samples, whole.samples[first]) and seen.labels.tolist() == [0, 1]
+    put(tmp_path, instructions__jsonl='{"instruction": "x"}\n' * 10)
+    texts = instructions(folder=tmp_path, few=True)
+    assert (len(texts), texts.total) == (1, 8)
+
+
+def test_a_glance_sees_that_the_test_samples_cannot_be_cut(tmp_path: Path) -> None:
+    share = Share(0, 31)
+    assert len(table(share, folder=tmp_path)) == 4
+    with pytest.raises(DataError, match="30 samples cannot be cut into 31 partitions"):
+        table(share, folder=tmp_path, few=True)
+
+
+@pytest.mark.parametrize("text", ["10 1_0 1e1", "1E5 100000", "7 x 007", "x １ 1", "+1 1 x", ".5 0.5", "9" * 20 + " x"])
+def test_labels_that_are_written_otherwise_are_others(tmp_path: Path, text: str) -> None:
+    put(tmp_path, data__csv="".join(f"1,{label}\n" for label in text.split()))
+    assert table(folder=tmp_path, split="all").classes == tuple(sorted(text.split()))
+
+
+def test_numbers_for_labels_that_differ_behind_the_point_stay_different(tmp_path: Path) -> None:
+    put(tmp_path, data__csv="1,0.10000000000000000001\n2,0.1\n3,9007199254740993.0\n4,9007199254740992\n")
+    assert len(table(folder=tmp_path, split="all").classes) == 4
+
+
+def test_classes_of_an_older_plan_keep_their_places(tmp_path: Path) -> None:
+    """They were as the table had them."""
+    put(tmp_path, data__csv="1,2.0\n2,1.0\n")
+    data = table(folder=tmp_path, split="all", classes=["1.0", "2.0"])
+    assert data.labels.tolist() == [1, 0] and len(data.classes) == 2
+
+
+def test_headers_of_files_may_call_the_label_as_they_please(tmp_path: Path) -> None:
+    put(tmp_path, a__csv="age,weight,kind\n1,2,a\n", b__csv="age,weight,class\n3,4,b\n")
+    assert len(table(folder=tmp_path, split="all")) == 2
+
+
+@pytest.mark.parametrize("few", [False, True])
+def test_faults_of_own_data_are_told_apart(tmp_path: Path, few: bool) -> None:
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "dog").mkdir()
+    for name in ("cat/1.npy", "dog/1.npy"):
+        (tmp_path / name).write_bytes(b"")
+    put(tmp_path, data__csv="1,x,a\n2,3,b\n")
+    for load in (table, images, instructions):
+        with pytest.raises(OwnDataError):
+            load(folder=tmp_path, few=few)
+    put(tmp_path, data__csv="1,2,a\n")
+    with pytest.raises(OwnDataError, match="none to spare for testing"):
+        table(folder=tmp_path, few=few)
+    # These are none of the folder's.
+    for wrong in ({"source": "other"}, {"source": "bundled", "share": Share(0, 200)}):
+        with pytest.raises(DataError) as caught:
+            table(folder=tmp_path, few=few, **wrong)
+        assert not isinstance(caught.value, OwnDataError)

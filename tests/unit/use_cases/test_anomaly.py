@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from anomaly_detection import model as regression
 from anomaly_detection.fit import Scale, fit
 from anomaly_detection.model import chances, new
 from federation import Case, plan_in
+from flower_ops.training.data import own_table
 from flower_ops.training.errors import NodesMissing
 from sklearn.linear_model import LogisticRegression
 
@@ -180,3 +182,91 @@ def test_columns_of_any_size_are_learned(tmp_path: Path) -> None:
         place.write_text("\n".join(f"{float(row[0]) * 1e6},{float(row[1]) / 1e6},{row[3]}" for row in rows))
     result, _grid = Case(CASE, configs=configs).run(num_server_rounds=5)
     assert result.metrics[5]["accuracy"] >= 0.95
+
+
+def test_bundled_data_is_a_warning_unless_it_was_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    def told(**config: Any) -> list[int]:
+        caplog.clear()
+        with caplog.at_level("INFO", "flwr"):
+            Case(CASE).run(num_server_rounds=1, **config)
+        return [one.levelno for one in caplog.records if one.getMessage().startswith("All nodes train on the bundled")]
+
+    assert told() == [logging.WARNING] and told(data_source="bundled") == [logging.INFO]
+
+
+def test_tables_with_other_columns_are_not_averaged(tmp_path: Path, log: list[str]) -> None:
+    configs = own(tmp_path, nodes=4)
+    for node, header in {1: "a,b,c,kind", 2: "A,B,C,label", 3: "c,b,a,kind"}.items():
+        place = Path(configs[node]["data"]) / "data.csv"
+        place.write_text(f"{header}\n{place.read_text()}")
+    # The fourth has no header, so nothing is known of its columns.
+    result, _grid = Case(CASE, configs=configs).run(num_server_rounds=1)
+    assert result.rounds[1]["nodes"] == 3
+    assert any(line.startswith("Node 3 takes no part: it has a header with other names of columns") for line in log)
+
+
+def test_labels_may_be_written_in_other_ways(tmp_path: Path) -> None:
+    configs = own(tmp_path, classes=("0", "1"))
+    place = Path(configs[2]["data"]) / "data.csv"
+    place.write_text("\n".join(f"{line}.0" for line in place.read_text().splitlines()))
+    result, _grid = Case(CASE, configs=configs).run(num_server_rounds=1, output_dir=str(tmp_path / "out"))
+    assert plan_in(tmp_path / "out")["classes"] == ["0", "1"] and result.rounds[1]["results"] == 2
+
+
+def test_files_of_another_kind_are_no_reason_for_bundled_data(tmp_path: Path) -> None:
+    (tmp_path / "data.tsv").write_text("1\ta\n")
+    configs = {node: {"partition-id": node - 1, "num-partitions": 2, "data": str(tmp_path)} for node in (1, 2)}
+    with pytest.raises(NodesMissing, match=r"node 1 cannot take part: .* has files \(1 .tsv\), but no data.csv"):
+        Case(CASE, configs=configs).run(**SOON)
+
+
+def test_more_nodes_than_test_samples_are_found_before_the_first_round() -> None:
+    configs = {node: {"partition-id": node - 1, "num-partitions": 31} for node in (1, 2)}
+    with pytest.raises(NodesMissing, match="node 1 cannot take part: 30 samples cannot be cut into 31 partitions"):
+        Case(CASE, configs=configs).run(**SOON)
+
+
+@pytest.mark.parametrize("fault", ["data.csv", "data.parquet"])
+def test_own_data_that_cannot_be_used_is_no_reason_for_bundled_data(tmp_path: Path, fault: str, log: list[str]) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / fault).write_text("1,x,a\n")
+    configs = {node: {"partition-id": node - 1, "num-partitions": 3} for node in (1, 2, 3)}
+    configs[3]["data"] = str(tmp_path / "bad")  # type: ignore[assignment]
+    told = (
+        r"not begin: the only nodes with data of their own cannot use it \(node 3 cannot take part: .*(no number|parq)"
+    )
+    with pytest.raises(NodesMissing, match=told) as caught:
+        Case(CASE, configs=configs).run(**SOON)
+    assert 'set data-source to "bundled" or "hub" to train on other data on purpose' in str(caught.value)
+    assert not any("All nodes train" in line for line in log)
+    result, _grid = Case(CASE, configs=configs).run(data_source="bundled", num_server_rounds=1)
+    assert result.rounds[1]["results"] == 3
+    # Beside enough own data that can be used it is left out.
+    configs |= own(tmp_path)
+    result, _grid = Case(CASE, configs=configs).run(num_server_rounds=1)
+    assert result.rounds[1]["results"] == 2 and result.rounds[1]["train"]["bundled-data"] == 0.0
+
+
+@pytest.mark.parametrize("labels", [("0.0", "1.0"), ("1.0", "2.0")])
+def test_a_training_goes_on_whose_plan_has_labels_as_tables_wrote_them(
+    tmp_path: Path, labels: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configs = own(tmp_path, classes=labels)
+    kept = {"training": "t", "checkpoint_enabled": True, "checkpoint_path": str(tmp_path / "kept")}
+    with monkeypatch.context() as before:
+        before.setattr(own_table, "label_of", str)
+        first, _grid = Case(CASE, configs=configs).run(num_server_rounds=1, output_dir=str(tmp_path / "a"), **kept)
+    assert plan_in(tmp_path / "a")["classes"] == list(labels)
+    result, _grid = Case(CASE, configs=configs).run(num_server_rounds=4, **SOON, **kept)
+    assert result.resumed_from == 1 and [one["results"] for one in result.rounds[2:]] == [2] * 3
+    assert result.metrics[4]["accuracy"] >= 0.9
+
+
+def test_classes_of_a_node_that_takes_no_part_are_none_of_the_models(tmp_path: Path) -> None:
+    configs = own(tmp_path, nodes=3)
+    for node, header in {1: "a,b,c,kind", 2: "a,b,c,kind", 3: "c,b,a,kind"}.items():
+        place = Path(configs[node]["data"]) / "data.csv"
+        text = place.read_text().replace("odd", "strange") if node == 3 else place.read_text()
+        place.write_text(f"{header}\n{text}")
+    result, _grid = Case(CASE, configs=configs).run(num_server_rounds=1, output_dir=str(tmp_path / "out"))
+    assert plan_in(tmp_path / "out")["classes"] == ["odd", "ok"] and result.rounds[1]["results"] == 2

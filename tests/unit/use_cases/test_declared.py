@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from dataclasses import fields
@@ -14,7 +15,9 @@ import pytest
 from federation import USE_CASES, config_of
 from flower_ops.runs.app import load_app
 from flower_ops.supervisor.asking import KEYS
-from flower_ops.training.settings import Settings
+from flower_ops.training import checks
+from flower_ops.training.settings import FORMS, Settings
+from flwr.app import Context, RecordDict
 
 CASES = ["image-classification", "anomaly-detection", "llm-fine-tuning"]
 DATA = {"data-source", "data-dir", "data-shared", "partitioner", "partition-alpha", "partition-seed"}
@@ -32,6 +35,18 @@ def test_all_keys_are_there_with_their_defaults(case: str) -> None:
     assert {key: type(config[key]) for key in wanted} == {key: type(value) for key, value in wanted.items()}
     assert set(config) >= DATA | set(KEYS.values())
     assert Settings.read(config) == Settings(round_timeout=wanted["round-timeout"])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_key_is_checked_before_a_node_is_asked(case: str) -> None:
+    server = importlib.import_module(f"{case.replace('-', '_')}.server_app")
+    config = config_of(case)
+    assert set(config) == {*FORMS, *DATA, *server.FORMS}
+    assert checks.read(config, server.FORMS) == Settings.read(config)
+    odd = dict.fromkeys({*server.FORMS, "partitioner", "data-source"}, -1)
+    with pytest.raises(ValueError, match=f"has {len(odd)} faults") as caught:
+        server.app(None, Context(1, 1, {}, RecordDict(), {**config, **odd}))
+    assert all(f"{key} = -1: expected " in str(caught.value) for key in odd)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -5,14 +5,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from federation import Case
+from federation import Case, config_of
+from flower_ops.training.data import DataError, own_images
 from flower_ops.training.errors import NodesMissing
-from flower_ops.training.survey.plan import Undecided
-from image_classification import cnn, mobilenet, plan
+from flower_ops.training.flower import record_of
+from flower_ops.training.survey.plan import Undecided, values_of
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from image_classification import client_app, cnn, mobilenet, plan
 from image_classification.arrays import new
 from image_classification.work import Work, scaled
 
@@ -53,14 +58,24 @@ def test_the_framework_that_most_nodes_have() -> None:
         chosen("sklearn", "pytorch")
     with pytest.raises(Undecided, match="0 of 2 nodes that the run needs have tensorflow .* ONEAPP_FL_FRAMEWORK tens"):
         chosen("pytorch", "pytorch", wanted="tensorflow")
-    with pytest.raises(ValueError, match="framework = 'torch': expected auto, pytorch or tensorflow"):
-        plan.check("torch")
 
 
-def test_only_nodes_with_the_framework_decide_about_data() -> None:
-    answers = {1: node("tensorflow", "own"), 2: node(), 3: node()}
+def test_own_data_decides_before_the_framework() -> None:
+    """That most nodes have another framework is no reason to train on other data."""
+    own, others = node("tensorflow", "own"), {3: node(), 4: node(), 5: node()}
+    found = plan.decide({1: own, 2: own, **others}, 2)
+    assert (found["framework"], found["source"]) == ("tensorflow", "own")
+    assert plan.fits(others[3], found) == "has pytorch, and the run trains with tensorflow"
+    with pytest.raises(Undecided, match=r"^1 of 2 nodes that the run needs have data of their own \(node 1; not nodes"):
+        plan.decide({1: own, **others}, 2)
+    with pytest.raises(Undecided, match="^1 of 2 nodes that the run needs with data of their own have pytorch or tens"):
+        plan.decide({1: own, 2: node("pytorch", "own"), **others}, 2)
+
+
+def test_only_nodes_with_the_framework_decide_between_the_other_sources() -> None:
+    answers = {1: node("tensorflow"), 2: node(source="hub"), 3: node(source="hub")}
     found = plan.decide(answers, 2)
-    assert (found["framework"], found["source"]) == ("pytorch", "bundled")
+    assert (found["framework"], found["source"]) == ("pytorch", "hub")
     assert plan.fits(answers[1], found) == "has tensorflow, and the run trains with pytorch"
     assert plan.fits(answers[2], found) == ""
 
@@ -110,3 +125,32 @@ def test_batches_depend_on_nothing_but_the_seed() -> None:
 
 def test_pixels() -> None:
     np.testing.assert_array_equal(scaled(np.array([0, 255], np.uint8)), np.array([-1, 1], np.float32))
+
+
+def images_in(folder: Path, *damaged: str) -> None:
+    for name in ("cat/1.npy", "cat/2.npy", "dog/1.npy", "dog/2.npy"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        np.save(folder / name, np.zeros((32, 32, 3), np.uint8))
+    for name in damaged:
+        (folder / name).write_bytes(b"")
+
+
+def test_a_survey_reads_one_image_of_each_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that answers late is waited for only seconds."""
+    images_in(tmp_path)
+    read: list[str] = []
+    inner = own_images._image
+    monkeypatch.setattr(own_images, "_image", lambda file, *more: read.append(file.parent.name) or inner(file, *more))
+    context = Context(1, 1, {"data": str(tmp_path)}, RecordDict(), config_of("image-classification"))
+    answer = values_of(client_app.app(Message(RecordDict(), 1, "query.survey"), context))
+    assert (answer["examples"], answer["classes"], answer["source"]) == (3, ["cat", "dog"], "own")
+    assert sorted(read) == ["cat", "dog"]
+
+
+def test_a_damaged_image_is_one_clear_sentence_in_training(tmp_path: Path) -> None:
+    images_in(tmp_path, "cat/1.npy", "cat/2.npy", "dog/1.npy", "dog/2.npy")
+    told = {"plan": json.dumps({"classes": ["cat", "dog"], "source": "own", "framework": "pytorch"})}
+    content = RecordDict({"arrays": record_of([np.zeros(1)]), "config": ConfigRecord({"server-round": 1, **told})})
+    context = Context(1, 1, {"data": str(tmp_path)}, RecordDict(), config_of("image-classification"))
+    with pytest.raises(DataError, match="^Images in .* cannot be read: image . of .* is damaged .*; repair or remove"):
+        client_app.train(Message(content, 1, "train"), context)

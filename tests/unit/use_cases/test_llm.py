@@ -64,6 +64,16 @@ def test_a_stand_in_where_too_few_have_the_default_and_that_is_told(log: list[st
     assert decide(node(), node(), wanted="small")["model"] == plan.BUILT and log == []
 
 
+def test_own_data_decides_before_the_model(log: list[str]) -> None:
+    """That others have the model is no reason to train on other data."""
+    own = node(source="own", origin="own instructions")
+    found = decide(own, node(WANTED), own, node(WANTED))
+    assert (found["source"], found["origin"], found["model"]) == ("own", "own instructions", plan.BUILT)
+    assert "0 of 2 nodes can have the model" in log[0] and "node 1" not in log[0]
+    with pytest.raises(Undecided, match="1 of 2 nodes that the run needs have data of their own"):
+        decide(own, node(WANTED), node(WANTED))
+
+
 @pytest.mark.parametrize("by_run", [True, False])
 def test_no_stand_in_for_a_model_that_was_asked_for(by_run: bool, log: list[str]) -> None:
     """By the run's configuration, or by those of nodes."""

@@ -17,7 +17,7 @@ from flower_ops.training.client.messages import evaluated, task_of, trained
 from flower_ops.training.errors import NodesMissing
 from flower_ops.training.result import Result
 from flower_ops.training.settings import Settings
-from flower_ops.training.survey import node
+from flower_ops.training.survey import node, source
 from flower_ops.training.survey.plan import Undecided, Values, answer_of, read, values_of
 from flower_ops.training.survey.server import Surveyed, agree, last_look
 from flower_ops.training.train import train
@@ -152,6 +152,17 @@ def test_nodes_with_the_same_part_of_the_data_are_told_once(log: list[str]) -> N
     assert told.startswith("The same data counts more than once, because nodes 1, 3 have the same partition-id, 0")
 
 
+def test_nodes_that_cut_the_data_into_other_numbers_of_parts_are_told_once(log: list[str]) -> None:
+    cuts = {1: (0, 2), 2: (1, 3), 3: (2, 3)}
+    grid = LocalGrid(
+        dict.fromkeys(cuts, app(1)),
+        node_config=lambda number: dict(zip(("partition-id", "num-partitions"), cuts[number], strict=True)),
+    )
+    run(grid, num_server_rounds=2)
+    (told,) = [line for line in log if "more than once" in line]
+    assert "cut it into different numbers of parts (2 on node 1; 3 on nodes 2, 3); give all the same num-part" in told
+
+
 def test_a_silent_node_holds_up_neither_the_start_nor_a_round(log: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The deadline of a round is 10 minutes here; node 3 answers the survey after the first round."""
     monkeypatch.setattr(inquiry, "GRACE", 0.2)
@@ -221,3 +232,27 @@ def test_a_message_without_a_plan_is_an_error() -> None:
     with pytest.raises(ValueError, match="the message holds no plan"):
         read({})
     assert read({"plan": json.dumps({"a": [1]})}) == {"a": [1]}
+
+
+def test_apps_that_were_packed_earlier_ask_for_the_source_in_one() -> None:
+    assert source.common({1: {"source": "hub"}, 2: {"source": "hub"}}, 2) == "hub"
+    assert source.common({1: {"source": "own"}, 2: {"source": "bundled"}}, 1) == "own"
+    with pytest.raises(Undecided, match="1 of 2 nodes that the run needs have data of their own"):
+        source.common({1: {"source": "own"}, 2: {"source": "bundled"}}, 2)
+
+
+@pytest.mark.parametrize(
+    ("has", "wanted", "unknown"),
+    [
+        ("0 1", "0.0 1.0", ""),
+        ("0 1 2", "1.0 2.0", ""),
+        ("0 1 2 3", "1.0 2.0", "3"),
+        ("0 1 2", "0 1", "2"),
+        ("a c", "a b", "c"),
+        ("0.5 x", "0.50 x", ""),
+    ],
+)
+def test_classes_of_a_plan_may_be_written_otherwise(has: str, wanted: str, unknown: str) -> None:
+    plan = {"source": "own", "origin": "own table", "classes": wanted.split()}
+    told = source.mismatch({"source": "own", "classes": has.split()}, plan)
+    assert told == (f"has data of classes that the run does not know: {unknown}" if unknown else "")

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -180,7 +182,7 @@ def test_a_disk_of_the_checkpoints_stays_asked_for_when_it_is_gone(
     app(superlink, **{"checkpoint-disk": '""'})
     disk = str(superlink.path("/opt/flower/checkpoints"))
     with monkeypatch.context() as patch:
-        patch.setattr("flower_ops.agent.use_case.os.path.ismount", lambda place: str(place) == disk)
+        patch.setattr("flower_ops.supervisor.asking.os.path.ismount", lambda place: str(place) == disk)
         superlink.configure(USE_CASE="anomaly-detection", CHECKPOINT_PATH="/app/checkpoints/inner")
     ((_name, one),) = trainings(superlink).items()
     assert one["run_config"]["checkpoint-disk"] == disk and one["run_config"]["checkpoint-path"] == f"{disk}/inner"
@@ -189,6 +191,29 @@ def test_a_disk_of_the_checkpoints_stays_asked_for_when_it_is_gone(
     superlink.configure(USE_CASE="anomaly-detection", CHECKPOINT_PATH="/app/checkpoints/inner", NUM_ROUNDS="8")
     ((_name, more),) = trainings(superlink).items()
     assert more["run_config"]["checkpoint-disk"] == disk and more["at"] > one["at"]
+
+
+def test_nobody_else_asks_meanwhile(superlink: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped by an operator between look and writing, a training would go on all the same."""
+    app(superlink)
+    superlink.configure(USE_CASE="anomaly-detection", NUM_ROUNDS="3")
+    before, place = only(superlink), superlink.path("/opt/flower/trainings/.lock")
+    with place.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # A look ahead waits for nobody, and nobody waits for ever.
+        monkeypatch.setattr("flower_ops.supervisor.shelf.PATIENCE", 0.2)
+        code, answer = superlink.configure(check=True, USE_CASE="anomaly-detection", NUM_ROUNDS="4")
+        assert code == 0 and answer["changed"] and only(superlink) == before
+        code, answer = superlink.configure(USE_CASE="anomaly-detection", NUM_ROUNDS="4")
+        assert code == 1 and only(superlink) == before
+        assert "trainings has been kept by another command for 0 s; try again after its end." in answer["message"]
+        # Free again while it waits, it is taken.
+        monkeypatch.setattr("flower_ops.supervisor.shelf.PATIENCE", 30.0)
+        free = threading.Timer(0.3, lambda: fcntl.flock(lock, fcntl.LOCK_UN))
+        free.start()
+        code, answer = superlink.configure(USE_CASE="anomaly-detection", NUM_ROUNDS="4")
+        free.join()
+    assert code == 0 and only(superlink)["run_config"]["num-server-rounds"] == 4
 
 
 def test_a_use_case_that_is_not_on_the_vm_is_told_at_once(superlink: FakeNode) -> None:

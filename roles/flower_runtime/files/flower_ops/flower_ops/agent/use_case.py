@@ -10,10 +10,8 @@ training, or resumed it with more rounds. That holds until CONTEXT says somethin
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from flower_ops import context as variables
@@ -22,21 +20,30 @@ from flower_ops.node.node import Node
 from flower_ops.runs.app import App, load_app
 from flower_ops.runs.errors import RunError
 from flower_ops.runs.record import Places
-from flower_ops.supervisor.asking import KEYS, from_variables, identity, same, training
+from flower_ops.supervisor.asking import DISK, KEYS, from_variables, identity, mounted, same, training
 from flower_ops.supervisor.model import Asked
-from flower_ops.supervisor.shelf import ASKED, Shelf
+from flower_ops.supervisor.shelf import ASKED, Shelf, alone
 
 UNIT = "flower-supervisor.service"
 ORIGIN = "context"
-DISK = "checkpoint-disk"
 #: Keys of a run configuration that nobody chooses.
 OWN = ("training", DISK)
 
 
 def trainings(node: Node) -> None:
     """Write down the training that the variables ask for; one of an earlier use case is no longer asked for."""
+    shelf = Shelf(Places(node.paths.root))
+    try:
+        # What an operator says between our look and our writing would be lost.
+        with alone(shelf, node.check):
+            _ask(node, shelf)
+    except RunError as error:
+        raise NodeError(f"What shall be trained cannot be written down: {error}", "use_case_failed") from error
+
+
+def _ask(node: Node, shelf: Shelf) -> None:
     use_case = node.value("USE_CASE")
-    known = [one for one in Shelf(Places(node.paths.root)).all() if one.origin == ORIGIN]
+    known = [one for one in shelf.all() if one.origin == ORIGIN]
     wanted = _wanted(node, use_case, known) if use_case != "none" else None
     for old in known:
         if old.context and (wanted is None or old.name != wanted.name):
@@ -67,7 +74,8 @@ def _wanted(node: Node, use_case: str, before: list[Asked]) -> Asked:
         mark = identity(use_case, node.values)
         old = next((one for one in before if one.mark == mark), None)
         values = said if old is None else {**said, **_by_operator(old, said, app)}
-        found = training(app, values, use_case, mark, str(folder), _disk(node, folder), time.time())
+        disk = mounted(folder, node.paths.at(node.paths.checkpoints))
+        found = training(app, values, use_case, mark, str(folder), disk, time.time())
         found = replace(found, origin=ORIGIN, context=said)
         return found if old is None else _again(old, found)
     except RunError as error:
@@ -84,13 +92,6 @@ def _check_known(node: Node, unknown: set[str]) -> None:
     chosen = [name for name in names if node.values[name] != defaults[name]]
     if chosen:
         raise RunError(f"Its app has no use for {', '.join(chosen)}; leave out what it does not know.")
-
-
-def _disk(node: Node, folder: Path) -> str:
-    """Where a disk is mounted that holds the checkpoints: without it a later run would fill the disk of the system."""
-    top = node.paths.at(node.paths.checkpoints)
-    places = [place for place in (folder, *folder.parents) if place == top or top in place.parents]
-    return next((str(place) for place in places if os.path.ismount(place)), "")
 
 
 def _by_operator(old: Asked, said: dict[str, str], app: App) -> dict[str, Any]:

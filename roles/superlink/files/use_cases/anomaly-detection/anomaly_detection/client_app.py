@@ -57,7 +57,7 @@ def evaluate(message: Message, context: Context) -> Message:
 def look(context: Context) -> Values:
     """What this node has, for the plan."""
     node.need("sklearn", framework="sklearn")
-    found = node.load(table, context, "train")
+    found = node.glance(table, context)
     return {**node.about(found), "features": int(found.samples.shape[1])}
 
 

@@ -14,19 +14,30 @@ from flower_ops.training.survey.plan import Undecided, Values
 
 def decide(answers: Mapping[int, Values], needed: int) -> Values:
     """The plan; Undecided when too few nodes have data in common."""
-    chosen = source.common(answers, needed)
-    having = {node: answer for node, answer in answers.items() if answer.get("source") == chosen}
+    deciding = source.deciding(answers, needed)
+    chosen = source.of(deciding)
+    having = {node: answer for node, answer in deciding.items() if answer.get("source") == chosen}
     # The first of equally frequent ones, by node id, so that the plan does not depend on who answers first.
     counted = Counter(having[node].get("features") for node in sorted(having))
     features, _count = counted.most_common(1)[0]
-    fitting = [answer for answer in having.values() if answer.get("features") == features]
+    fitting = [having[node] for node in sorted(having) if having[node].get("features") == features]
+    # Before the classes: those of a node that takes no part are none of the model's.
+    headers = Counter(str(answer["columns"]) for answer in fitting if answer.get("columns"))
+    columns = headers.most_common(1)[0][0] if headers else ""
+    fitting = [answer for answer in fitting if answer.get("columns") in (None, "", columns)]
     classes = source.classes(fitting)
     if not isinstance(features, int) or len(classes) < 2:
         raise Undecided(
             f"the data has {features} features and the classes {classes}, and at least one and two are needed; look at"
             " the columns of the tables, of which the last one is the label"
         )
-    return {"source": chosen, "origin": fitting[0]["origin"], "classes": classes, "features": features}
+    return {
+        "source": chosen,
+        "origin": fitting[0]["origin"],
+        "classes": classes,
+        "features": features,
+        "columns": columns,
+    }
 
 
 def fits(answer: Values, plan: Values) -> str:
@@ -34,4 +45,9 @@ def fits(answer: Values, plan: Values) -> str:
     why = source.mismatch(answer, plan)
     if not why and answer.get("source") == plan["source"] and answer.get("features") != plan["features"]:
         why = f"has {answer.get('features')} features a line, and the run trains on {plan['features']}"
+    elif not why and answer.get("columns") and plan.get("columns") and answer["columns"] != plan["columns"]:
+        why = (
+            "has a header with other names of columns, or another order, than the nodes that the run trains on; give"
+            " all tables the same header and the columns in its order"
+        )
     return why

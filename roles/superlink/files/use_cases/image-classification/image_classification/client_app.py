@@ -78,7 +78,7 @@ def evaluate(message: Message, context: Context) -> Message:
 @app.query("survey")
 def survey(message: Message, context: Context) -> Message:
     """What this node has, for the plan."""
-    return node.answer(message, context, lambda: node.about(node.load(images, context, "train")))
+    return node.answer(message, context, lambda: node.about(node.glance(images, context)))
 
 
 @app.query("describe")

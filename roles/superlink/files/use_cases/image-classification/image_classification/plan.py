@@ -18,12 +18,6 @@ MODELS = {"pytorch": cnn.pieces, "tensorflow": mobilenet.pieces}
 AUTO = "auto"
 
 
-def check(framework: str) -> None:
-    """ValueError unless the run configuration's `framework` is one."""
-    if framework not in (AUTO, *MODELS):
-        raise ValueError(f"framework = {framework!r}: expected {AUTO}, {' or '.join(MODELS)}")
-
-
 def frameworks(answer: Values) -> list[str]:
     """What a node has."""
     return str(answer.get("frameworks", "")).split(",")
@@ -31,20 +25,24 @@ def frameworks(answer: Values) -> list[str]:
 
 def decide(answers: Mapping[int, Values], needed: int, wanted: str = AUTO) -> Values:
     """The plan; Undecided when too few nodes have a framework or data in common."""
+    # Before the framework: that most nodes have another one is no reason to pass over own data.
+    deciding = source.deciding(answers, needed)
     counts = {
-        name: sum(name in frameworks(answer) for answer in answers.values())
+        name: sum(name in frameworks(answer) for answer in deciding.values())
         for name in MODELS
         if wanted in (AUTO, name)
     }
     framework = max(counts, key=lambda name: counts[name])
     if counts[framework] < needed:
-        has = "; ".join(f"node {node} has {one.get('frameworks') or 'none'}" for node, one in sorted(answers.items()))
+        has = "; ".join(f"node {node} has {one.get('frameworks') or 'none'}" for node, one in sorted(deciding.items()))
+        own = any(one.get("source") == "own" for one in deciding.values())
+        which = " with data of their own" if own else ""
         raise Undecided(
-            f"{counts[framework]} of {needed} nodes that the run needs have {' or '.join(counts)} ({has}); choose"
-            f" ONEAPP_FL_FRAMEWORK {framework} for them or lower min-available-clients"
+            f"{counts[framework]} of {needed} nodes that the run needs{which} have {' or '.join(counts)} ({has});"
+            f" choose ONEAPP_FL_FRAMEWORK {framework} for them or lower min-available-clients"
         )
-    able = {node: answer for node, answer in answers.items() if framework in frameworks(answer)}
-    chosen = source.common(able, needed)
+    able = {node: answer for node, answer in deciding.items() if framework in frameworks(answer)}
+    chosen = source.of(able)
     having = [answer for answer in able.values() if answer.get("source") == chosen]
     classes = source.classes(having)
     if len(classes) < 2:

@@ -126,7 +126,7 @@ def look(context: Context) -> Values:
     find.check_quantization(quantization(context))
     folder, why = find_model(context)
     asked = asked_for(context)
-    found = {**node.about(node.load(instructions, context, "train")), "asked": asked}
+    found = {**node.about(node.glance(instructions, context)), "asked": asked}
     if folder is None:
         return {**found, "model": BUILT, "why": why}
     return {**found, "model": asked or DEFAULT, "form": list(find.form(folder))}

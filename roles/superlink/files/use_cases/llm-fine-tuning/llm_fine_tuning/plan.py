@@ -32,11 +32,13 @@ def decide(answers: Mapping[int, Values], needed: int, rank: int, wanted: str) -
 
     Where none was, DEFAULT when enough nodes have it, else the stand-in, and that is told.
     """
-    asked = explicit(wanted) or (_most(answers) if wanted != SMALL else "")
+    # Before the model: that others have it is no reason to pass over own data.
+    deciding = source.deciding(answers, needed)
+    asked = explicit(wanted) or (_most(deciding) if wanted != SMALL else "")
     name = asked or ("" if wanted == SMALL else DEFAULT)
-    having = {node: one for node, one in answers.items() if name and one.get("model") == name}
+    having = {node: one for node, one in deciding.items() if name and one.get("model") == name}
     if len(having) < needed:
-        reasons = [f"node {node}: {_why(one, name)}" for node, one in sorted(answers.items()) if node not in having]
+        reasons = [f"node {node}: {_why(one, name)}" for node, one in sorted(deciding.items()) if node not in having]
         if asked:
             raise Undecided(
                 f"{len(having)} of {needed} nodes that the run needs can have the model {asked}, which was asked for"
@@ -52,14 +54,14 @@ def decide(answers: Mapping[int, Values], needed: int, rank: int, wanted: str) -
                 name,
                 several(reasons),
             )
-        able, model, form = dict(answers), BUILT, list(STAND_IN)
+        able, model, form = dict(deciding), BUILT, list(STAND_IN)
     else:
         # Nodes with other files under the same name are told apart by form.
         form = list(having[min(having)].get("form") or ())
         able, model = {node: one for node, one in having.items() if one.get("form") == form}, name
-        if len(able) < len(answers):
-            LOG.warning("Without the model %s are %s.", name, nodes(set(answers) - set(able)))
-    chosen = source.common(able, needed)
+        if len(able) < len(deciding):
+            LOG.warning("Without the model %s are %s.", name, nodes(set(deciding) - set(able)))
+    chosen = source.of(able)
     origin = next(str(one["origin"]) for one in able.values() if one.get("source") == chosen)
     return {"source": chosen, "origin": origin, "model": model, "form": form, "rank": rank}
 

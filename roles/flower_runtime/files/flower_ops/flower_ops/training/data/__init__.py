@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from flower_ops.training.data.choice import Choice
+from flower_ops.training.data.classes import check_outputs
 from flower_ops.training.data.errors import DataError
 from flower_ops.training.data.load import images, instructions, table
 from flower_ops.training.data.partition import by_file, by_label, dirichlet, iid
@@ -20,6 +21,7 @@ __all__ = [
     "Share",
     "by_file",
     "by_label",
+    "check_outputs",
     "dirichlet",
     "iid",
     "images",

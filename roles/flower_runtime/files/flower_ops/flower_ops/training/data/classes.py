@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,19 @@ from flower_ops.training.data.samples import Labels
 
 #: A model has an output for each: numbers as great as a date or an account are no classes.
 MOST_CLASSES = 100_000
+#: A number as people and programs write it for a class; what is written in another way may well be another name.
+PLAIN = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]*))?")
+
+
+def label_of(cell: str) -> str:
+    """A label of a table as all nodes write it: one with 1.0 where others have 1 has no other classes."""
+    found = PLAIN.fullmatch(cell)
+    if not found:
+        return cell
+    # As text: floating-point numbers would make one of two that differ far behind the point.
+    sign, whole, fraction = found[1], found[2], (found[3] or "").rstrip("0")
+    number = f"{whole}.{fraction}" if fraction else whole
+    return number if number == "0" else f"{sign}{number}"
 
 
 def numbered(found: Sequence[str], classes: Sequence[str] | None, where: str) -> tuple[Labels, tuple[str, ...]]:
@@ -40,3 +54,16 @@ def numbered(found: Sequence[str], classes: Sequence[str] | None, where: str) ->
             " correct the data or give all classes."
         )
     return np.array([position[label] for label in found], np.int64), tuple(classes)
+
+
+def check_outputs(private: bool, classes: Sequence[str], outputs: int) -> None:
+    """Raise DataError unless data fits a model of so many outputs, each of which is one class on every node.
+
+    Nodes that number classes of their own, `private` ones, for themselves must have them numbered already: else the
+    second of two may be a dog here and a horse there.
+    """
+    expected = f"give it folders named 0 to {outputs - 1}, which mean the same on every node"
+    if private and not all(name.isdecimal() and name.isascii() for name in classes):
+        raise DataError(f"The own data has classes with names, and this model takes numbers for them; {expected}.")
+    if len(classes) > outputs:
+        raise DataError(f"The data has {len(classes)} classes, this model has {outputs}; {expected}.")

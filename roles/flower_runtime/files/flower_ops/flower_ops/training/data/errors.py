@@ -14,6 +14,10 @@ class DataError(Exception):
     """Data cannot be used as asked. The text is one sentence: what, where, what to do; all faults at once."""
 
 
+class OwnDataError(DataError):
+    """There is own data, and it is no use: told apart, because other data in its place would be worse than none."""
+
+
 class UnavailableError(Exception):
     """A source has nothing for us now. The text says why, as a part of a sentence."""
 

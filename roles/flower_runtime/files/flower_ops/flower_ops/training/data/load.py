@@ -20,6 +20,10 @@ from flower_ops.training.data.sources import first, own_data
 #: Where the role puts the operator's own data.
 FOLDER = Path("/opt/flower/data")
 WHOLE = Share()
+#: How own data must lie in that folder.
+IMAGES = "a folder for each class with images in it (such as .png, .jpg or .npy) is expected"
+TABLE = "data.csv, or other .csv files, is expected in the folder itself, comma-separated, with the label last"
+INSTRUCTIONS = "instructions.jsonl, or other .jsonl files, is expected in the folder itself, a JSON object a line"
 
 # Of all three: own data is this node's alone and not partitioned, unless `shared` says that all nodes see the same
 # folder, as they do in a simulation. `split` is train, test, or all: for training, with what would be held back of data
@@ -36,20 +40,22 @@ def images(
     channels: int = 3,
     classes: Sequence[str] | None = None,
     name: str = "uoft-cs/cifar10",
+    few: bool = False,
 ) -> Dataset[Array]:
     """Images with labels: uint8 (n, height, width, channels), `size` being (height, width).
 
-    `classes` names all classes in their order, for nodes whose own data has only some of them.
+    `classes` names all classes in their order, for nodes whose own data has only some of them. `few`: see first().
     """
     return first(
         lambda: own_data(
-            lambda place: find_images(place, size, channels, classes), "folders of images", folder, shared
+            lambda place: find_images(place, size, channels, classes), "folders of images", IMAGES, folder, shared
         ),
         lambda: hub_images(name, "test" if split == "test" else "train", size, channels),
         lambda: bundled_images(size, channels),
         source,
         split,
         share,
+        few,
     )
 
 
@@ -62,6 +68,7 @@ def table(
     classes: Sequence[str] | None = None,
     name: str = "scikit-learn/iris",
     skip: Sequence[str] = ("Id",),
+    few: bool = False,
 ) -> Dataset[Array]:
     """Numbers with a label: float64 (n, features).
 
@@ -69,12 +76,13 @@ def table(
     the published data set that are no features: a number that counts its lines gives the label away.
     """
     return first(
-        lambda: own_data(lambda place: find_table(place, classes), "data.csv", folder, shared),
+        lambda: own_data(lambda place: find_table(place, classes), "data.csv", TABLE, folder, shared),
         lambda: hub_table(name, skip),
         bundled_table,
         source,
         split,
         share,
+        few,
     )
 
 
@@ -85,13 +93,15 @@ def instructions(
     source: str = "auto",
     shared: bool = False,
     name: str = "vicgalle/alpaca-gpt4",
+    few: bool = False,
 ) -> Dataset[list[Row]]:
     """Instructions for a language model: rows of `instruction`, `input` and `output`, without labels."""
     return first(
-        lambda: own_data(find_instructions, "instructions.jsonl", folder, shared),
+        lambda: own_data(find_instructions, "instructions.jsonl", INSTRUCTIONS, folder, shared),
         lambda: hub_instructions(name),
         bundled_instructions,
         source,
         split,
         share,
+        few,
     )

@@ -14,12 +14,15 @@ from pathlib import Path
 import numpy as np
 from flower_ops.training.data.classes import numbered
 from flower_ops.training.data.errors import DataError, several
+from flower_ops.training.data.lying import no_folder
 from flower_ops.training.data.partition import Indices
 from flower_ops.training.data.samples import Array, Found
 
 #: Read by Pillow, which nodes of the frameworks pytorch and tensorflow have; arrays need nothing.
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 ARRAYS = (".npy",)
+#: Folders that are no classes but parts of a data set, when all are called so and have the classes' folders in them.
+PARTS_OF = {"train", "test", "val", "valid", "validation"}
 
 
 class _UnlikeError(Exception):
@@ -35,10 +38,17 @@ def find_images(
     """
     named: list[tuple[str, Path]] = []
     for place in sorted(folder.iterdir()):
-        if place.is_dir() and not place.name.startswith("."):
+        if place.is_dir() and not no_folder(place.name):
             named += [(place.name, file) for file in _files(place) if file.suffix.lower() in (*PICTURES, *ARRAYS)]
     if not named:
         return None
+    tops = {name for name, file in named}
+    deep = any(len(file.relative_to(folder).parts) > 2 for name, file in named)
+    if deep and {name.lower() for name in tops} <= PARTS_OF:
+        raise DataError(
+            f"{folder} has the folders {', '.join(sorted(tops))} with folders in them, and would be taken to have these"
+            " classes; put the folders of the classes there instead (a part of their images is held back for testing)."
+        )
     pictures = [file for name, file in named if file.suffix.lower() in PICTURES]
     if pictures and importlib.util.find_spec("PIL") is None:
         raise DataError(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flower_ops.training.data.errors import DataError, several
+from flower_ops.training.data.lying import files_ending
 from flower_ops.training.data.samples import Found, Row
 
 FIELDS = ("instruction", "input", "output")
@@ -33,7 +34,7 @@ def find_instructions(folder: Path) -> Found[list[Row]] | None:
 
     Raises DataError for lines without `instruction`.
     """
-    files = [file for file in sorted(folder.glob("*.jsonl")) if file.is_file()]
+    files = files_ending(folder, ".jsonl")
     if not files:
         return None
     rows: list[Row] = []

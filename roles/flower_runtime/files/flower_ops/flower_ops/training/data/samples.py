@@ -24,7 +24,8 @@ class Dataset(Generic[S]):
     """Samples of one node. `labels` (n,) count into `classes`; both are empty for data without labels.
 
     `source` is own, hub or bundled; an app that keeps it and asks for it by name gets the same data in every round,
-    also when the hub comes or goes. `origin` names the data for a reader. `private`: only this node has them.
+    also when the hub comes or goes. `origin` names the data for a reader. `private`: only this node has them. `total`:
+    how many samples the node has; more than are here when only few were read. `columns`: see Found.
     """
 
     samples: S
@@ -33,6 +34,8 @@ class Dataset(Generic[S]):
     source: str
     origin: str
     private: bool
+    total: int
+    columns: str = ""
 
     def __len__(self) -> int:
         return len(self.samples)  # type: ignore[arg-type]
@@ -43,7 +46,8 @@ class Found(Generic[S]):
     """What a source has: all labels, but samples only when they are read, because a node needs only its share.
 
     `files` has the file of each sample, or nothing. `private` data is this node's alone, so it is not partitioned.
-    `split` tells that the source has held its test set back itself.
+    `split` tells that the source has held its test set back itself. `columns` stands for the names of a table's
+    features in their order, without telling them: the same for the same names; empty where they have none.
     """
 
     origin: str
@@ -54,3 +58,4 @@ class Found(Generic[S]):
     files: tuple[str, ...] = ()
     private: bool = False
     split: bool = False
+    columns: str = ""

@@ -13,12 +13,15 @@ from typing import Any, TypeVar
 
 from flower_ops.training.client.describe import description
 from flower_ops.training.data.choice import SOURCE, Choice
-from flower_ops.training.data.errors import DataError
+from flower_ops.training.data.errors import DataError, OwnDataError
 from flower_ops.training.data.samples import Dataset
-from flower_ops.training.survey.plan import PART, Values, answer_of
+from flower_ops.training.survey.plan import PART, PARTS, Values, answer_of
 from flwr.app import Context, Message
 
 S = TypeVar("S")
+
+#: What an answer calls the keys of the node's configuration that say which part of the data is its own.
+CUT = {PART: "partition-id", PARTS: "num-partitions"}
 
 
 class Unfit(Exception):
@@ -64,14 +67,26 @@ def answer(message: Message, context: Context, look: Callable[[], Values]) -> Me
 
     `look` may raise Unfit, DataError and ValueError; their texts reach the operator.
     """
-    values: Values = {**description(context), PART: str(context.node_config.get("partition-id", ""))}
+    cut = {key: str(context.node_config.get(name, "")) for key, name in CUT.items()}
+    values: Values = {**description(context), **cut}
     try:
         values.update(look())
     except Unfit as error:
         values["fault"] = str(error)
     except (DataError, ValueError) as error:
         values["fault"] = f"cannot take part: {error}"
+        if isinstance(error, OwnDataError):
+            # Whoever put it there wants no model of other data: see server.py.
+            values["source"] = "own"
     return answer_of(values, message)
+
+
+def glance(loader: Callable[..., Dataset[S]], context: Context, **more: Any) -> Dataset[S]:
+    """This node's data for an answer to a survey: all is counted, but only a few samples are read.
+
+    Nodes that answer late are waited for only seconds, and to decode all images may take minutes.
+    """
+    return load(loader, context, "train", few=True, **more)
 
 
 def about(dataset: Dataset[Any]) -> Values:
@@ -79,6 +94,7 @@ def about(dataset: Dataset[Any]) -> Values:
     return {
         "source": dataset.source,
         "origin": dataset.origin,
-        "examples": len(dataset),
+        "examples": dataset.total,
         "classes": list(dataset.classes),
+        "columns": dataset.columns,
     }

@@ -18,6 +18,8 @@ Values = dict[str, Any]
 QUERY = "query.survey"
 #: In an answer: the node's partition-id, empty when it has none.
 PART = "partition"
+#: And its num-partitions, empty likewise.
+PARTS = "partitions"
 _PLAN, _ANSWER = "plan", "answer"
 _UNREADABLE = {"fault": "gave an answer that cannot be read"}
 #: More than any name, fault or list of classes has.

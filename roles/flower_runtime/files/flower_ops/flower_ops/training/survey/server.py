@@ -5,8 +5,8 @@
 
 @app.main()
 def main(grid, context):
-    settings = Settings.read(context.run_config)
-    surveyed = agree(grid, settings, decide, fits)
+    settings = checks.read(context.run_config, FORMS)
+    surveyed = agree(grid, settings, decide, fits, source=str(context.run_config["data-source"]))
     model, look = new(surveyed.plan), last_look(surveyed, settings)
     train(surveyed, context, initial=model, evaluate=look, tell=surveyed.tell)
 """
@@ -19,6 +19,7 @@ from dataclasses import replace
 
 from flower_ops.training import roster
 from flower_ops.training.client.messages import EXAMPLES
+from flower_ops.training.data.sources import AUTO
 from flower_ops.training.errors import NodesMissing
 from flower_ops.training.flower import LOG, Arrays, figures, record_of
 from flower_ops.training.grid import Delegate, FastGrid, nodes
@@ -26,7 +27,8 @@ from flower_ops.training.inquiry import Inquiry
 from flower_ops.training.replies import screened
 from flower_ops.training.settings import Settings
 from flower_ops.training.survey import keeping
-from flower_ops.training.survey.plan import PART, QUERY, Undecided, Values, said, values_of
+from flower_ops.training.survey.plan import PART, PARTS, QUERY, Undecided, Values, said, values_of
+from flower_ops.training.survey.source import spoilt
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
@@ -54,6 +56,7 @@ class Surveyed(Delegate):
         self._fits = fits
         self._said: dict[int, str] = {}
         self._twins: set[str] = set()
+        self._cuts: set[str] = set()
 
     @property
     def plan(self) -> Values:
@@ -76,6 +79,11 @@ class Surveyed(Delegate):
         """Ask connected nodes that were not here at the last look, and wait for them, but not for ever."""
         self._inquiry.ask(lambda: len(self.able()) >= self.needed)
 
+    @property
+    def answers(self) -> dict[int, Values]:
+        """What nodes said at the last look, faults among it."""
+        return self._inquiry.answers
+
     def able(self) -> dict[int, Values]:
         """What those nodes have that can take part, at the last look."""
         return {node: answer for node, answer in self._inquiry.answers.items() if not self._reason(answer)}
@@ -95,15 +103,31 @@ class Surveyed(Delegate):
                 LOG.info("Node %d takes part now.", node)
         self._said = found
         if self.decided and self.decided.get("source") != "own":
-            self._tell_twins([node for node, why in found.items() if not why])
+            able = [node for node, why in found.items() if not why]
+            self._tell_twins(self._by(PART, able))
+            self._tell_cuts(self._by(PARTS, able))
         return found
 
-    def _tell_twins(self, able: list[int]) -> None:
-        """Nodes with the same partition-id train on the same data, which then counts twice. Each is told once."""
-        parts: dict[str, list[int]] = {}
+    def _by(self, key: str, able: list[int]) -> dict[str, list[int]]:
+        """Nodes by what they say of their part of the data, without those that say nothing."""
+        found: dict[str, list[int]] = {}
         for node in able:
-            parts.setdefault(str(self._inquiry.answers[node].get(PART) or ""), []).append(node)
-        twins = {part: nodes(those) for part, those in parts.items() if part and len(those) > 1}
+            found.setdefault(str(self._inquiry.answers[node].get(key) or ""), []).append(node)
+        return {value: those for value, those in sorted(found.items()) if value}
+
+    def _tell_cuts(self, cuts: dict[str, list[int]]) -> None:
+        """Parts of data that was cut into different numbers of them overlap. The same difference is told once."""
+        if len(cuts) > 1 and not set(cuts) <= self._cuts:
+            LOG.warning(
+                "Some data may count more than once and some not at all, because nodes cut it into different numbers of"
+                " parts (%s); give all the same num-partitions in ONEAPP_FL_NODE_CONFIG.",
+                "; ".join(f"{number} on {nodes(those)}" for number, those in cuts.items()),
+            )
+        self._cuts = set(cuts) if len(cuts) > 1 else set()
+
+    def _tell_twins(self, parts: dict[str, list[int]]) -> None:
+        """Nodes with the same partition-id train on the same data, which then counts twice. Each is told once."""
+        twins = {part: nodes(those) for part, those in parts.items() if len(those) > 1}
         for part in sorted(set(twins) - self._twins):
             LOG.warning(
                 "The same data counts more than once, because %s have the same partition-id, %s; give each one of its"
@@ -121,8 +145,8 @@ class Surveyed(Delegate):
         return why or (self._fits(answer, self.decided) if self.decided else "")
 
 
-def agree(grid: Grid, settings: Settings, decide: Decide, fits: Fits) -> Surveyed:
-    """The grid to train over, its plan made, as soon as enough nodes fit it.
+def agree(grid: Grid, settings: Settings, decide: Decide, fits: Fits, source: str = "") -> Surveyed:
+    """The grid to train over, its plan made, as soon as enough nodes fit it. `source`: what the run's data-source says.
 
     A training that has a checkpoint goes on with the plan that it began with. Raises NodesMissing with everything that
     is wrong when that takes too long.
@@ -146,7 +170,14 @@ def agree(grid: Grid, settings: Settings, decide: Decide, fits: Fits) -> Surveye
             LOG.warning("The training cannot begin yet: %s.", why)
             told = why
         time.sleep(min(roster.LOOK_EVERY, settings.node_wait_timeout))
-    LOG.info("All nodes train on %s.", surveyed.plan["origin"])
+    if source == AUTO and before is None and surveyed.plan["source"] == "bundled":
+        LOG.warning(
+            "All nodes train on %s, because none of those that can take part has data of its own and not every one the"
+            ' published data set; set data-source to "bundled" where that is meant.',
+            surveyed.plan["origin"],
+        )
+    else:
+        LOG.info("All nodes train on %s.", surveyed.plan["origin"])
     keeping.keep(settings, surveyed.plan)
     return surveyed
 
@@ -156,6 +187,8 @@ def _try(surveyed: Surveyed, decide: Decide) -> str:
     surveyed.look()
     able, needed = surveyed.able(), surveyed.needed
     if len(able) >= needed and surveyed.decided is None:
+        if why := spoilt(surveyed.answers, able):
+            return why
         try:
             surveyed.decided = decide(able, needed)
         except Undecided as error:

@@ -7,35 +7,68 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from flower_ops.training.data.classes import label_of
+from flower_ops.training.data.errors import several
 from flower_ops.training.flower import LOG
 from flower_ops.training.grid import nodes
 from flower_ops.training.survey.plan import Undecided, Values
 
 
-def common(answers: Mapping[int, Values], needed: int) -> str:
-    """own, hub or bundled: what all nodes that take part have.
+def deciding(answers: Mapping[int, Values], needed: int) -> dict[int, Values]:
+    """The nodes whose answers the plan is made of: those with data of their own, where enough have some; else all.
 
-    Own data wherever enough nodes have it: that is why they take part, and the others are left out. With too few of
-    them nothing is decided, since nobody who put data on a node wants a model of something else. The published data set
-    when all can have it, else the one that comes with flower_ops: more nodes are worth more than that difference.
+    Own data is why they take part, and the others are left out. With too few of them nothing is decided, since nobody
+    who put data on a node wants a model of something else: Undecided is raised.
+    """
+    own = {node: answer for node, answer in answers.items() if answer.get("source") == "own"}
+    if own and len(own) < needed:
+        others = [node for node in answers if node not in own]
+        raise Undecided(
+            f"{len(own)} of {needed} nodes that the run needs have data of their own ({nodes(own)};"
+            f" not {nodes(others)}); put data on more nodes, lower min-available-clients,"
+            ' or set data-source to "bundled"'
+        )
+    return own or dict(answers)
+
+
+def of(answers: Mapping[int, Values]) -> str:
+    """own, hub or bundled: what all of these have, which `deciding` has chosen and a part may have been taken of.
+
+    The published data set when all can have it, else the one that comes with flower_ops: more nodes are worth more than
+    that difference.
     """
     by: dict[str, list[int]] = {"own": [], "hub": [], "bundled": []}
     for node, answer in answers.items():
         by.setdefault(str(answer.get("source")), []).append(node)
     if by["own"]:
-        if len(by["own"]) >= needed:
-            return "own"
-        others = [node for node in answers if node not in by["own"]]
-        raise Undecided(
-            f"{len(by['own'])} of {needed} nodes that the run needs have data of their own ({nodes(by['own'])};"
-            f" not {nodes(others)}); put data on more nodes, lower min-available-clients,"
-            ' or set data-source to "bundled"'
-        )
+        return "own"
     if by["hub"] and not by["bundled"]:
         return "hub"
     if by["hub"]:
         LOG.warning("Bundled data is used, because %s cannot have the published data set.", nodes(by["bundled"]))
     return "bundled"
+
+
+def common(answers: Mapping[int, Values], needed: int) -> str:
+    """What `of` says of those that `deciding` chooses: apps that were packed earlier ask both at once."""
+    return of(deciding(answers, needed))
+
+
+def spoilt(answers: Mapping[int, Values], able: Mapping[int, Values]) -> str:
+    """Why nothing is decided though nodes could have other data, without a full stop; empty when nothing hinders.
+
+    answers: of all nodes, faults among them; able: of those that can take part. Where data of their own lies on nodes
+    and none of it can be used, nobody who put it there wants a model of something else. Beside own data that can be
+    used, the other is left out.
+    """
+    spoilt = {node: one for node, one in answers.items() if one.get("source") == "own" and "fault" in one}
+    if not spoilt or any(one.get("source") == "own" for one in able.values()):
+        return ""
+    faults = [f"node {node} {str(one['fault']).rstrip('.')}" for node, one in sorted(spoilt.items())]
+    return (
+        f"the only nodes with data of their own cannot use it ({several(faults)}); mend it, or set data-source to"
+        ' "bundled" or "hub" to train on other data on purpose'
+    )
 
 
 def classes(answers: Iterable[Values]) -> list[str]:
@@ -57,11 +90,23 @@ def counted(names: Iterable[str]) -> bool:
     return all(name.isdecimal() and name.isascii() for name in names)
 
 
+def _unknown(answer: Values, plan: Values) -> list[str]:
+    """Classes of a node's data that the plan has not.
+
+    A plan may be older than the one way to write numbers (`label_of`): its 1.0 is what nodes call 1 now. And where
+    classes are numbers, only the last one is known to be there: those before it are filled in.
+    """
+    has = list(map(str, answer.get("classes") or ()))
+    wanted = list(map(str, plan.get("classes") or ()))
+    filled = has == [str(number) for number in range(len(has))]
+    return sorted(set(has[-1:] if filled else has) - {*wanted, *map(label_of, wanted)})
+
+
 def mismatch(answer: Values, plan: Values) -> str:
     """Why a node's data does not fit the plan, to go on its name; empty when it does."""
     has, wanted = answer.get("source"), plan["source"]
     if has == wanted or (wanted == "bundled" and has == "hub"):
-        unknown = sorted(set(map(str, answer.get("classes") or ())) - set(plan.get("classes") or ()))
+        unknown = _unknown(answer, plan)
         if wanted == "own" and plan.get("classes") and unknown:
             return f"has data of classes that the run does not know: {', '.join(unknown[:5])}"
         return ""
