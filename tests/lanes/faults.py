@@ -53,7 +53,20 @@ def _failed_pull(module):
     module.pull_objects = failing
 
 
+def _half_sent(module):
+    """SuperNode: it dies when its first answer is announced and none of it is sent."""
+    real = module.push_object_contents_from_iterable
+
+    def dying(*args, **kwargs):
+        if _first():
+            os._exit(1)
+        return real(*args, **kwargs)
+
+    module.push_object_contents_from_iterable = dying
+
+
 _FAULTS = {
+    "half-sent": ("flwr.supernode.start_client_internal", _half_sent),
     "late-upload": ("flwr.server.superlink.fleet.message_handler.message_handler", _late_upload),
     "failed-pull": ("flwr.supernode.start_client_internal", _failed_pull),
 }

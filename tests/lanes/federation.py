@@ -136,8 +136,11 @@ class Federation:
         }
         return Machine(self.folder / f"node-{number}", self.version, "supernode", variables, self.framework)
 
-    def start(self, **superlink_environment: str) -> None:
-        """SuperLink, gate, registration of all keys, SuperNodes; returns when all are online."""
+    def start(self, first_node: Mapping[str, str] | None = None, **superlink_environment: str) -> None:
+        """SuperLink, gate, registration of all keys, SuperNodes; returns when all are online.
+
+        first_node: environment of the first SuperNode only.
+        """
         self.start_superlink(**superlink_environment)
         # As the registrar does it: one process of flwr for all keys.
         session = FlwrSession(self.cli.binary, self.cli.home, user=None)
@@ -145,7 +148,8 @@ class Federation:
             self.node_ids = [session.register(machine.file("certs/supernode.pub")) for machine in self.machines]
         finally:
             session.close()
-        for node in self.nodes:
+        self.nodes[0].start(**(first_node or {}))
+        for node in self.nodes[1:]:
             node.start()
         self.wait_online()
 

@@ -52,12 +52,7 @@ def test_a_node_that_could_not_receive_a_message_answers_again_within_two_rounds
 ) -> None:
     """On versions where it never would by itself, its log says so, and a restart heals it in the middle of the run."""
     lane = federation(version)
-    lane.start_superlink()
-    for machine in lane.machines:
-        lane.cli.register(machine.file("certs/supernode.pub"))
-    lane.nodes[0].start(**lane.fault("failed-pull", tmp_path))
-    lane.nodes[1].start()
-    lane.wait_online()
+    lane.start(first_node=lane.fault("failed-pull", tmp_path))
     run_id = lane.submit(num_server_rounds=3, round_timeout=40.0)
     wait_until(lambda: "Failed to receive message" in lane.nodes[0].said(), START_S, "the fault has not happened")
     hangs = bool(lane.profile.zombie_patterns)

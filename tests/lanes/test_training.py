@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,19 @@ def test_a_silent_node_costs_a_round_no_more_than_its_deadline(federation: Make)
     assert (first["results"], second["nodes"], second["results"], second["failures"]) == (2, 2, 1, 1)
     assert second["errors"] == [f"node {lane.node_ids[1]}: no answer within 20 s"]
     assert second["seconds"] < 30 and second["central"] == {"mean": 2.5}
+
+
+@pytest.mark.parametrize("version", profiles.known())
+def test_a_node_that_dies_while_it_sends_costs_a_round_no_more_than_its_deadline(
+    federation: Make, tmp_path: Path, version: str
+) -> None:
+    """Flower waits for what is announced, minutes or hours. The other node answers meanwhile, and counts."""
+    lane = federation(version)
+    lane.start(first_node=lane.fault("half-sent", tmp_path))
+    begun = time.monotonic()
+    run = lane.train(app=APP, num_server_rounds=1, round_timeout=20.0, slow_partition=1, slow_seconds=8)
+    assert (tmp_path / "half-sent.happened").exists()
+    assert run["status"] == "finished:completed" and run["degraded"], run
+    (only,) = run["rounds"]
+    assert (only["results"], only["errors"]) == (1, [f"node {lane.node_ids[0]}: no answer within 22 s"])
+    assert 19 < only["seconds"] < 30 and time.monotonic() - begun < 70

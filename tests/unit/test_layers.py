@@ -192,6 +192,8 @@ def test_no_machine_learning_and_no_ansible_in_flower_ops() -> None:
 
 #: The agent and the training must agree on it, and it needs nothing.
 RULE_OF_STRATEGIES = "flower_ops.robustness"
+#: What both keep must outlive a power cut; it needs nothing either.
+DISK = "flower_ops.durable"
 
 
 def test_training_needs_flower_and_numpy_and_nothing_of_the_machine() -> None:
@@ -202,8 +204,15 @@ def test_training_needs_flower_and_numpy_and_nothing_of_the_machine() -> None:
         folder,
         FLOWER_OPS,
         "",
-        lambda found: found.within("flower_ops") and not found.within("flower_ops.training", RULE_OF_STRATEGIES),
+        lambda found: found.within("flower_ops") and not found.within("flower_ops.training", RULE_OF_STRATEGIES, DISK),
     )
+
+
+@pytest.mark.parametrize("shared", [RULE_OF_STRATEGIES, DISK])
+def test_what_training_shares_with_the_agent_needs_nothing(shared: str) -> None:
+    found = imports_in(FLOWER_OPS / f"{shared.replace('.', '/')}.py", FLOWER_OPS)
+    assert found
+    assert not [one.target for one in found if is_foreign(one)]
 
 
 @pytest.mark.parametrize(

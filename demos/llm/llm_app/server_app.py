@@ -8,6 +8,7 @@ There is no central test: that would need the model here. The nodes' training lo
 
 from __future__ import annotations
 
+from flower_ops.training import checks, forms
 from flower_ops.training.data import Choice, instructions
 from flower_ops.training.data.choice import SOURCE
 from flower_ops.training.flower import LOG
@@ -17,6 +18,15 @@ from flwr.serverapp import Grid, ServerApp
 
 from llm_app.model import BASES, SMALL, base_of
 
+#: The app's own keys of the run configuration. With a learning-rate of 0 the model's own is taken.
+FORMS = {
+    "model": forms.one_of("auto", *BASES),
+    "steps": forms.whole(1),
+    "batch-size": forms.whole(1),
+    "longest-text": forms.whole(2),
+    "learning-rate": forms.number(0, None, "of 0 or more"),
+}
+
 app = ServerApp()
 
 
@@ -24,11 +34,11 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Train as the run configuration says."""
     config = context.run_config
+    checks.read(config, FORMS)
     choice = Choice.read(config)
     if choice.source == "own":
         # Own texts are with the nodes; nothing has to be here.
         source = "own"
-        choice.whole()
     else:
         source = instructions(choice.whole(), "test", choice.folder, choice.source, choice.shared).source
     name = base_of(str(config["model"]), source)

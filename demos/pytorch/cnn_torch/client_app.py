@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from flower_ops.training.client import describe, messages
 from flower_ops.training.client.parcels import parcels_mod
-from flower_ops.training.data import Choice, Dataset, images
+from flower_ops.training.data import Choice, Dataset, check_outputs, images
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from cnn_torch.fit import fit
-from cnn_torch.model import Array, check, evaluate
+from cnn_torch.model import CLASSES, Array, evaluate
 
 app = ClientApp(mods=[parcels_mod])
 
@@ -21,7 +21,7 @@ def images_of(context: Context, task: messages.Task, split: str) -> Dataset[Arra
     """This node's images for training, or those that are held back for a test."""
     choice = Choice.read(context.run_config, task.told)
     found = images(choice.share(context.node_config), split, choice.folder, choice.source, choice.shared)
-    check(found.classes)
+    check_outputs(found.private, found.classes, CLASSES)
     return found
 
 

@@ -8,7 +8,6 @@ Arrays have PyTorch's names, order and shapes, all float32; client_app.py loads 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,14 +30,6 @@ SHAPES: dict[str, tuple[int, ...]] = {
 PARAMETERS = 1_238_986
 # Images at a time: the windows of the second convolution are 540 kB each.
 AT_ONCE = 128
-
-
-def check(classes: Sequence[str]) -> None:
-    """ValueError when the data has more classes than the network."""
-    if len(classes) > CLASSES:
-        raise ValueError(
-            f"The data has {len(classes)} classes, this network has {CLASSES}; give it images in folders 0 to 9."
-        )
 
 
 def start(seed: int = 0) -> list[Array]:

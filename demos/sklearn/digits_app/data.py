@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from flower_ops.training.data import Choice, Share, images
+from flower_ops.training.data import Choice, Share, check_outputs, images
 
 from digits_app.model import CLASSES, Array
 
@@ -26,9 +26,6 @@ def digits(path: str) -> tuple[Array, Array]:
 def coloured(choice: Choice, share: Share, split: str) -> tuple[Array, Array, str]:
     """CIFAR-10 where it can be had, else the digits drawn large, float32 (n, 3072); and which source that was."""
     found = images(share, split, choice.folder, choice.source, choice.shared)
-    if len(found.classes) > CLASSES:
-        raise ValueError(
-            f"The data has {len(found.classes)} classes, this network has {CLASSES}; give it images in folders 0 to 9."
-        )
+    check_outputs(found.private, found.classes, CLASSES)
     pixels = found.samples.reshape(len(found), -1).astype(np.float32) / np.float32(255)
     return pixels, found.labels, found.source

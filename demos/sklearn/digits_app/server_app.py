@@ -8,6 +8,7 @@ Testing happens here, centrally: asking the nodes as well would cost a second me
 
 from __future__ import annotations
 
+from flower_ops.training import checks, forms
 from flower_ops.training.data import Choice
 from flower_ops.training.data.choice import SOURCE
 from flower_ops.training.train import train
@@ -15,7 +16,17 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from digits_app.data import coloured, digits
-from digits_app.model import NAMES, Array, chosen, evaluate
+from digits_app.model import MODELS, NAMES, Array, chosen, evaluate
+
+#: The app's own keys of the run configuration. With 0 the model's own number is taken.
+FORMS = {
+    "model": forms.one_of(*MODELS),
+    "hidden-units": forms.whole(0),
+    "local-epochs": forms.whole(0),
+    "batch-size": forms.whole(0),
+    "learning-rate": forms.number(0, None, "of 0 or more"),
+    "test-data": forms.text(),
+}
 
 app = ServerApp()
 
@@ -24,6 +35,7 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Train as the run configuration says."""
     config = context.run_config
+    checks.read(config, FORMS)
     model = chosen(config)
     tell = {}
     if config["model"] == "digits":

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import cnn_keras.model
 import cnn_torch.model
@@ -15,10 +17,13 @@ import llm_app.model
 import numpy as np
 import pytest
 from digits_app import client_app
+from flower_ops.training import checks
 from flower_ops.training.client.messages import Task
 from flower_ops.training.data import Choice, DataError, images
+from flower_ops.training.errors import NodesMissing
 from flower_ops.training.settings import FORMS, Settings
 from flwr.app import Context, RecordDict
+from local_grid import LocalGrid
 from simulated import config_of
 
 DEMOS = {"sklearn": "digits_app", "pytorch": "cnn_torch", "tensorflow": "cnn_keras", "llm": "llm_app"}
@@ -107,12 +112,53 @@ def test_wrong_choices_are_told_before_a_node_is_asked() -> None:
         digits_app.model.chosen(config_of("sklearn", hidden_units=-1))
     with pytest.raises(ValueError, match="model = 'gpt': expected one of auto, Qwen"):
         llm_app.model.base_of("gpt", "hub")
-    for module in (cnn_torch.model, cnn_keras.model):
-        module.check("0123456789")
-        with pytest.raises(ValueError, match="has 11 classes, this network has 10"):
-            module.check("0123456789a")
     with pytest.raises(DataError, match="'sorted' is none of the ways to cut"):
         Choice.read(config_of("pytorch", partitioner="sorted")).whole()
+
+
+@pytest.mark.parametrize("demo", DEMOS)
+def test_every_key_is_checked_before_a_node_is_asked(demo: str) -> None:
+    server = importlib.import_module(f"{DEMOS[demo]}.server_app")
+    config = config_of(demo)
+    assert set(config) == {*FORMS, *checks.DATA, *server.FORMS} - LEFT_OUT.get(demo, set())
+    odd = dict.fromkeys({*server.FORMS, "partitioner", "data-source"}, -1)
+    with pytest.raises(ValueError, match=f"has {len(odd)} faults") as caught:
+        server.app(None, Context(1, 1, {}, RecordDict(), {**config, **odd}))
+    assert all(f"{key} = -1: expected " in str(caught.value) for key in odd)
+
+
+def own_images(folder: Path, *classes: str) -> Path:
+    for name in classes:
+        (folder / name).mkdir(parents=True)
+        for number in range(4):
+            np.save(folder / name / f"{number}.npy", np.zeros((32, 32, 3), np.uint8))
+    return folder
+
+
+@pytest.mark.parametrize("demo", ["sklearn", "pytorch", "tensorflow"])
+def test_own_classes_are_numbers_that_mean_the_same_on_every_node(demo: str, tmp_path: Path) -> None:
+    """With cat and dog here, cat and horse there, the second class were another."""
+    server = importlib.import_module(f"{DEMOS[demo]}.server_app")
+
+    def begin(folder: Path) -> None:
+        more = {"model": "cifar10"} if demo == "sklearn" else {}
+        asked = config_of(demo, data_dir=str(folder), data_source="own", node_wait_timeout=0.1, **more)
+        server.app(LocalGrid({}), Context(1, 1, {}, RecordDict(), {**asked, "checkpoint-enabled": False}))
+
+    with pytest.raises(DataError, match="classes with names, and this model takes numbers .*; give it folders named 0"):
+        begin(own_images(tmp_path / "names", "cat", "horse"))
+    with pytest.raises(DataError, match="The data has 11 classes, this model has 10; give it folders named 0 to 9"):
+        begin(own_images(tmp_path / "many", "0", "10"))
+    with pytest.raises(NodesMissing):
+        begin(own_images(tmp_path / "good", "0", "9"))
+
+
+def test_a_node_with_classes_of_other_names_says_so(tmp_path: Path) -> None:
+    asked = config_of("sklearn", model="cifar10", data_dir=str(own_images(tmp_path, "cat", "horse")))
+    with pytest.raises(DataError, match="give it folders named 0 to 9, which mean the same on every node"):
+        client_app.images_of(
+            Context(1, 1, {}, RecordDict(), asked), Task([], 1, 3, told={"data-source": "own"}), "train"
+        )
 
 
 @pytest.mark.parametrize("scheme", ["iid", "dirichlet", "by-label"])
@@ -130,3 +176,11 @@ def test_nodes_share_the_data_as_the_run_says(scheme: str) -> None:
     np.testing.assert_allclose(together, expected, rtol=1e-5)
     digits = [len(set(labels.tolist())) for _pixels, labels in parts]
     assert digits == [10] * 5 if scheme == "iid" else min(digits) < 10
+
+
+def test_names_of_classes_mean_the_same_in_a_folder_that_all_see(tmp_path: Path) -> None:
+    folder = str(own_images(tmp_path, "cat", "horse"))
+    asked = config_of("sklearn", model="cifar10", data_dir=folder, data_shared=True)
+    context = Context(1, 1, {"partition-id": 0, "num-partitions": 2}, RecordDict(), asked)
+    task = Task([], 1, 3, told={"data-source": "own"})
+    assert len(client_app.images_of(context, task, "train")[0]) == 3

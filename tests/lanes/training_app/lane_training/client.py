@@ -41,6 +41,8 @@ def train(message: Message, context: Context) -> Message:
     """Answer with the vector and the weight of one example."""
     task = messages.task_of(message)
     partition = int(context.node_config["partition-id"])
+    if partition == int(context.run_config["slow-partition"]):
+        time.sleep(float(context.run_config["slow-seconds"]))
     if task.round == 2 and partition == int(context.run_config["silent-partition"]):
         time.sleep(float(context.run_config["silent-seconds"]))
     made = [array + partition + 1 for array in task.arrays]

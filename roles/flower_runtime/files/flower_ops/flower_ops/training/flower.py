@@ -61,8 +61,9 @@ def look(one: Array) -> NDArray[Any]:
         return np.asarray(one.numpy())
     head = one.data[: 10 + int.from_bytes(one.data[8:10], "little")]
     shape, by_columns, kind = _header(head)
-    if kind.hasobject:
-        raise ValueError("the array holds objects, not numbers")
+    if kind.hasobject or kind.subdtype or any(size < 0 for size in shape):
+        # NumPy would make something of the latter two here, and refuse them where Flower reads the array.
+        raise ValueError("the array holds something else than numbers, or says a size below zero")
     values = np.frombuffer(one.data, kind, offset=len(head))
     return values.reshape(shape, order="F" if by_columns else "C")
 
@@ -83,7 +84,8 @@ def figures(record: Mapping[str, Any] | MetricRecord | None) -> dict[str, Any] |
     """
     if record is None:
         return None
-    return {str(key): value.item() if isinstance(value, np.generic) else value for key, value in record.items()}
+    plain = (np.generic, np.ndarray)
+    return {str(key): value.tolist() if isinstance(value, plain) else value for key, value in record.items()}
 
 
 def failure(reason: str, sent: Message) -> Message:

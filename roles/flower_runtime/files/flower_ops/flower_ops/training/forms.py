@@ -19,13 +19,15 @@ def one_of(*names: str) -> Form:
     return lambda value: (value, None) if value in names else (None, f"one of {', '.join(names)}")
 
 
-def whole(least: int) -> Form:
+def whole(least: int, most: int | None = None) -> Form:
     """A whole number; a boolean is none, although Python thinks so."""
+    words = f"a whole number of at least {least}" if most is None else f"a whole number from {least} to {most}"
 
     def check(value: Any) -> tuple[Any, str | None]:
-        if isinstance(value, int) and not isinstance(value, bool) and value >= least:
+        fits = isinstance(value, int) and not isinstance(value, bool)
+        if fits and value >= least and (most is None or value <= most):
             return value, None
-        return None, f"a whole number of at least {least}"
+        return None, words
 
     return check
 

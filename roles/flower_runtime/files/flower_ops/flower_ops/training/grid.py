@@ -17,12 +17,15 @@ from itertools import zip_longest
 from typing import Any
 
 from flower_ops.training.flower import LOG, failure
+from flower_ops.training.pulls import Pulls
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 SHORTEST_PAUSE = 0.05
 # A pause is this share of the time already waited: on average 1 % of a round is lost, and few requests are made.
 SHARE = 0.02
+# At the deadline, what is being fetched has this share of the deadline more.
+FETCHING = 0.1
 # After so many seconds a round that waits is told, and again each time the wait has doubled.
 TELL_AFTER = 30.0
 
@@ -90,6 +93,7 @@ class FastGrid(Delegate):
         self.name_late = name_late
         self._clock = clock
         self._sleep = sleep
+        self._pulls = Pulls(grid)
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
         """One answer for each message: the node's own, or an error that says why there is none."""
@@ -107,10 +111,10 @@ class FastGrid(Delegate):
                 answers.append(failure("the SuperLink did not take the message for this node", message))
         tell_at = TELL_AFTER
         while waiting:
-            for answer in self._grid.pull_messages(list(waiting)):
-                message = waiting.pop(answer.metadata.reply_to_message_id, None)
-                if message is not None:
-                    answers.append(signed(answer, message))
+            left = None if timeout is None else timeout - (self._clock() - begun)
+            for message_id, answer in self._pulls.look(waiting, left):
+                del waiting[message_id]
+                answers.append(answer)
             passed = self._clock() - begun
             if not waiting or (timeout is not None and passed >= timeout):
                 break
@@ -121,19 +125,18 @@ class FastGrid(Delegate):
                     passed,
                 )
                 tell_at = 2 * passed
-            pause = min(self.longest_pause, max(SHORTEST_PAUSE, SHARE * passed))
+            shortest = SHORTEST_PAUSE * self._pulls.requests(len(waiting))
+            pause = min(self.longest_pause, max(shortest, SHARE * passed))
             self._sleep(pause if timeout is None else min(pause, timeout - passed))
+        if waiting:
+            # Announced in time, and whole soon: a large model is not thrown away while it is being fetched.
+            for message_id, answer in self._pulls.last(waiting, FETCHING * (timeout or 0.0)):
+                del waiting[message_id]
+                answers.append(answer)
         if self.name_late:
             passed = self._clock() - begun
             answers += [failure(f"no answer within {passed:.0f} s", message) for message in waiting.values()]
         return answers
-
-
-def signed(answer: Message, sent: Message) -> Message:
-    """The answer; an error comes from its node, also when the SuperLink made it, and its reason is one line."""
-    if not answer.has_error():
-        return answer
-    return failure(str(answer.error.reason or f"error {answer.error.code}"), sent)
 
 
 def nodes(ids: Iterable[int]) -> str:

@@ -16,7 +16,8 @@ from itertools import zip_longest
 from typing import Generic, NamedTuple, TypeVar
 
 from flower_ops.training.flower import LOG, failure
-from flower_ops.training.grid import SHARE, SHORTEST_PAUSE, TELL_AFTER, nodes, signed
+from flower_ops.training.grid import SHARE, SHORTEST_PAUSE, TELL_AFTER, nodes
+from flower_ops.training.pulls import Pulls
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
@@ -24,6 +25,8 @@ V = TypeVar("V")
 
 #: Seconds that a node has when enough others have answered: several times what the start of a process takes.
 GRACE = 15.0
+#: Seconds after which an answer that came together with one that does not come whole is given up.
+HELD = 30.0
 
 
 class Question(NamedTuple):
@@ -59,6 +62,7 @@ class Inquiry(Generic[V]):
         self._query, self._topic, self._read = query, topic, read
         self._limit, self._longest_pause = limit, longest_pause
         self._clock, self._sleep = clock, sleep
+        self._pulls = Pulls(grid)
 
     def ask(self, enough: Callable[[], bool]) -> None:
         """Ask nodes that have come, and wait until all have answered, or `enough` holds and the grace is over.
@@ -110,7 +114,9 @@ class Inquiry(Generic[V]):
         connected = sorted(self._grid.get_node_ids())
         # A node that comes back may have been repaired meanwhile: it is asked anew.
         self.answers = {node: one for node, one in self.answers.items() if node in connected}
-        self._open = {node: one for node, one in self._open.items() if node in connected}
+        # One whose answer is lost with another one's is asked anew, too.
+        lost = self._pulls.held_up(HELD)
+        self._open = {node: one for node, one in self._open.items() if node in connected and one.message_id not in lost}
         new = [node for node in connected if node not in self.answers and node not in self._open]
         if new:
             LOG.info("Asking %s for %s.", nodes(new), self._topic)
@@ -121,7 +127,7 @@ class Inquiry(Generic[V]):
                 else:
                     self.answers[node] = self._read(failure("the SuperLink did not take the question", message))
         asked = {one.message_id: node for node, one in self._open.items()}
-        for answer in self._grid.pull_messages(list(asked)) if asked else ():
-            found = asked.get(answer.metadata.reply_to_message_id)
-            if found is not None and found in self._open:
-                self.answers[found] = self._read(signed(answer, self._open.pop(found).message))
+        sent = {one.message_id: one.message for one in self._open.values()}
+        for message_id, answer in self._pulls.look(sent) if sent else ():
+            del self._open[asked[message_id]]
+            self.answers[asked[message_id]] = self._read(answer)

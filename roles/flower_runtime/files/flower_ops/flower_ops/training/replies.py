@@ -36,11 +36,15 @@ def screened(
     metrics only. weight: name of the metric by which answers are weighted. all_finite: says of the usable answers at
     once whether all their values are finite and in range; only when it does not are they looked at one by one.
     """
-    answers = list(replies)
+    # By node, so that chance does not decide which of two forms counts as the usual one.
+    answers = sorted(replies, key=lambda answer: answer.metadata.src_node_id)
     asked = {message.metadata.dst_node_id: message for message in sent}
     shapes = None if arrays is None else [tuple(array.shape) for array in arrays.values()]
+    if arrays is not None:
+        for answer in answers:
+            _rename(answer, list(arrays))
     faults = [None if answer.has_error() else fault(answer, shapes, weight) for answer in answers]
-    # Names are the app's choice, but all nodes must have made the same one.
+    # Names of records and metrics are the app's choice, but all nodes must have made the same one.
     forms = [
         None if answer.has_error() or found else _form(answer) for answer, found in zip(answers, faults, strict=True)
     ]
@@ -121,6 +125,21 @@ def _array_fault(array: Array) -> str | None:
     if values.dtype.kind not in "fiub":
         return f"holds {values.dtype}, not numbers"
     return None
+
+
+def _rename(answer: Message, names: list[str]) -> None:
+    """Give an answer's arrays the names that the model's have: a node may name what it trained as it likes.
+
+    By their names where those are the same in another order, else by their places. Strategies know arrays by name, and
+    so would not find what they sent.
+    """
+    if answer.has_error():
+        return
+    for key, record in list(answer.content.array_records.items()):
+        own = list(record)
+        if own != names and len(own) == len(names):
+            places = names if set(own) == set(names) else own
+            answer.content[key] = ArrayRecord({name: record[place] for name, place in zip(names, places, strict=True)})
 
 
 def _form(answer: Message) -> tuple[tuple[str, ...], ...]:

@@ -18,8 +18,9 @@ class Result:
 
     arrays: the global model. rounds: one dictionary for each round, also of those before a restart: {round, nodes
     (chosen), results (usable answers), aggregated, failures: {node id: reason}, train, evaluate, central: metrics or
-    None, seconds}; round 0 is the untrained model's central evaluation. degraded: None, or why results are missing.
-    resumed_from: the round of the checkpoint that the run went on from; 0 when it began.
+    None, evaluating: {nodes, results, failures} of the evaluation at the nodes or None, seconds}; round 0 is the
+    untrained model's central evaluation. degraded: None, or why results are missing. resumed_from: the round of the
+    checkpoint that the run went on from; 0 when it began.
     """
 
     arrays: Arrays
@@ -44,6 +45,7 @@ def new_round(number: int) -> dict[str, Any]:
         "failures": {},
         "train": None,
         "evaluate": None,
+        "evaluating": None,
         "central": None,
         "seconds": 0.0,
     }
@@ -53,13 +55,22 @@ def degraded(rounds: Sequence[Mapping[str, Any]]) -> str | None:
     """Why a run that came to its end is worth less than it looks; None when every chosen node's result was used."""
     short = []
     for one in rounds:
-        if one["results"] < one["nodes"]:
-            reasons = [f"node {node}: {why}" for node, why in one["failures"].items()]
-            first = f" ({reasons[0][:200]})" if reasons else ""
-            unused = ", none of them used" if one["results"] and not one["aggregated"] else ""
-            short.append(f"round {one['round']}: {one['results']} of {one['nodes']} results{unused}{first}")
+        unused = ", none of them used" if one["results"] and not one["aggregated"] else ""
+        if told := _missing(one):
+            short.append(f"round {one['round']}: {told[0]} results{unused}{told[1]}")
         elif one["nodes"] and not one["aggregated"]:
             short.append(f"round {one['round']}: the strategy used none of the results")
+        # Not in checkpoints of earlier versions.
+        if told := _missing(one.get("evaluating")):
+            short.append(f"round {one['round']}: {told[0]} evaluations{told[1]}")
     if not short:
         return None
-    return "; ".join(short[:3]) + (f" and {len(short) - 3} more rounds" if len(short) > 3 else "")
+    return "; ".join(short[:3]) + (f" and {len(short) - 3} more" if len(short) > 3 else "")
+
+
+def _missing(one: Mapping[str, Any] | None) -> tuple[str, str] | None:
+    """`2 of 3`, and in brackets the first reason; None when all that were chosen gave something of use."""
+    if not one or one["results"] >= one["nodes"]:
+        return None
+    reasons = [f"node {node}: {why}" for node, why in one["failures"].items()]
+    return f"{one['results']} of {one['nodes']}", f" ({reasons[0][:200]})" if reasons else ""

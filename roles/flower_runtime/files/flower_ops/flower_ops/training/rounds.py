@@ -95,11 +95,7 @@ class Rounds:
         answers = self._exchange(messages)
         weight = self.strategy.weighted_by_key
         answers = screened(answers, messages, arrays, weight, self.strategy.all_finite)
-        current.update(
-            nodes=len(messages),
-            results=sum(not answer.has_error() for answer in answers),
-            failures=_failures(answers),
-        )
+        current.update(_counted(messages, answers))
         combined, metrics = self.strategy.aggregate_train(current["round"], answers)
         current.update(aggregated=combined is not None, train=figures(metrics))
         if combined is None and current["results"]:
@@ -123,18 +119,24 @@ class Rounds:
         found = self.roster.fit()
         if len(found) < needed:
             LOG.warning("No evaluation at the nodes in this round: %d of %d are there.", len(found), needed)
+            current["evaluating"] = {"nodes": needed, "results": 0, "failures": {}}
             return
         chosen = Chosen(self.grid, found)
         messages = list(self.strategy.configure_evaluate(current["round"], arrays, ConfigRecord({**self.tell}), chosen))
         answers = self._exchange(messages)
         answers = screened(answers, messages, None, self.strategy.weighted_by_key)
+        current["evaluating"] = _counted(messages, answers)
         metrics = self.strategy.aggregate_evaluate(current["round"], answers)
         current["evaluate"] = figures(metrics)
         if metrics is not None:
             LOG.info("\t└──> Aggregated MetricRecord: %s", current["evaluate"])
 
 
-def _failures(answers: list[Message]) -> dict[str, str]:
-    """By node id, which JSON wants as text: why its result is missing."""
+def _counted(messages: list[Message], answers: list[Message]) -> dict[str, Any]:
+    """Of a round: how many nodes were asked, how many answers are of use, and why the others are not.
+
+    The reasons by node id, which JSON wants as text.
+    """
     bad = sorted((one for one in answers if one.has_error()), key=lambda one: one.metadata.src_node_id)
-    return {str(one.metadata.src_node_id): str(one.error.reason) for one in bad}
+    failures = {str(one.metadata.src_node_id): str(one.error.reason) for one in bad}
+    return {"nodes": len(messages), "results": len(answers) - len(bad), "failures": failures}

@@ -60,6 +60,10 @@ def train(
     if names is not None and len(names) != len(arrays):
         # At the end of all rounds it would be too late.
         raise ValueError(f"The ServerApp gave {len(names)} names for {len(arrays)} arrays; give one for each, or none.")
+    if names is not None and (len(set(names)) != len(names) or "file" in names):
+        raise ValueError(
+            "The ServerApp gave a name of arrays twice, or the name file, which NumPy's savez does not take."
+        )
     strategy = build(settings)
     store = store_of(settings)
     rounds: list[dict[str, Any]] = []

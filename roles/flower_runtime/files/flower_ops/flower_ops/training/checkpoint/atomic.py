@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TypeVar, cast
 
+from flower_ops import durable
+
 FILE_MODE, FOLDER_MODE = 0o640, 0o750
 ASIDE = ".new-"
 LOCK = ".lock"
@@ -53,19 +55,6 @@ class _Sink:
         return os.lseek(self._handle, 0, os.SEEK_CUR) + len(self._waiting)
 
 
-def sync(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        # Some network file systems know no such thing for folders.
-        if error.errno != errno.EINVAL:
-            raise
-    finally:
-        os.close(handle)
-
-
 def write(place: Path, fill: Callable[[IO[bytes]], T]) -> T:
     """Put the file there in one step, with what `fill` writes. Raises OSError; then what was there before still is."""
     aside = place.with_name(f"{ASIDE}{os.getpid()}-{place.name}")
@@ -86,7 +75,7 @@ def write(place: Path, fill: Callable[[IO[bytes]], T]) -> T:
         with suppress(OSError):
             os.unlink(aside)
         raise
-    sync(place.parent)
+    durable.sync(place.parent)
     return answer
 
 
@@ -104,7 +93,7 @@ def link(place: Path, target: str) -> None:
         if error.errno not in (errno.EPERM, errno.EOPNOTSUPP):
             raise
     else:
-        sync(place.parent)
+        durable.sync(place.parent)
 
 
 @contextmanager

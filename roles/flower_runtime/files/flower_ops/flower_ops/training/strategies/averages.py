@@ -32,6 +32,22 @@ class FedMedian(Strategy, flower.FedMedian):
 class FedTrimmedAvg(Strategy, flower.FedTrimmedAvg):
     """Mean of each coordinate without the share `beta` of the smallest and of the greatest values (Yin et al. 2018)."""
 
+    def select(self, replies: list[Message], is_train: bool) -> list[Message]:
+        """All answers; none when nothing would be trimmed of so few, though it would be if all had come.
+
+        One node that lies could otherwise win by another one's failure.
+        """
+        if not is_train or int(self.beta * len(replies)) or not int(self.beta * self.chosen):
+            return replies
+        LOG.warning(
+            "FedTrimmedAvg with trim-beta %g trims nothing of %d answers, and %d nodes were chosen: this round's "
+            "answers are dropped.",
+            self.beta,
+            len(replies),
+            self.chosen,
+        )
+        return []
+
 
 class FaultTolerantFedAvg(Averaging):
     """FedAvg that aggregates only when a given share of the chosen nodes has answered.

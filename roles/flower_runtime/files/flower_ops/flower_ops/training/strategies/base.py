@@ -14,12 +14,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from flower_ops.training.flower import array
+from flower_ops.training.flower import LOG, array, look
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
 
 State = dict[str, Any]
+#: For a round whose answers are too large to compute with; filled with what overflowed and the round's number.
+OVERFLOW = "The values of nodes are so large that %s would not be finite: the answers of round %d are dropped."
 
 
 def ordered(replies: Iterable[Message]) -> list[Message]:
@@ -74,8 +76,23 @@ class Strategy(FlowerFedAvg):
         Flower's arithmetic makes float64 of some float32 models, which doubles every later message, and floats of
         integers, such as the counters of batch normalisation.
         """
-        arrays, metrics = super().aggregate_train(server_round, replies)
-        return None if arrays is None else self.like_sent(arrays), metrics
+        # An overflow is told in one line, by `sound`.
+        with np.errstate(all="ignore"):
+            arrays, metrics = super().aggregate_train(server_round, replies)
+            arrays = None if arrays is None else self.like_sent(arrays)
+        if arrays is not None and not self.sound(server_round, arrays):
+            return None, None
+        return arrays, metrics
+
+    def sound(self, server_round: int, arrays: ArrayRecord) -> bool:
+        """Whether a new model has only finite values; told when it has not, and then it must not be used.
+
+        Answers were in range each by itself, and yet sums or squares of them may not be.
+        """
+        if all(np.isfinite(look(one)).all() for one in arrays.values()):
+            return True
+        LOG.warning(OVERFLOW, "the new model", server_round)
+        return False
 
     def like_sent(self, arrays: ArrayRecord) -> ArrayRecord:
         """The arrays, those of another type or shape than was sent converted."""

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from flower_ops.training.strategies.base import State, Strategy
-from flwr.app import ArrayRecord, ConfigRecord, Message
+from flower_ops.training.flower import LOG
+from flower_ops.training.strategies.base import OVERFLOW, State, Strategy
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp import strategy as flower
 
@@ -32,6 +33,22 @@ class FedAdam(Strategy, flower.FedAdam):
         # As answers are compared with it: see base.py.
         self.current_arrays = {name: np.atleast_1d(one) for name, one in (self.current_arrays or {}).items()}
         return messages
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Flower's; a round that would bring moments which are not finite, and so still every later step, is void."""
+        before = self.m_t, self.v_t
+        arrays, metrics = super().aggregate_train(server_round, replies)
+        moments = [one for some in (self.m_t, self.v_t) for one in (some or {}).values()]
+        finite = all(np.isfinite(one).all() for one in moments)
+        if arrays is not None and finite:
+            return arrays, metrics
+        if not finite:
+            LOG.warning(OVERFLOW, "the moments of FedAdam", server_round)
+        # Flower puts new dictionaries in their place and leaves the old ones as they are.
+        self.m_t, self.v_t = before
+        return None, None
 
     def state(self) -> State:
         """Both moments, arrays in one order, and their names; nothing before the first aggregation."""

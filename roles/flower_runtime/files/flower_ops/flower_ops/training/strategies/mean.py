@@ -9,7 +9,7 @@ Whether what nodes sent is finite is told by the mean too, so that their arrays 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import is_
 from typing import Any
 
@@ -19,17 +19,27 @@ from flower_ops.training.strategies.base import Strategy, ordered
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 
 
-def weighted_mean(contents: Sequence[RecordDict], weight: str) -> ArrayRecord:
-    """The mean of the contents' arrays, each by its share of the metric `weight`; in the arrays' own types."""
+def weighted_mean(
+    contents: Sequence[RecordDict], weight: str, kinds: Mapping[str, np.dtype[Any]] | None = None
+) -> ArrayRecord:
+    """The mean of the contents' arrays, each by its share of the metric `weight`.
+
+    In their own type where all have one; else in a type that holds them all and the model's, `kinds` by name.
+    """
     examples = [float(next(iter(one.metric_records.values()))[weight]) for one in contents]  # type: ignore[arg-type]
     shares = [one / sum(examples) for one in examples]
     records = [next(iter(one.array_records.values())) for one in contents]
     result = ArrayRecord()
     for name in records[0]:
-        total = np.asarray(look(records[0][name]) * shares[0])
+        layers = [look(record[name]) for record in records]
+        own = {layer.dtype for layer in layers} | ({kinds[name]} if kinds and name in kinds else set())
+        if len(own) > 1:
+            # The first node's type may be too narrow for the others' values.
+            layers = [layer.astype(np.result_type(*own)) for layer in layers]
+        total = np.asarray(layers[0] * shares[0])
         part = np.empty_like(total)
-        for record, share in zip(records[1:], shares[1:], strict=True):
-            np.multiply(look(record[name]), share, out=part)
+        for layer, share in zip(layers[1:], shares[1:], strict=True):
+            np.multiply(layer, share, out=part)
             total += part
         result[name] = array(total)
     return result
@@ -74,7 +84,11 @@ class Averaging(Strategy):
             return None, None
         contents = [reply.content for reply in good]
         if known and len(known[0]) == len(contents) and all(map(is_, known[0], contents)):
-            arrays = known[1]
+            arrays = self.like_sent(known[1])
         else:
-            arrays = weighted_mean(contents, self.weighted_by_key)
-        return self.like_sent(arrays), self.train_metrics_aggr_fn(contents, self.weighted_by_key)
+            kinds = {name: kind for name, (kind, _shape) in getattr(self, "_sent", {}).items()}
+            with np.errstate(all="ignore"):
+                arrays = self.like_sent(weighted_mean(contents, self.weighted_by_key, kinds))
+            if not self.sound(server_round, arrays):
+                return None, None
+        return arrays, self.train_metrics_aggr_fn(contents, self.weighted_by_key)
