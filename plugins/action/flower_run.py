@@ -40,6 +40,14 @@ RETURNED = (
 LISTS = ("runs", "rounds", "files", "files_left_out", "checkpoint_rounds", "log_tail")
 
 
+#: Codes by which processes end by themselves; others, or none, tell of a signal, as when a machine shuts down.
+OWN_CODES = range(129)
+
+
+class CutOff(AnsibleActionFail):
+    """The module, or flower-ops below it, was ended before it could answer."""
+
+
 class ActionModule(ActionBase):
     """Several short calls of the module on the SuperLink, one per piece of news."""
 
@@ -248,7 +256,10 @@ class ActionModule(ActionBase):
         while True:
             try:
                 return self._step(step)
-            except AnsibleConnectionFailure:
+            except (AnsibleConnectionFailure, CutOff) as error:
+                # A machine that shuts down ends processes first, connections later. A plain run ends with them.
+                if isinstance(error, CutOff) and not run["training"]:
+                    raise
                 now = time.monotonic()
                 if lost_since is None:
                     lost_since = now
@@ -273,7 +284,9 @@ class ActionModule(ActionBase):
         arguments = {"run_config": run_config or {}, "flower_home": self._options["flower_home"], "step": step}
         result = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=self._vars)
         if result.get("failed"):
-            raise AnsibleActionFail(str(result.get("msg", "the module gave no answer")))
+            text = str(result.get("msg", "the module gave no answer"))
+            unanswered = result.get("_ansible_parsed") is False and result.get("rc") not in OWN_CODES
+            raise CutOff(text) if unanswered or result.get("cut_off") else AnsibleActionFail(text)
         answer: dict[str, Any] = result["run"]
         return answer
 

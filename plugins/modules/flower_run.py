@@ -38,7 +38,8 @@ options:
       - V(started) hands O(app) over and does not wait.
       - V(stopped) stops a training or run. Checkpoints and files stay. One that has ended stays as it is.
       - V(resumed) goes on with a training that has ended, from its newest checkpoint, for example with more rounds in
-        O(run_config). One that is under way stays as it is, and so does one that has completed all its rounds.
+        O(run_config). One that has completed all its rounds stays as it is. So does one that is under way; where
+        O(run_config) has other values, another run with them follows its present one.
     type: str
     choices: [finished, started, stopped, resumed]
     default: finished
@@ -128,7 +129,7 @@ EXAMPLES = r"""
   ansible.builtin.assert:
     that: training.metrics.accuracy >= 0.9
 
-- name: Begin a long training, once however often this is run
+- name: Begin a long training, and no second one while it is under way (after its end, this begins a new one)
   opennebula.flower.flower_run:
     app: "{{ playbook_dir }}/../demos/pytorch"
     name: night
@@ -199,16 +200,17 @@ reason:
   type: str
 degraded:
   description:
-    - Whether it completed although fewer results than chosen nodes came back in a round, or the strategy used none of
-      them, for example because they were too few for it. RV(reason) names the rounds and says why.
+    - Whether it completed although fewer results, or evaluations, than chosen nodes came back in a round, or the
+      strategy used none of them, for example because they were too few for it. RV(reason) names the rounds and says
+      why.
     - V(null) when nobody knows, because the log of a run could not be read to its end.
   returned: success
   type: bool
 rounds:
   description:
     - One entry per round with C(round), C(train), C(evaluate), C(central) (metrics or null), C(nodes) chosen,
-      C(results), C(failures), C(errors), C(dropped) (why the strategy used none of the results, or null), C(seconds)
-      and C(run_id).
+      C(results), C(failures), C(errors) (of nodes, the first ones), C(dropped) (why the strategy used none of the
+      results, or null), C(seconds) and C(run_id).
     - A round that a later run of the training did again is there once, as it was done last.
   returned: success
   type: list
@@ -264,7 +266,11 @@ log_tail:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.opennebula.flower.plugins.module_utils.flower.run_commands import RunCommands, RunFailed
+from ansible_collections.opennebula.flower.plugins.module_utils.flower.run_commands import (
+    RunCommands,
+    RunCutOff,
+    RunFailed,
+)
 from ansible_collections.opennebula.flower.plugins.module_utils.flower.run_options import OPTIONS
 
 
@@ -275,7 +281,7 @@ def main() -> None:
     try:
         answer = perform(commands, module.params["step"], module.params["run_config"], module.check_mode)
     except RunFailed as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=str(error), cut_off=isinstance(error, RunCutOff))
     module.exit_json(changed=bool(answer.get("changed")), run=answer)
 
 

@@ -29,14 +29,18 @@ Read = Callable[[str, int, str], "dict[str, Any]"]
 
 
 def fetch(read: Read, folder: Path, files: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], bool]:
-    """Copy `files` into `folder`, and nowhere else.
+    """Copy `files` into `folder`, and nowhere else; the folder is there afterwards, even if there is no file for it.
 
     Returns the files with `dest`, and whether anything is different from what lay there. AnsibleActionFail, before
     anything is written, for names that lead elsewhere or too much of everything; and for a file that does not arrive
     whole, or cannot be written.
     """
     _check(files)
-    fetched, changed = [], False
+    fetched, changed = [], not folder.is_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AnsibleActionFail(f"{folder} cannot be made: {error.strerror}; name another fetch_to.") from error
     for one in files:
         target = folder.joinpath(*one["name"].split("/"))
         try:

@@ -21,6 +21,10 @@ class RunFailed(Exception):
     """flower-ops refused or failed; the text is one sentence for a person."""
 
 
+class RunCutOff(RunFailed):
+    """flower-ops was ended by a signal before it could answer, as by a machine that shuts down."""
+
+
 class RunCommands:
     """Commands of flower-ops on this machine; `run_command` is that of an AnsibleModule."""
 
@@ -43,13 +47,16 @@ class RunCommands:
     def start(
         self, archive: str, run_config: dict[str, Any], name: str | None = None, check: bool = False
     ) -> dict[str, Any]:
-        """Unpack a packed app and hand it to the supervisor, which keeps a copy; once, however often this is called."""
+        """Unpack a packed app and hand it to the supervisor, which keeps a copy; not again while the same is under way.
+
+        After its end the same call begins a new training.
+        """
         with self._unpacked(archive) as folder:
             arguments = ["start", "--once", "--app", folder, "--run-config", "-", *_check(check)]
             return self._call("training", arguments + (["--name", name] if name else []), data=json.dumps(run_config))
 
     def resume(self, training: str, run_config: dict[str, Any], check: bool = False) -> dict[str, Any]:
-        """Go on with a training that has ended; one that is under way stays as it is."""
+        """Go on with a training that has ended; one that is under way stays as it is, unless values differ."""
         arguments = ["resume", "--training", training, "--run-config", "-", *_check(check)]
         return self._call("training", arguments, data=json.dumps(run_config))
 
@@ -110,7 +117,8 @@ class RunCommands:
         except (ValueError, IndexError):
             said = (err or out).strip().splitlines()
             text = f"flower-ops {kind} {arguments[0]} gave no answer: {said[-1] if said else status}."
-            raise RunFailed(text) from None
+            # As Python tells a signal, and as a shell does.
+            raise (RunCutOff if status < 0 or status > 128 else RunFailed)(text) from None
         if isinstance(answer, dict) and "error" in answer:
             raise RunFailed(str(answer["error"]))
         return answer

@@ -71,6 +71,12 @@ def test_every_mistake_is_named_at_once() -> None:
     assert "rate: 'fast' is not a number" in text and "on: 'maybe' is not true or false" in text
 
 
+@pytest.mark.parametrize("default", [3, 0.1])
+def test_a_number_beyond_all_is_told_in_a_sentence(default: Any) -> None:
+    with pytest.raises(RunError, match=r"Run configuration for the app \S+ is wrong: key: the number is too large\."):
+        check_run_config(app_of(key=default), {"key": 10**400})
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

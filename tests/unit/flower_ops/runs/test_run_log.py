@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from conftest_runs import recorded
+from flower_ops.machine import foreign
 from flower_ops.runs.log import RunLog, metrics
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,6 +75,22 @@ def test_errors_of_nodes_are_kept_and_readable() -> None:
         "make them with make_shards.py and put the file there"
     ]
     assert log.error is None
+
+
+def test_of_many_errors_the_first_are_kept_and_the_others_counted() -> None:
+    log, nodes = RunLog(), 1000
+    failed = "INFO :      \t> Received error in reply from node"
+    for number in range(1, 1001):
+        log.feed(f"INFO :      [ROUND {number}/1000]", 0.0)
+        for node in range(nodes if number <= 60 else 1):
+            log.feed(f"{failed} {node}: {'é' * 2000}", 0.0)
+    first, second = log.rounds[0]["errors"], log.rounds[49]["errors"]
+    assert len(first) == len(second) == 21 and first[0].startswith("node 0: é") and len(first[0]) == 500
+    assert first[-1] == second[-1] == "980 more, which the log of the run tells"
+    # A run has a limit too; every round goes on telling how many there were.
+    assert log.rounds[50]["errors"] == ["1000 more, which the log of the run tells"]
+    assert log.rounds[999]["errors"] == ["1 more, which the log of the run tells"]
+    assert len(json.dumps(log.rounds, indent=1)) < foreign.MOST / 2
 
 
 def test_no_results_at_all() -> None:

@@ -65,6 +65,8 @@ class FakeFlower:
         #: Why the next submissions fail.
         self.hinders: list[str] = []
         self.refuses = ""
+        #: Where the run of the next submission goes, which gets no answer.
+        self.unlisted: list[Run] | None = None
         #: Calls to live through before the next one is a kill; None: immortal.
         self.lives: int | None = None
         self.submitted = 0
@@ -102,6 +104,11 @@ class FakeFlower:
                 run.orphan = True
         if at_once:
             self.heartbeats_expire()
+
+    def cut_off(self) -> list[Run]:
+        """The next submission is cut off, and Flower takes it all the same: its run will be here, and is not listed."""
+        self.unlisted = []
+        return self.unlisted
 
     def heartbeats_expire(self) -> None:
         for run in self.listed:
@@ -168,6 +175,10 @@ class FakeFlower:
             raise Hindered(self.hinders.pop())
         self.submitted += 1
         run = Run(str(99 + self.submitted), asked.name, self.clock, self.checkpoints.get(asked.name, 0))
+        if self.unlisted is not None:
+            self.unlisted.append(run)
+            self.unlisted = None
+            raise Unanswered("no answer")
         self.listed.append(run)
         self.most_at_once = max(self.most_at_once, len(self.active(asked.name)))
         # Flower has it, and nobody has written it down yet.

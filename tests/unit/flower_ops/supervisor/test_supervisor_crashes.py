@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from flower_ops.supervisor.decisions import FAILURES, barren, decide, observe
 from flower_ops.supervisor.model import Asked, Attempt, Cause, Kind, Look, Memory, Seen, State
 from hypothesis import given, settings
@@ -161,3 +164,26 @@ def test_an_interrupted_submission_is_given_time_to_show_up() -> None:
     assert [at(BEGIN + 10), at(BEGIN + 24), at(BEGIN + 26)] == [Kind.WAIT, Kind.WAIT, Kind.SUBMIT]
     # A clock that was set back.
     assert at(BEGIN + 1) is Kind.SUBMIT
+
+
+def test_a_training_is_called_stopped_only_when_no_submission_may_show_up_any_more() -> None:
+    wanted = asked(withdrawn=True)
+    memory = Memory(asked=wanted.at, intent=BEGIN + 10)
+
+    def at(now: float, **more: Any) -> Kind:
+        return decide(wanted, replace(memory, **more), Look(now, ())).kind
+
+    assert [at(BEGIN + 10), at(BEGIN + 24), at(BEGIN + 26)] == [Kind.WAIT, Kind.WAIT, Kind.FINISH]
+    assert at(BEGIN + 11, hindered=1) is at(BEGIN + 11, refused="no") is Kind.WAIT
+    assert at(BEGIN + 1) is at(BEGIN + 11, intent=0.0) is Kind.FINISH, "a clock that was set back; nothing submitted"
+
+
+def test_what_is_done_and_withdrawn_is_completed() -> None:
+    wanted = asked(withdrawn=True)
+
+    def end(*attempts: Attempt) -> State:
+        return decide(wanted, Memory(asked=wanted.at, attempts=attempts), Look(BEGIN + 9, ())).state
+
+    done = run(1, 0, 4, Cause.DONE)
+    assert end(done) is State.COMPLETED
+    assert end(replace(done, past=True)) is end(run(1, 0, 4, Cause.STOPPED)) is end() is State.STOPPED

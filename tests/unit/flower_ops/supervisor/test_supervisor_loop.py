@@ -166,6 +166,28 @@ def test_a_training_that_is_no_longer_asked_for_is_stopped() -> None:
     assert stage.state() is State.STOPPED and stage.world.listed[0].cause is Cause.STOPPED
 
 
+def test_a_run_that_shows_up_after_its_training_was_withdrawn_is_stopped() -> None:
+    """A submission that was cut off, and that Flower had taken all the same."""
+    stage = Stage()
+    late = stage.world.cut_off()
+    stage.until(lambda: late)
+    stage.shelf.ask(asked(withdrawn=True))
+    stage.tick()
+    assert not stage.state().final
+    stage.world.listed.extend(late)
+    stage.until(lambda: stage.state().final)
+    assert stage.state() is State.STOPPED and late[0].cause is Cause.STOPPED
+
+
+def test_a_training_that_is_done_before_its_stop_is_seen_is_completed() -> None:
+    stage = Stage(rounds=1)
+    stage.until(lambda: stage.world.listed)
+    stage.world.train()
+    stage.shelf.ask(asked(withdrawn=True))
+    stage.until(lambda: stage.state().final)
+    assert stage.state() is State.COMPLETED and stage.world.reduced == [NAME]
+
+
 def test_a_training_that_has_ended_goes_on_when_it_is_asked_for_again() -> None:
     stage = Stage(rounds=3)
     assert stage.to_the_end().state is State.COMPLETED
@@ -174,6 +196,37 @@ def test_a_training_that_has_ended_goes_on_when_it_is_asked_for_again() -> None:
     stage.tick()
     assert stage.to_the_end().state is State.COMPLETED
     assert stage.world.executed == [(NAME, number) for number in (1, 2, 3, 4, 5)]
+
+
+def test_a_submission_that_was_cut_off_is_not_forgotten_when_it_is_asked_for_again() -> None:
+    """Its run shows up with the values of before: it goes first, and no second one beside it."""
+    stage = Stage(rounds=3)
+    late = stage.world.cut_off()
+    stage.until(lambda: late)
+    stage.shelf.ask(asked(at=stage.world.clock + 1.0, run_config={"num-server-rounds": 3}))
+    stage.tick()
+    assert stage.world.listed == []
+    stage.world.listed.extend(late)
+    stage.tick()
+    assert len(stage.world.listed) == 1
+    stage.world.end(Cause.BROKEN)
+    stage.world.clock += 120.0
+    assert stage.to_the_end().state is State.COMPLETED and len(stage.world.listed) == 2
+
+
+@pytest.mark.parametrize("cause", [Cause.STOPPED, Cause.APP, Cause.BROKEN])
+def test_of_what_was_asked_for_again_the_run_of_before_decides_nothing(cause: Cause) -> None:
+    """Whether it was stopped before or after that, Flower does not tell to the second."""
+    stage = Stage(rounds=3)
+    stage.until(lambda: stage.world.listed)
+    stage.world.train()
+    stage.shelf.ask(asked(at=stage.world.clock, run_config={"num-server-rounds": 3}))
+    stage.tick()
+    assert len(stage.world.listed) == 1 and stage.state() is State.RUNNING
+    stage.world.end(cause)
+    stage.world.clock += 120.0
+    assert stage.to_the_end().state is State.COMPLETED and len(stage.world.listed) == 2
+    assert stage.world.executed == [(NAME, number) for number in (1, 2, 3)]
 
 
 def test_one_training_after_the_other() -> None:

@@ -107,6 +107,17 @@ def test_files_are_fetched_in_parts(superlink: Superlink, tmp_path: Path) -> Non
     assert superlink.parts == [("sub/model.npz", 0, ""), ("sub/model.npz", 4, "as it is"), ("empty", 0, "")]
 
 
+def test_the_folder_is_made_for_a_run_without_files_too(superlink: Superlink, tmp_path: Path) -> None:
+    done, folder = run_of(**DONE), tmp_path / "a/b"
+    assert not superlink.run(done, check=True, app="", run_id="7", fetch_to=str(folder))["changed"]
+    assert not folder.exists()
+    assert superlink.run(done, app="", run_id="7", fetch_to=str(folder))["changed"] and list(folder.iterdir()) == []
+    assert not superlink.run(done, app="", run_id="7", fetch_to=str(folder))["changed"]
+    (tmp_path / "file").touch()
+    with pytest.raises(AnsibleActionFail, match=r"file/x cannot be made: Not a directory; name another fetch_to"):
+        superlink.run(done, app="", run_id="7", fetch_to=str(tmp_path / "file/x"))
+
+
 def test_what_is_left_out_is_told(superlink: Superlink, tmp_path: Path) -> None:
     left = {"files_left_out": ["latest.npz is a link", "pipe is no regular file"]}
     result = superlink.run(run_of(**DONE, **left), fetch_to=str(tmp_path / "out"))

@@ -105,6 +105,14 @@ def test_a_supervised_app_is_handed_over_once(superlink: SuperLink, archive: str
     assert json.loads(call["input"]) == {"token": "s3cret"} and "digits_app/server_app.py" in call["files"]
 
 
+@pytest.mark.parametrize(("end", "cut_off"), [("kill -TERM $$", True), ("exit 143", True), ("exit 1", False)])
+def test_a_command_that_was_killed_is_told_from_one_that_failed(superlink: SuperLink, end: str, cut_off: bool) -> None:
+    program = superlink.home / "venv/bin/flower-ops"
+    program.write_text(f"#!/bin/sh\n{end}\n")
+    done = superlink.run({"operation": "status", "name": "night"})
+    assert not done.ok and done["cut_off"] is cut_off and "flower-ops training status gave no answer" in done["msg"]
+
+
 def test_looking_changes_nothing(superlink: SuperLink) -> None:
     superlink.answers({"status": "running", "progress": "running 1"})
     looked = superlink.run({"operation": "status", "run_id": "5", "wait": 3, "seen": "running 0"})

@@ -171,6 +171,44 @@ def test_a_training_that_takes_too_long_is_stopped_and_can_be_resumed(superlink:
     assert superlink.steps[1] == {"operation": "stop", "name": NAME}
 
 
+CUT_OFF = [
+    {"failed": True, "msg": "Module result deserialization failed.", "_ansible_parsed": False, "rc": 143},
+    {"failed": True, "msg": "flower-ops training status gave no answer", "cut_off": True, "_ansible_parsed": True},
+]
+
+
+@pytest.mark.parametrize("answer", CUT_OFF)
+def test_a_reboot_that_ends_the_module_before_the_connection_is_waited_for(
+    superlink: Superlink, answer: dict[str, Any]
+) -> None:
+    done = training(attempt("7", "done"), **DONE)
+    assert not superlink.run(asked(), *[answer] * 40, training(attempt("7")), *[answer] * 40, done).get("failed")
+    assert sum("connection lost, the run goes on" in text for text in superlink.said) == 2 and superlink.clock > 400
+    with pytest.raises(AnsibleActionFail, match=answer["msg"]):
+        superlink.run(asked(), *[answer] * 60)
+    # Who hands it over is told at once, and so is who waits for a plain run, which a reboot ends.
+    with pytest.raises(AnsibleActionFail, match=answer["msg"]):
+        superlink.run(answer)
+    with pytest.raises(AnsibleActionFail, match=answer["msg"]):
+        superlink.run(run_of(), answer, supervised=False)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"failed": True, "msg": "There is no training x on this SuperLink; it knows: none.", "_ansible_parsed": True},
+        {"failed": True, "msg": "The module interpreter was not found.", "_ansible_parsed": False, "rc": 127},
+        {"failed": True, "msg": "No space left on device", "_ansible_parsed": False, "rc": 1},
+    ],
+)
+def test_what_is_wrong_is_told_at_once_while_a_training_is_waited_for(
+    superlink: Superlink, answer: dict[str, Any]
+) -> None:
+    with pytest.raises(AnsibleActionFail, match=answer["msg"]):
+        superlink.run(asked(), answer)
+    assert operations(superlink) == ["submit", "status"] and superlink.clock < 5
+
+
 # -- what was handed over before ------------------------------------------------------------------------------------
 
 

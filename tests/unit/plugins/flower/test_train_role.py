@@ -123,6 +123,18 @@ def test_a_training_is_begun_waited_for_and_goes_on_with_reports(machine: OpsMac
     assert "changed=1 " in output and "round 4/4" not in output
 
 
+def test_a_run_that_left_no_files_is_reported_too(machine: OpsMachine, tmp_path: Path) -> None:
+    """As one of a plain app, which declares no folder for them."""
+    record = records.new_record("7", {"name": "plain", "version": "1"}, machine.home / "runs/none")
+    record.update(status="finished:completed", duration_s=1.0)
+    records.save(Places(machine.root).record("7"), record)
+    code, output = play(machine, tmp_path, "train", train_run_id="7", train_report_dir="new/reports")
+    assert code == 0, output
+    folder = tmp_path / "new/reports"
+    assert sorted(path.name for path in folder.iterdir()) == ["index.html", "run.json"]
+    assert json.loads((folder / "run.json").read_text())["run_id"] == "7"
+
+
 def test_what_is_wrong_is_one_sentence_before_a_training_begins(machine: OpsMachine, tmp_path: Path) -> None:
     code, output = play(machine, tmp_path, "train", train_app="nowhere")
     assert code != 0

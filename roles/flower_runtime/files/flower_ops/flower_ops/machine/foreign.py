@@ -15,7 +15,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
-#: Bytes of the largest file that is read; a record of a thousand rounds has less than a tenth of it.
+#: Bytes of the largest file that is read. A record of a thousand rounds has less than half of it, whatever failed
+#: (runs/log.py keeps so many errors), unless metrics of its rounds are long lists of numbers.
 MOST = 16 << 20
 
 

@@ -121,6 +121,8 @@ def as_type_of(default: Any, value: Any) -> bool | int | float | str:
             number = float(value) if not isinstance(value, bool) else math.nan
         except (TypeError, ValueError):
             number = math.nan
+        except OverflowError:
+            raise ValueError("the number is too large") from None
         if not math.isfinite(number) or (isinstance(default, int) and number != int(number)):
             raise ValueError(f"{value!r} is not {wanted}")
         if isinstance(default, float):

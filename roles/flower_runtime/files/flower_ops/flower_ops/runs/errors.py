@@ -8,3 +8,7 @@ from __future__ import annotations
 
 class RunError(Exception):
     """A run cannot be submitted, found or followed."""
+
+
+class NoRecord(RunError):
+    """Nothing was written of a run."""

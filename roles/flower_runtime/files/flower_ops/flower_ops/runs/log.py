@@ -29,6 +29,8 @@ REPLY_ERROR = re.compile(r"> Received error in reply from node (\d+): (.*)$")
 # As flower_ops.training.rounds tells it, after the strategy's own warning, and as Flower's Bulyan does.
 UNUSED = re.compile(r"None of the \d+ results of round \d+ is used: the model stays as it is\.$")
 SKIPPED = re.compile(r"Insufficient replies, skipping \w+ aggregation: .*$")
+# As flower_ops.training.rounds tells it.
+NOT_EVALUATED = re.compile(r"No evaluation at the nodes in this round: \d+ of (\d+) are there\.$")
 WAITING = re.compile(r"Waiting for nodes to connect: (\d+) connected \(minimum required: (\d+)\)\.?$")
 FINISHED = re.compile(r"Strategy execution finished in ([0-9.]+)s$")
 TRACEBACK = "Traceback (most recent call last):"
@@ -36,14 +38,17 @@ TRACEBACK = "Traceback (most recent call last):"
 NODE_EXCEPTION = re.compile(r"^<class '(?:builtins\.)?([\w.]+)'>:<(['\"])(.*)\2>$")
 TAIL_LINES = 40
 MAX_TEXT = 500
+# Errors of nodes that are kept: a thousand nodes that fail in each of a thousand rounds must not make the record so
+# large that nobody reads it any more (machine/foreign.py).
+ERRORS_A_ROUND, ERRORS_A_RUN = 20, 1000
 
 
 class RunLog:
     """State of one run as far as its log tells it. Feed lines in order; times are seconds since the epoch.
 
     rounds: one dict per round {round, train, evaluate, central: metrics or None, nodes, connected, results, failures,
-    errors, dropped, seconds, done}; results and failures are those of training. dropped: why the strategy used none of
-    the results, or None.
+    errors, dropped, seconds, done}; results and failures are those of training. errors: the first ones, and as the last
+    text how many more there were. dropped: why the strategy used none of the results, or None.
     """
 
     def __init__(self) -> None:
@@ -59,6 +64,8 @@ class RunLog:
         self._begun = 0.0
         self._traceback = False
         self._exception = False
+        self._errors_kept = 0
+        self._errors_left_out = 0
 
     @property
     def exception(self) -> str | None:
@@ -104,6 +111,7 @@ class RunLog:
             self.planned = int(found[2]) if found[2] else self.planned
             self.rounds.append(new_round(int(found[1])))
             self._phase, self._begun, self.waiting = "train", now, None
+            self._errors_left_out = 0
         elif found := WAITING.fullmatch(body):
             text = f"waiting for nodes: {found[1]} connected, {found[2]} needed"
             if text == self.waiting:
@@ -125,12 +133,16 @@ class RunLog:
             self._phase, self.waiting = found[1], None
             if found[1] == "train":
                 current.update(nodes=int(found[2]), connected=int(found[3]))
+            else:
+                current["evaluate_nodes"] = int(found[2])
         elif found := RECEIVED.fullmatch(body):
             self._phase, self._warning = found[1], ""
             if found[1] == "train":
                 current.update(results=int(found[2]), failures=int(found[3]))
             else:
                 current.update(evaluate_results=int(found[2]), evaluate_failures=int(found[3]))
+        elif found := NOT_EVALUATED.fullmatch(body):
+            current.update(evaluate_nodes=int(found[1]), evaluate_results=0)
         elif SKIPPED.fullmatch(body):
             current["dropped"] = body[:MAX_TEXT]
         elif UNUSED.fullmatch(body):
@@ -141,11 +153,22 @@ class RunLog:
             current["central"] = metrics(found[1])
         elif found := REPLY_ERROR.fullmatch(body):
             text = NODE_EXCEPTION.sub(r"\1: \3", found[2])
-            current["errors"].append(f"node {found[1]}: {text}"[:MAX_TEXT])
+            self._error(current["errors"], f"node {found[1]}: {text}")
         else:
             return False
         current["seconds"] = round(now - self._begun, 1)
         return True
+
+    def _error(self, errors: list[str], text: str) -> None:
+        """Keep the error of a node, or count it where enough are kept."""
+        if not self._errors_left_out and len(errors) < ERRORS_A_ROUND and self._errors_kept < ERRORS_A_RUN:
+            errors.append(text[:MAX_TEXT])
+            self._errors_kept += 1
+            return
+        if self._errors_left_out:
+            errors.pop()
+        self._errors_left_out += 1
+        errors.append(f"{self._errors_left_out} more, which the log of the run tells")
 
     def _close(self, now: float) -> None:
         if self.rounds and not self.rounds[-1]["done"]:

@@ -20,9 +20,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from flower_ops import durable as disk
 from flower_ops.flower_cli.flwr_cli import FlwrCli
 from flower_ops.machine import foreign
-from flower_ops.runs.errors import RunError
+from flower_ops.runs.errors import NoRecord, RunError
 
 SERVICE_USER = "flower"
 RUN_ID = re.compile(r"[0-9]{1,20}")
@@ -102,11 +103,11 @@ def is_finished(record: Mapping[str, Any]) -> bool:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read a record; RunError when there is none."""
+    """Read a record; NoRecord when there is none, another RunError when it cannot be read."""
     try:
         content = foreign.load(path)
     except FileNotFoundError:
-        raise RunError(
+        raise NoRecord(
             f"There is no record of run {path.stem} in {path.parent}; 'flower-ops run list' shows the runs it knows."
         ) from None
     except (OSError, ValueError) as error:
@@ -136,6 +137,8 @@ def write_atomically(path: Path, text: str, owner: str | None = None, mode: int 
                 stream.flush()
                 os.fsync(stream.fileno())
         os.replace(temporary, path)
+        if durable:
+            disk.sync(path.parent)
     except OSError as error:
         if temporary:
             with contextlib.suppress(OSError):

@@ -70,7 +70,8 @@ def missing_results(record: Mapping[str, Any]) -> str | None:
     errors = [error for one in record["rounds"] for error in one["errors"]]
     if errors:
         return f"{text}; first error: {errors[0]}"
-    return text + ("; the missing nodes did not answer in time" if any(map(_lacks, record["rounds"])) else "")
+    missing = any(_lacks(one) or _lacks(one, "evaluate_") for one in record["rounds"])
+    return text + ("; the missing nodes did not answer in time" if missing else "")
 
 
 def trained_nothing(record: Mapping[str, Any]) -> bool:
@@ -94,17 +95,21 @@ def leave_open(record: dict[str, Any]) -> None:
         record["degraded"] = record["degraded"] if missing_results(record) and succeeded(record) else None
 
 
-def _lacks(one: Mapping[str, Any]) -> bool:
-    """Whether a chosen node's result is missing in a round."""
-    return one["nodes"] is not None and one["results"] is not None and bool(one["results"] < one["nodes"])
+def _lacks(one: Mapping[str, Any], phase: str = "") -> bool:
+    """Whether a chosen node's result is missing in a round; `phase`: evaluate_ for the evaluation at the nodes."""
+    # Records of a round without an evaluation, and of earlier versions, know nothing of it.
+    chosen, came = one.get(f"{phase}nodes"), one.get(f"{phase}results")
+    return chosen is not None and came is not None and bool(came < chosen)
 
 
 def _shortfall(one: Mapping[str, Any]) -> str:
     """What a round lacks; empty when every chosen node's result came and was used."""
-    told = f"{one['results']} of {one['nodes']} results" if _lacks(one) else ""
+    told = [f"{one['results']} of {one['nodes']} results"] if _lacks(one) else []
     if one.get("dropped"):
-        told += f"{', ' if told else ''}none of its results was used ({str(one['dropped']).rstrip('.')})"
-    return f"round {one['round']}: {told}" if told else ""
+        told.append(f"none of its results was used ({str(one['dropped']).rstrip('.')})")
+    if _lacks(one, "evaluate_"):
+        told.append(f"{one['evaluate_results']} of {one['evaluate_nodes']} evaluations")
+    return f"round {one['round']}: {', '.join(told)}" if told else ""
 
 
 def _time(text: Any) -> str | None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from flower_ops.runs.app import App, check_run_config
@@ -16,6 +18,8 @@ from flower_ops.supervisor.model import Asked
 
 #: Where the specification's container has the checkpoints, and where they are on a VM.
 CONTAINER, FOLDER = "/app/checkpoints", "/opt/flower/checkpoints"
+#: Key of the run configuration that says where a disk must be mounted.
+DISK = "checkpoint-disk"
 #: Keys of the run configuration by the variables that set them.
 KEYS = {
     "STRATEGY": "strategy",
@@ -48,6 +52,15 @@ def on_the_vm(path: str) -> str:
     raise ValueError(f"expected {CONTAINER} or {FOLDER}, or a folder below one of them")
 
 
+def mounted(folder: Path, top: Path) -> str:
+    """Where a disk is mounted that holds the checkpoints in `folder`, from there up to `top`; empty without one.
+
+    Asked for with the training: without its disk, a later run would begin anew and fill the disk of the system.
+    """
+    places = [place for place in (folder, *folder.parents) if place == top or top in place.parents]
+    return next((str(place) for place in places if os.path.ismount(place)), "")
+
+
 def from_variables(values: Mapping[str, str]) -> dict[str, str]:
     """Run configuration of the variables of a SuperLink (by full name), as text."""
     config = {key: values[f"ONEAPP_FL_{name}"] for name, key in KEYS.items()}
@@ -76,7 +89,7 @@ def training(
     """
     full = f"{name}-{mark}"
     config = check_run_config(app, wanted)
-    own = {"training": full, "checkpoint-path": checkpoints, "checkpoint-disk": disk}
+    own = {"training": full, "checkpoint-path": checkpoints, DISK: disk}
     for key, value in own.items():
         if key in app.config and (key == "training" or (value and not config.get(key))):
             config[key] = value
@@ -110,7 +123,7 @@ def same(one: Asked, other: Asked) -> bool:
     """
 
     def wish(asked: Asked) -> Asked:
-        config = {key: value for key, value in asked.run_config.items() if key != "checkpoint-disk"}
+        config = {key: value for key, value in asked.run_config.items() if key != DISK}
         return replace(asked, at=0.0, run_config=config, context={})
 
     return wish(one) == wish(other)

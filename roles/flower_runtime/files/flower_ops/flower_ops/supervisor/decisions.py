@@ -19,7 +19,7 @@ FAILURES = 3
 #: Seconds before the next run, by how many broke in a row without a new checkpoint.
 PAUSES = (0.0, 30.0, 120.0)
 #: Of a memory whose submission is over, well or not.
-AFRESH: dict[str, Any] = {"intent": 0.0, "refused": "", "hindered": 0, "hindrance": ""}
+AFRESH: dict[str, Any] = {"intent": 0.0, "intent_past": False, "refused": "", "hindered": 0, "hindrance": ""}
 #: Seconds that a submission which was cut off may take to show up in Flower's list.
 SETTLE = 15.0
 
@@ -29,7 +29,10 @@ def observe(asked: Asked, memory: Memory, look: Look) -> Memory:
     if memory.asked != asked.at:
         # Asked for again: what has ended goes on, and earlier failures count no more.
         past = tuple(replace(one, past=True) for one in memory.attempts)
-        memory = replace(memory, asked=asked.at, attempts=past, state=State.WAITING, reason="", **AFRESH)
+        # A submission that was cut off may show up all the same, and is then a run of what was asked for before.
+        cut_off = {"intent": memory.intent, "intent_past": True} if memory.intent and not memory.hindered else {}
+        fresh = {**AFRESH, **cut_off}
+        memory = replace(memory, asked=asked.at, attempts=past, state=State.WAITING, reason="", **fresh)
     if look.runs is None or memory.state.final:
         return memory
     attempts = {one.run_id: one for one in memory.attempts}
@@ -38,7 +41,7 @@ def observe(asked: Asked, memory: Memory, look: Look) -> Memory:
         if known is None:
             # What was about to be submitted came after it was asked for, also where the clock was set back since.
             known = (
-                Attempt(seen.run_id, max(seen.at, asked.at), memory.intent_round)
+                Attempt(seen.run_id, max(seen.at, asked.at), memory.intent_round, past=memory.intent_past)
                 if memory.intent
                 # Nothing is remembered of it, so its time must tell. Flower's times are whole seconds.
                 else Attempt(seen.run_id, seen.at, past=seen.at < float(int(asked.at)))
@@ -76,7 +79,11 @@ def decide(asked: Asked, memory: Memory, look: Look) -> Action:
     if asked.withdrawn:
         if active:
             return Action(Kind.STOP, "the training is no longer asked for", active[-1].run_id)
-        return Action(Kind.FINISH, "no longer asked for", state=State.STOPPED)
+        if _unsettled(memory, look):
+            # Once the training has ended nobody would stop that run.
+            return Action(Kind.WAIT, "no longer asked for; a submission may yet show up, and is stopped then")
+        # It may have been done before anybody withdrew it, or before a stop had reached its run.
+        return _completed(memory) or Action(Kind.FINISH, "no longer asked for", state=State.STOPPED)
     if len(active) > 1:
         # Nothing here submits twice; somebody else did.
         return Action(Kind.END, f"the training runs already, as run {active[0].run_id}", active[-1].run_id)
@@ -108,12 +115,22 @@ def barren(attempts: list[Attempt]) -> int:
     return count
 
 
+def _unsettled(memory: Memory, look: Look) -> bool:
+    """Whether a submission of which nobody knows the end may still show up as a run."""
+    return memory.intent > 0 and 0 <= look.now - memory.intent < SETTLE
+
+
+def _completed(memory: Memory) -> Action | None:
+    """The end of a training that has a run which is done."""
+    done = [one for one in counting(memory) if one.cause == Cause.DONE.value]
+    return Action(Kind.FINISH, done[-1].reason, done[-1].run_id, State.COMPLETED) if done else None
+
+
 def _after(asked: Asked, memory: Memory, look: Look) -> Action:
     """No run is under way: the end, or the next one."""
     attempts = counting(memory)
-    done = [one for one in attempts if one.cause == Cause.DONE.value]
-    if done:
-        return Action(Kind.FINISH, done[-1].reason, done[-1].run_id, State.COMPLETED)
+    if completed := _completed(memory):
+        return completed
     if attempts:
         last = attempts[-1]
         if last.cause == Cause.STOPPED.value:
@@ -142,7 +159,7 @@ def _after(asked: Asked, memory: Memory, look: Look) -> Action:
             return Action(Kind.FINISH, text, state=State.FAILED)
         if 0 <= look.now - memory.intent < PAUSES[failures]:
             return Action(Kind.WAIT, memory.hindrance)
-    elif memory.intent and 0 <= look.now - memory.intent < SETTLE:
+    elif _unsettled(memory, look):
         return Action(Kind.WAIT, memory.refused or "a submission was cut off, and may yet show up")
     if memory.refused:
         return Action(Kind.FINISH, memory.refused, state=State.FAILED)

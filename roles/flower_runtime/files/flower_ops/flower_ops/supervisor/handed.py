@@ -19,11 +19,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from flower_ops import durable
 from flower_ops.runs.app import App, load_app
 from flower_ops.runs.copy import copy_app, same_app
 from flower_ops.runs.errors import RunError
 from flower_ops.runs.record import Places
-from flower_ops.supervisor.asking import FOLDER, training
+from flower_ops.supervisor.asking import DISK, FOLDER, mounted, training
 from flower_ops.supervisor.model import Asked, State
 from flower_ops.supervisor.retired import prune, remove
 from flower_ops.supervisor.shelf import Shelf, alone, own
@@ -55,8 +56,9 @@ def hand_over(
     if not app.version:
         raise RunError(f"The app {app.path} has no version in its pyproject.toml; add one to [project].")
     shelf = Shelf(places)
-    checkpoints = str(places.root / FOLDER.lstrip("/"))
-    asked = training(app, run_config, name, secrets.token_hex(4), checkpoints, at=time.time())
+    checkpoints = str(_top(places))
+    disk = mounted(Path(str(run_config.get("checkpoint-path") or checkpoints)), _top(places))
+    asked = training(app, run_config, name, secrets.token_hex(4), checkpoints, disk, time.time())
     with alone(shelf, check):
         if once and (same := _under_way(shelf, app, asked, name, given)) is not None:
             return {**describe(places, same), "changed": False}
@@ -67,6 +69,11 @@ def hand_over(
         shelf.ask(asked)
         prune(shelf)
     return {**describe(places, asked), "changed": True}
+
+
+def _top(places: Places) -> Path:
+    """Folder of the checkpoints of all trainings."""
+    return places.root / FOLDER.lstrip("/")
 
 
 def _under_way(shelf: Shelf, app: App, new: Asked, name: str, given: bool) -> Asked | None:
@@ -87,7 +94,7 @@ def _under_way(shelf: Shelf, app: App, new: Asked, name: str, given: bool) -> As
 def _differences(app: App, old: Asked, new: Asked) -> str:
     """Values of the run configuration in which two trainings differ, in words; their own names do not count."""
     was, now = ({**app.config, **one.run_config} for one in (old, new))
-    keys = sorted((set(was) | set(now)) - {"training", "checkpoint-disk"})
+    keys = sorted((set(was) | set(now)) - {"training", DISK})
     return ", ".join(f"{key} {was.get(key)} instead of {now.get(key)}" for key in keys if was.get(key) != now.get(key))
 
 
@@ -105,7 +112,10 @@ def _keep(shelf: Shelf, app: App, asked: Asked) -> None:
                     own(Path(place) / entry, shelf.places)
                 for entry in files:
                     os.chmod(Path(place) / entry, 0o640)
+            # Before the record that asks for it, which outlives a power cut.
+            durable.sync_tree(aside)
             os.replace(aside, folder)
+            durable.sync(shelf.folder)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise
@@ -118,7 +128,8 @@ def again(
 ) -> dict[str, Any]:
     """Ask for a training again, with other values where some are given: it goes on from its newest checkpoint.
 
-    One that is under way, or has completed, stays as it is unless a value differs. RunError where nothing can go on.
+    One that is under way, or has completed, stays as it is unless a value differs. The disk of its checkpoints, mounted
+    now or not, is that of the first time, unless they are to lie elsewhere. RunError where nothing can go on.
     """
     shelf = Shelf(places)
     with alone(shelf, check):
@@ -128,12 +139,16 @@ def again(
                 f"The training {asked.name} keeps no checkpoints from which it could go on; start it anew instead."
             )
         fixed = {key: value for key, value in asked.run_config.items() if key != "training"}
-        checkpoints = asked.place.rpartition("/")[0]
+        checkpoints, disk = asked.place.rpartition("/")[0], ""
+        place = str((run_config or {}).get("checkpoint-path") or checkpoints)
+        if place != checkpoints:
+            fixed.pop(DISK, None)
+            disk = mounted(Path(place), _top(places))
         # Later than what was asked for before, whatever the clock says.
         at = max(time.time(), asked.at + 1.0)
         wanted = {**fixed, **(run_config or {})}
         app = load_app(asked.app)
-        new = training(app, wanted, base(asked), asked.mark, checkpoints, at=at)
+        new = training(app, wanted, base(asked), asked.mark, checkpoints, disk, at)
         new = replace(new, origin=asked.origin, context=asked.context)
         done = shelf.recall(asked.name).state is State.COMPLETED
         if not _differences(app, asked, new) and (is_open(shelf, asked) or done):

@@ -84,16 +84,17 @@ class Memory:
     """What is kept of a training between two looks and over any crash; all but reasons can be told from Flower too.
 
     `asked`: the `at` of what was asked for when this was last written. `attempts`: in the order in which they were seen
-    to end, what goes on last. `intent`: since when a submission has been under
-    way whose run is not known yet, 0 for none; `intent_round`: the newest checkpoint then; `refused`: why it seems to
-    have failed for good; `hindered`: how many submissions in a row something has hindered that passes, and `hindrance`
-    what. `dead`: runs that were ended here because they could not go on, and why.
+    to end, what goes on last. `intent`: since when a submission has been under way whose run is not known yet, 0 for
+    none; `intent_round`: the newest checkpoint then; `intent_past`: it came before the training was last asked for;
+    `refused`: why it seems to have failed for good; `hindered`: how many submissions in a row something has hindered
+    that passes, and `hindrance` what. `dead`: runs that were ended here because they could not go on, and why.
     """
 
     asked: float = 0.0
     attempts: tuple[Attempt, ...] = ()
     intent: float = 0.0
     intent_round: int = 0
+    intent_past: bool = False
     refused: str = ""
     hindered: int = 0
     hindrance: str = ""

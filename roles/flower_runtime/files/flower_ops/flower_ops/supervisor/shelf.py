@@ -17,11 +17,13 @@ import fcntl
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from flower_ops import durable
 from flower_ops.machine import foreign
 from flower_ops.runs.errors import RunError
 from flower_ops.runs.record import Places, write_atomically
@@ -29,6 +31,8 @@ from flower_ops.supervisor.model import Asked, Attempt, Memory, State
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 ASKED, SUMMARY = "asked.json", "supervisor.json"
+#: Seconds to wait for another one who asks, and may copy an app or remove checkpoints.
+PATIENCE = 60.0
 
 
 class Shelf:
@@ -62,6 +66,7 @@ class Shelf:
             for place in (self.folder, folder):
                 place.mkdir(mode=0o750, parents=True, exist_ok=True)
                 own(place, self.places)
+            durable.sync(self.folder)
         except OSError as error:
             raise RunError(f"{folder} cannot be made ({error.strerror}); only root may ask for trainings.") from error
         text = json.dumps(asdict(asked), indent=1) + "\n"
@@ -110,7 +115,7 @@ def own(place: Path, places: Places) -> None:
 
 @contextlib.contextmanager
 def alone(shelf: Shelf, check: bool) -> Iterator[None]:
-    """One at a time: two who ask for the same at once shall not both find that nobody has."""
+    """One at a time: two who ask for the same at once shall not both find that nobody has. RunError after PATIENCE."""
     if check:
         yield
         return
@@ -124,7 +129,17 @@ def alone(shelf: Shelf, check: bool) -> Iterator[None]:
         text = f"{shelf.folder} cannot be written ({error.strerror}); only root may ask for trainings."
         raise RunError(text) from error
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    kept = f"{shelf.folder} has been kept by another command for {PATIENCE:.0f} s"
+                    raise RunError(f"{kept}; try again after its end.") from None
+                time.sleep(0.05)
+                continue
+            break
         yield
 
 

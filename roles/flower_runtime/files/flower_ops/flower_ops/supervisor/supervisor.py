@@ -170,7 +170,7 @@ class Supervisor:
         return self._set(asked, memory, state, action.why)
 
     def _submit(self, asked: Asked, memory: Memory, look: Look) -> Memory:
-        memory = replace(memory, intent=look.now, intent_round=look.round, refused="")
+        memory = replace(memory, intent=look.now, intent_round=look.round, intent_past=False, refused="")
         self.shelf.keep(asked.name, memory)
         try:
             run_id = self.world.submit(asked)

@@ -16,7 +16,7 @@ from flower_ops.flower_cli.flwr_session import FlwrSession
 from flower_ops.runs import app as apps
 from flower_ops.runs import record as records
 from flower_ops.runs.copy import has_mark
-from flower_ops.runs.errors import RunError
+from flower_ops.runs.errors import NoRecord, RunError
 from flower_ops.runs.record import Places
 from flower_ops.runs.status import WATCHER_START_S, watched
 from flower_ops.runs.submit import Supervised, submit, watch_by_process
@@ -72,7 +72,10 @@ class World(Protocol):
         """Submit it and return the run's id. Unanswered; Hindered; RunError when trying again is of no use."""
 
     def follow(self, asked: Asked, run_id: str) -> bool:
-        """See that somebody follows the run. Whether its record says that it goes on, so Flower needs no asking."""
+        """See that somebody follows the run. Whether it goes on by its record, so that Flower needs no asking.
+
+        So it is taken to do where that cannot be read: Flower is asked once in a while.
+        """
 
     def stop(self, run_id: str) -> None:
         """Stop a run; one that has ended stays as it is. Unanswered."""
@@ -108,6 +111,7 @@ class Machine:
         self._session = FlwrSession(cli.binary, cli.home, user=cli.user)
         self._reading: dict[str, float] = {}
         self._started: dict[str, float] = {}
+        self._unread: set[str] = set()
 
     def now(self) -> float:
         """See World."""
@@ -191,20 +195,33 @@ class Machine:
 
     def follow(self, asked: Asked, run_id: str) -> bool:
         """See World."""
-        record = self._record(run_id)
-        if record is None:
-            try:
-                app = apps.load_app(asked.app)
-                described = {"name": app.name, "version": app.version}
-            except RunError:
-                described = {"name": asked.name, "version": ""}
-            output = Path(str(asked.run_config.get(apps.OUTPUT_KEY) or self._output(asked)))
-            record = records.new_record(run_id, described, output, asked.name)
-            records.save(self.places.record(run_id), record, self.places.user)
+        try:
+            record = records.load(self.places.record(run_id))
+        except NoRecord:
+            record = self._begin_record(asked, run_id)
             self._watch(run_id)
-        elif not records.is_finished(record) and not watched(record):
+        except RunError as error:
+            # No watcher can read it either, and written anew it would lose what it tells.
+            if run_id not in self._unread:
+                self._unread.add(run_id)
+                unknown = "neither its rounds are told nor whether it hangs"
+                print(f"Run {run_id} is followed by asking Flower only; {unknown}: {error}", flush=True)
+            return True
+        if not records.is_finished(record) and not watched(record):
             self._watch(run_id)
         return not records.is_finished(record)
+
+    def _begin_record(self, asked: Asked, run_id: str) -> Entry:
+        """The record of a run that nobody has written down."""
+        try:
+            app = apps.load_app(asked.app)
+            described = {"name": app.name, "version": app.version}
+        except RunError:
+            described = {"name": asked.name, "version": ""}
+        output = Path(str(asked.run_config.get(apps.OUTPUT_KEY) or self._output(asked)))
+        record = records.new_record(run_id, described, output, asked.name)
+        records.save(self.places.record(run_id), record, self.places.user)
+        return record
 
     def _watch(self, run_id: str) -> None:
         """Start a watcher, unless one is just starting: it needs a moment before its id is in the record."""
