@@ -329,7 +329,7 @@ SCENARIOS = [
     Scenario("one_service", "owner and group", service(), {"owner": "alice", "group": "users"}, calls=7),
     Scenario("one_service", "power a role off", service(), {"roles": [{"name": "node", "state": "poweroff"}]}, calls=5),
     Scenario("one_service", "add a role", service(), {
-        "roles": [{"name": "more", "definition": {"template_id": 1, "cardinality": 1}}],
+        "roles": [{"name": "more", "definition": {"template_id": 0, "cardinality": 1}}],
     }, calls=5),
     Scenario("one_service", "remove a role", service(), {"roles": [{"name": "node", "state": "absent"}]}, calls=5),
     Scenario("one_service", "recover", failed_service, {"state": "recovered"}, calls=5),
