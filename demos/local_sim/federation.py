@@ -108,7 +108,8 @@ class Federation:
             ports = replace(ports, clientappio=free[2 + 2 * number], supernode_health=free[3 + 2 * number])
             arguments = replace(self.profile, ports=ports).supernode(superlink=f"127.0.0.1:{link}", ca=None, key=None)
             told = f"partition-id={number} num-partitions={self.nodes} {self.node_config.get(number, '')}".strip()
-            self._launch("supernode", f"supernode-{number}", [*arguments, "--node-config", told], {})
+            arguments += ["--node-config", told]
+            self._launch("supernode", f"supernode-{number}", arguments, self.profile.supernode_environment())
         self._wait(self.nodes, "Not all SuperNodes are online")
 
     def _launch(self, kind: str, name: str, arguments: list[str], more: Mapping[str, str]) -> None:

@@ -53,6 +53,21 @@ def _failed_pull(module):
     module.pull_objects = failing
 
 
+def _ended_pull(module):
+    """SuperNode: the run of the first message has ended, as it hears, when it has got all parts of it."""
+    real = module._pull_and_store_message
+
+    def pull(*args, confirm_message_received, **kwargs):
+        def confirm(*message):
+            if _first():
+                raise module.RunNotRunningException
+            return confirm_message_received(*message)
+
+        return real(*args, confirm_message_received=confirm, **kwargs)
+
+    module._pull_and_store_message = pull
+
+
 def _half_sent(module):
     """SuperNode: it dies when its first answer is announced and none of it is sent."""
     real = module.push_object_contents_from_iterable
@@ -66,6 +81,7 @@ def _half_sent(module):
 
 
 _FAULTS = {
+    "ended-pull": ("flwr.supernode.start_client_internal", _ended_pull),
     "half-sent": ("flwr.supernode.start_client_internal", _half_sent),
     "late-upload": ("flwr.server.superlink.fleet.message_handler.message_handler", _late_upload),
     "failed-pull": ("flwr.supernode.start_client_internal", _failed_pull),
@@ -91,8 +107,9 @@ class _Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, fullname, path=None, target=None):
         if fullname != self._name:
             return None
-        for finder in sys.meta_path:
-            spec = finder.find_spec(fullname, path, target) if finder is not self else None
+        # Those that come later, because others ask each other too.
+        for finder in sys.meta_path[sys.meta_path.index(self) + 1:]:
+            spec = finder.find_spec(fullname, path, target)
             if spec is not None:
                 spec.loader = _Loader(spec.loader, self._change)
                 return spec

@@ -70,3 +70,18 @@ def test_a_node_that_could_not_receive_a_message_answers_again_within_two_rounds
     run = lane.finish(run_id)
     assert [one["results"] for one in run["rounds"]][::2] == [1, 2], run
     assert run["status"] == "finished:completed" and run["degraded"] and "round 1: 1 of 2" in run["reason"]
+
+
+@pytest.mark.parametrize(
+    ("version", "cured"), [*((known, True) for known in profiles.known()), (profiles.DEFAULT, False)]
+)
+def test_an_answer_for_a_run_that_ended_makes_no_later_answer_late(
+    federation: Make, tmp_path: Path, version: str, cured: bool
+) -> None:
+    """Without the cure such a node is one message late for ever, on every version."""
+    lane = federation(version)
+    environment = {} if cured else {"PYTHONPATH": ""}
+    lane.start(first_node={**lane.fault("ended-pull", tmp_path), **environment})
+    run = lane.train(num_server_rounds=3, round_timeout=20.0)
+    assert "Ignoring message" in lane.nodes[0].said()
+    assert [one["results"] for one in run["rounds"]] == ([1, 2, 2] if cured else [1, 1, 1]), run

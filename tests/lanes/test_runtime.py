@@ -22,8 +22,8 @@ LOOK = """\
 import importlib.metadata as metadata, pathlib
 from flower_ops import profiles
 profile = profiles.profile(metadata.version("flwr"))
-folder = profile.superlink_environment().get("PYTHONPATH", "")
-print(metadata.version("cryptography"), pathlib.Path(folder, "sitecustomize.py").is_file() == bool(profile.workaround))
+folder = profile.supernode_environment()["PYTHONPATH"]
+print(metadata.version("cryptography"), pathlib.Path(folder, "sitecustomize.py").is_file())
 if profile.fleet_port_is_shared:
     import flower_ops.gate.__main__
 """

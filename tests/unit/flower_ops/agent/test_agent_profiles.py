@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import tomllib
 from agent_support import FakeNode
 from fake_onegate import FakeOneGate
 from flower_ops import profiles
+from supernode_support import admitted, environment, superlink_is_up
 
 SHARED = "1.41.0"
 GATE = "/opt/flower/config/gate.env"
@@ -52,7 +54,7 @@ def test_superlink_of_every_version(superlink: FakeNode, gate: FakeOneGate, vers
     assert code == 0 and not again["changed"], again["diff"]
 
 
-def test_the_work_around_of_1_25_reaches_its_superlink_only(superlink: FakeNode) -> None:
+def test_the_cure_of_1_25_reaches_its_superlink_only(superlink: FakeNode) -> None:
     for version, there in (("1.25.0", True), ("1.34.0", False)):
         change_to(superlink, version)
         code, answer = superlink.configure()
@@ -62,6 +64,19 @@ def test_the_work_around_of_1_25_reaches_its_superlink_only(superlink: FakeNode)
         for line in settings.splitlines():
             name, _equals, value = line.partition("=")
             assert name != "PYTHONPATH" or (Path(value.strip('"')) / "sitecustomize.py").is_file()
+
+
+@every_version
+def test_the_cure_of_supernodes_reaches_them_in_every_version(
+    supernode: FakeNode, gate: FakeOneGate, version: str
+) -> None:
+    superlink_is_up(gate, FL_VERSION=version, FL_TLS="NO")
+    admitted(gate)
+    change_to(supernode, version)
+    code, answer = supernode.configure(TLS_ENABLED="NO", SUPERNODE_AUTH="NO")
+    assert code == 0, answer["message"]
+    (path,) = re.findall(r'^PYTHONPATH="?([^"\n]+)', environment(supernode), re.MULTILINE)
+    assert (Path(path) / "sitecustomize.py").is_file()
 
 
 def test_a_shared_port_stays_on_loopback_behind_a_gate(superlink: FakeNode) -> None:

@@ -107,7 +107,7 @@ def test_fleet_routes_hold_no_other_api() -> None:
         assert not profile.serves_http2
 
 
-# -- the work-around of 1.25 ------------------------------------------------------------------------------------------
+# -- cures of services -----------------------------------------------------------------------------------------------
 
 STATE = """\
 class {name}:
@@ -142,7 +142,7 @@ def in_process(folder: Path, code: str, **environment: str) -> str:
 @pytest.mark.parametrize(
     ("module", "name"), [("sqlite_linkstate", "SqliteLinkState"), ("in_memory_linkstate", "InMemoryLinkState")]
 )
-def test_counting_no_traffic_is_no_error_with_the_workaround(tmp_path: Path, module: str, name: str) -> None:
+def test_counting_no_traffic_is_no_error_with_the_cure(tmp_path: Path, module: str, name: str) -> None:
     """On a stand-in for Flower's module; tests/lanes shows it on Flower itself."""
     package = tmp_path / "flwr/server/superlink/linkstate"
     package.mkdir(parents=True)
@@ -157,7 +157,75 @@ def test_counting_no_traffic_is_no_error_with_the_workaround(tmp_path: Path, mod
     assert in_process(tmp_path, code, **added) == "[(7, 0, 5), (8, 6, 0), (8, -1, 0)] store_traffic\n"
 
 
-def test_the_workaround_never_loads_flower_and_is_for_one_version() -> None:
+NODE = """\
+class Entry:
+    def __init__(self, answers=""):
+        self.message = self
+        self.metadata = self
+        self.reply_to_message_id = answers
+
+class State:
+    msg_store = {}
+
+def _pull_and_store_message(state, messages, early=()):
+    for message in messages:
+        state.msg_store[message] = Entry()
+    for answer, message in early:
+        state.msg_store[answer] = Entry(message)
+    return 7 if messages or early else None
+
+def _push_messages(state, coming):
+    answers = [(name, one.reply_to_message_id) for name, one in state.msg_store.items() if one.reply_to_message_id]
+    for answer, message in answers or [coming.pop(0)]:
+        print(answer, end=" ")
+        state.msg_store.pop(answer, None)
+        state.msg_store.pop(message, None)
+"""
+TURNS = """\
+from flwr.supernode import start_client_internal as loop
+state = loop.State()
+# A run ends while its message x is received; y comes next, and the answers to x and y in this order or the other.
+loop._pull_and_store_message(state=state, messages=["x"])
+for messages, early, coming in {turns}:
+    if loop._pull_and_store_message(state=state, messages=messages, early=early):
+        loop._push_messages(state=state, coming=coming)
+    print(sorted(state.msg_store), end="; ")
+"""
+X, Y, Z = ("X", "x"), ("Y", "y"), ("Z", "z")
+
+
+@pytest.mark.parametrize(
+    ("turns", "cured", "without"),
+    [
+        # Answered while nothing else is under way.
+        ([(["y"], [X], [Y]), (["z"], [], [Z])], "X Y []; Z []; ", "X ['y']; Z ['y']; "),
+        # Answered while the next message is under way, before its answer and after it.
+        ([(["y"], [], [X, Y]), (["z"], [], [Z])], "X Y []; Z []; ", "X ['y']; Z ['y']; "),
+        ([(["y"], [], [Y]), (["z"], [X], [Z])], "Y ['x']; X Z []; ", "Y ['x']; X ['z']; "),
+        # Never answered; and an error that stands in the store at once, without its message.
+        ([(["y"], [], [Y]), (["z"], [], [Z])], "Y ['x']; Z ['x']; ", "Y ['x']; Z ['x']; "),
+        ([([], [("E", "e")], []), (["y"], [], [Y])], "E ['x']; Y ['x']; ", "E ['x']; Y ['x']; "),
+    ],
+)
+def test_a_supernode_sends_until_what_it_has_received_is_answered(
+    tmp_path: Path, turns: list[object], cured: str, without: str
+) -> None:
+    """On a stand-in for Flower's module; tests/lanes shows it on Flower itself."""
+    (tmp_path / "flwr/supernode").mkdir(parents=True)
+    (tmp_path / "flwr/supernode/start_client_internal.py").write_text(NODE)
+    code = TURNS.format(turns=turns)
+    assert in_process(tmp_path, code, **profiles.profile("1.41.0").supernode_environment()) == cured
+    assert in_process(tmp_path, code) == without
+
+
+def test_a_supernode_of_another_shape_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "flwr/supernode").mkdir(parents=True)
+    (tmp_path / "flwr/supernode/start_client_internal.py").write_text("def start(): return 1\n")
+    code = "from flwr.supernode import start_client_internal as loop; print(loop.start(), *sorted(vars(loop))[-1:])"
+    assert in_process(tmp_path, code, **profiles.profile("1.41.0").supernode_environment()) == "1 start\n"
+
+
+def test_the_cures_never_load_flower_and_the_superlinks_is_for_one_version() -> None:
     added = profiles.profile("1.25.0").superlink_environment()
     folder = Path(added["PYTHONPATH"])
     assert [path.name for path in folder.glob("*.py")] == ["sitecustomize.py"] and folder.is_relative_to(PACKAGE)

@@ -58,7 +58,7 @@ class Profile:
     command names; else from config.toml below FLWR_HOME. fleet_routes: paths that SuperNodes POST to, where one port
     serves all of the SuperLink over HTTP (else empty, and Fleet is a gRPC service on a port of its own).
     zombie_patterns: regular expressions; after such a line in its log a SuperNode stays online and answers no more.
-    workaround: folder in flower_ops/workarounds that goes onto the import path of the SuperLink.
+    superlink_is_cured: whether its SuperLink needs the cure of flower_ops/workarounds; every SuperNode does.
     list_extra: arguments with which the command line lists all runs, where it would tell only the newest.
     superlink_exit: exit statuses of a SuperLink that was asked to end (negative: the signal that ended it).
     """
@@ -71,7 +71,7 @@ class Profile:
     connections_in_app: bool = False
     fleet_routes: tuple[str, ...] = ()
     zombie_patterns: tuple[str, ...] = ()
-    workaround: str = ""
+    superlink_is_cured: bool = False
     list_extra: tuple[str, ...] = ()
     superlink_exit: tuple[int, ...] = (0,)
     environment: Mapping[str, str] = field(default_factory=lambda: dict(ENVIRONMENT))
@@ -91,9 +91,11 @@ class Profile:
 
     def superlink_environment(self) -> dict[str, str]:
         """Environment of flower-superlink beyond what all versions need."""
-        if not self.workaround:
-            return {}
-        return {"PYTHONPATH": str(Path(__file__).parent / "workarounds" / self.workaround)}
+        return self.supernode_environment() if self.superlink_is_cured else {}
+
+    def supernode_environment(self) -> dict[str, str]:
+        """Environment of flower-supernode beyond what all versions need."""
+        return {"PYTHONPATH": str(Path(__file__).parent / "workarounds/flower")}
 
     def is_zombie_line(self, line: str) -> bool:
         """Whether a SuperNode that logs this line answers no more, although it stays online."""
@@ -155,7 +157,7 @@ _PROFILES = {
             cryptography=">=44.0.1,<45",
             connections_in_app=True,
             zombie_patterns=_FAILED_PULL,
-            workaround="flwr_1_25",
+            superlink_is_cured=True,
         ),
         Profile(
             "1.32.1",

@@ -214,6 +214,7 @@ def service_settings(node: Node) -> None:
         "FLOWER_ARGS": arguments(args),
         "FLOWER_NODE_CONFIG": node.facts["node_config"],
         "FLWR_LOG_LEVEL": node.value("LOG_LEVEL"),
+        **node.profile.supernode_environment(),
     }
     node.files.write(_ENV, env_file(settings), 0o640, "root:flower")
 
