@@ -54,7 +54,11 @@ def _failed_pull(module):
 
 
 def _ended_pull(module):
-    """SuperNode: the run of the first message has ended, as it hears, when it has got all parts of it."""
+    """SuperNode: the run of the first message has ended, as it hears, when it has got all parts of it.
+
+    Here that run goes on, and up to 1.32 a ClientApp that asks for its message gets just one, and the others of its run
+    are lost: the next may come only when the first is being worked on.
+    """
     real = module._pull_and_store_message
 
     def pull(*args, confirm_message_received, **kwargs):

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flower_ops import profiles
 from local_sim.__main__ import check, main, options_of, prepare
 from local_sim.environment import ROOT
+from local_sim.federation import Federation
 from local_sim.processes import MARK, Processes, free_ports
 from local_sim.show import HEAD, Table, data_of, write_report
 
@@ -135,6 +137,21 @@ def test_programs_and_what_they_leave_behind_are_ended(tmp_path: Path) -> None:
     assert processes.all_run() and len(processes._left()) == 2
     processes.stop()
     assert processes._left() == [] and MARK not in os.environ
+
+
+def test_supernodes_get_their_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "venv/lib/python3/site-packages/flwr-1.34.0.dist-info").mkdir(parents=True)
+    given: list[tuple[str, str]] = []
+
+    def start(_self: Processes, command: list[str], environment: dict[str, str], *_more: object) -> None:
+        given.append((Path(command[0]).name, environment.get("PYTHONPATH", "").partition(os.pathsep)[0]))
+
+    monkeypatch.setattr(Processes, "start", start)
+    monkeypatch.setattr(Federation, "_wait", lambda *_said: None)
+    (tmp_path / "run").mkdir()
+    with Federation(tmp_path / "run", tmp_path / "venv", 2, {}):
+        cure = profiles.profile("1.34.0").supernode_environment()["PYTHONPATH"]
+        assert [path == cure for _name, path in given] == [False, True, True], given
 
 
 def test_ports_differ() -> None:

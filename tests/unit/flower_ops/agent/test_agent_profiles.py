@@ -79,6 +79,39 @@ def test_the_cure_of_supernodes_reaches_them_in_every_version(
     assert (Path(path) / "sitecustomize.py").is_file()
 
 
+def test_a_new_runtime_with_the_same_cure_restarts_no_supernode(
+    supernode: FakeNode, gate: FakeOneGate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    superlink_is_up(gate, FL_TLS="NO")
+    admitted(gate)
+    link = supernode.path("/opt/flower/venv")
+    here = "lib/python3/site-packages/flower_ops/workarounds/flower"
+
+    def another(name: str, cure: str) -> bool:
+        """A runtime of its own folder, as an upgrade puts it behind the link; whether the SuperNode was restarted."""
+        runtime = supernode.path(f"/opt/flower/venvs/{name}")
+        shutil.copytree(link.resolve(), runtime)
+        (runtime / here).mkdir(parents=True, exist_ok=True)
+        (runtime / here / "sitecustomize.py").write_text(cure)
+        if link.is_symlink():
+            link.unlink()
+        else:
+            link.rename(supernode.path("/opt/flower/former"))
+        link.symlink_to(runtime)
+        monkeypatch.setattr(
+            profiles.Profile, "supernode_environment", lambda _profile: {"PYTHONPATH": str(runtime / here)}
+        )
+        supernode.systemd.calls.clear()
+        code, answer = supernode.configure(TLS_ENABLED="NO", SUPERNODE_AUTH="NO")
+        assert code == 0, answer["message"]
+        return any(call.startswith("restart flower-supernode") for call in supernode.systemd.calls)
+
+    assert another("first", "cure = 1")
+    assert f"/opt/flower/venv/{here}" in environment(supernode)
+    assert not another("second", "cure = 1")
+    assert another("third", "cure = 2")
+
+
 def test_a_shared_port_stays_on_loopback_behind_a_gate(superlink: FakeNode) -> None:
     change_to(superlink, SHARED)
     assert superlink.configure()[0] == 0

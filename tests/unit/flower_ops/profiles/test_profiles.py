@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from flower_ops import profiles
+from flower_ops.keeper.keeper_node import _RECEIVED, _SENT
 
 PACKAGE = Path(profiles.__file__).parent
 ROOT = Path(__file__).resolve().parents[4]
@@ -216,6 +217,26 @@ def test_a_supernode_sends_until_what_it_has_received_is_answered(
     code = TURNS.format(turns=turns)
     assert in_process(tmp_path, code, **profiles.profile("1.41.0").supernode_environment()) == cured
     assert in_process(tmp_path, code) == without
+
+
+def test_the_keeper_sees_when_nobody_works_on_what_is_still_to_be_answered(tmp_path: Path) -> None:
+    """Its clock runs from what was received to what was sent; the answer of a dead run must not stop it."""
+    (tmp_path / "flwr/supernode").mkdir(parents=True)
+    (tmp_path / "flwr/supernode/start_client_internal.py").write_text(NODE)
+    code = "import logging, sys\nlogging.basicConfig(level=20, format='%(message)s, ', stream=sys.stdout)\n"
+    code += TURNS.format(turns=[(["y"], [], [X, Y])]).replace("; ", "")
+    said = in_process(tmp_path, code, **profiles.profile("1.41.0").supernode_environment())
+    before, line, after = said.replace("\n", "").partition("Receiving: a message is still to be answered, ")
+    assert (before, after) == ("X ", "Y []") and _RECEIVED.search(line) and not _SENT.search(line)
+
+
+@pytest.mark.parametrize("others", ["", "/somewhere", "/somewhere:/else"])
+def test_apps_of_a_cured_service_do_not_import_from_its_folder(others: str) -> None:
+    (folder,) = profiles.profile("1.25.0").superlink_environment().values()
+    code = "import os, sys; print(os.environ.get('PYTHONPATH', ''), 'sitecustomize' in sys.modules)"
+    path = os.pathsep.join(filter(None, [folder, others]))
+    said = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": path}, capture_output=True, check=True)
+    assert said.stdout.decode() == f"{others} True\n"
 
 
 def test_a_supernode_of_another_shape_is_left_as_it_is(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ class Profile:
         return self.supernode_environment() if self.superlink_is_cured else {}
 
     def supernode_environment(self) -> dict[str, str]:
-        """Environment of flower-supernode beyond what all versions need."""
+        """Environment of flower-supernode beyond its arguments and log level."""
         return {"PYTHONPATH": str(Path(__file__).parent / "workarounds/flower")}
 
     def is_zombie_line(self, line: str) -> bool:

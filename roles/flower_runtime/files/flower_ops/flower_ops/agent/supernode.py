@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from flower_ops import rules
 from flower_ops.agent import discovery, key_rotation
@@ -198,6 +199,13 @@ def admission(node: Node) -> None:
     node.facts["node_config"] = own_config
 
 
+def _import_path(node: Node) -> str:
+    """Where the cure of SuperNodes lies, by the link that stays: a new runtime with the same cure changes nothing."""
+    place = Path(node.profile.supernode_environment()["PYTHONPATH"]).resolve()
+    runtime = node.paths.at(node.paths.venv).resolve()
+    return f"{node.paths.venv}/{place.relative_to(runtime)}" if place.is_relative_to(runtime) else str(place)
+
+
 def service_settings(node: Node) -> None:
     """Arguments of flower-supernode."""
     if "endpoint" not in node.facts:
@@ -214,7 +222,7 @@ def service_settings(node: Node) -> None:
         "FLOWER_ARGS": arguments(args),
         "FLOWER_NODE_CONFIG": node.facts["node_config"],
         "FLWR_LOG_LEVEL": node.value("LOG_LEVEL"),
-        **node.profile.supernode_environment(),
+        "PYTHONPATH": _import_path(node),
     }
     node.files.write(_ENV, env_file(settings), 0o640, "root:flower")
 
@@ -228,7 +236,8 @@ def service(node: Node) -> None:
     """Run flower-supernode with exactly these settings, and see that it stays."""
     if "endpoint" not in node.facts:
         return
-    started = node.start(UNIT, [_ENV, _CA, node.paths.node_key], runtime=node.runtime)
+    cure = f"{_import_path(node)}/sitecustomize.py"
+    started = node.start(UNIT, [_ENV, _CA, node.paths.node_key, cure], runtime=node.runtime)
     if not node.settled or not node.systemd.available:
         return
     port, endpoint = node.profile.ports.supernode_health, node.facts["endpoint"]

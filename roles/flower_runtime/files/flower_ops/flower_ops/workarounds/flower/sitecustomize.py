@@ -1,7 +1,7 @@
 # Copyright: opennebula.flower contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""For Flower's services: two faults that lose messages, cured in the one function of Flower that has each.
+"""For Flower's services: two faults that lose messages, cured in the functions of Flower that have them.
 
 The SuperLink of 1.25: a SuperNode may ask for a part of a message that the ServerApp has announced and not uploaded
 yet. The SuperLink means to answer "not there yet", but on the way it counts the traffic, and counting nothing is an
@@ -14,7 +14,7 @@ message the SuperNode waits for an answer, takes that of the dead run for it, an
 Here it sends on until the message that it has received is answered.
 
 Python imports this file by its name when a process starts with its folder on the import path; it waits for Flower's
-modules and never loads one itself.
+modules and never loads one itself. The apps that this process starts do not get the folder.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from __future__ import annotations
 import functools
 import importlib.abc
 import importlib.machinery
+import logging
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -46,7 +48,7 @@ def count_traffic(name: str) -> Callable[[ModuleType], None]:
 
     def change(module: ModuleType) -> None:
         found = getattr(module, name, None)
-        if found is not None:
+        if found is not None and hasattr(found, "store_traffic"):
             found.store_traffic = without_zero(found.store_traffic)
 
     return change
@@ -79,6 +81,8 @@ def answer_what_came(module: ModuleType) -> None:
         push(*args, **kwargs)
         # What is sent is forgotten, with the message that it answers.
         while received & messages(kwargs.get("state")):
+            # The keeper looks for a message that was received, and since then nothing sent, with no app at work.
+            logging.getLogger("flwr").info("Receiving: a message is still to be answered")
             push(*args, **kwargs)
 
     module._pull_and_store_message = pulled  # type: ignore[attr-defined]
@@ -127,4 +131,14 @@ class _Finder(importlib.abc.MetaPathFinder):
         return None
 
 
+def leave_import_path(environment: MutableMapping[str, str], folder: str) -> None:
+    """Take a folder out of what processes that are started from now on import from."""
+    others = [one for one in environment.get("PYTHONPATH", "").split(os.pathsep) if one and one != folder]
+    if others:
+        environment["PYTHONPATH"] = os.pathsep.join(others)
+    else:
+        environment.pop("PYTHONPATH", None)
+
+
 sys.meta_path.insert(0, _Finder())
+leave_import_path(os.environ, os.path.dirname(__file__))
