@@ -78,6 +78,11 @@ def notice(run: Mapping[str, Any], tone: str) -> str:
     return f'<p class="notice {tone}" role="note">{page_text(run["reason"])}</p>' if run.get("reason") else ""
 
 
+def several(run: Mapping[str, Any]) -> bool:
+    """Whether a training took more than one run, whose times and bytes are then sums."""
+    return len(run.get("runs") or []) > 1
+
+
 def tiles(run: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]]) -> str:
     """The few numbers that a reader wants first."""
     shown: list[tuple[str, str, str]] = []
@@ -96,7 +101,8 @@ def tiles(run: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]]) -> str:
     if run.get("nodes") is not None:
         shown.append(("Nodes", str(run["nodes"]), "chosen in the last round"))
     if run.get("duration_s") is not None:
-        shown.append(("Duration", duration(float(run["duration_s"])), "start to end of the run"))
+        which = "of its runs together" if several(run) else "start to end of the run"
+        shown.append(("Duration", duration(float(run["duration_s"])), which))
     sent, received = run.get("bytes_sent"), run.get("bytes_recv")
     if sent is not None and received is not None:
         mean = f"{size((sent + received) / done)} a round on average" if done else "to and from all nodes"
@@ -207,6 +213,7 @@ def facts(run: Mapping[str, Any]) -> str:
     """When, what and with which versions."""
     versions = run.get("versions") or {}
     sent, received = run.get("bytes_sent"), run.get("bytes_recv")
+    whole = "in all its runs" if several(run) else "in the whole run"
     rows = [
         ("Training", run.get("training")),
         ("Run id", run.get("run_id")),
@@ -216,8 +223,8 @@ def facts(run: Mapping[str, Any]) -> str:
         ("Submitted", run.get("submitted_at")),
         ("Started", run.get("started_at")),
         ("Finished", run.get("finished_at")),
-        ("Sent to nodes", None if sent is None else f"{size(sent)} in the whole run"),
-        ("Received from nodes", None if received is None else f"{size(received)} in the whole run"),
+        ("Sent to nodes", None if sent is None else f"{size(sent)} {whole}"),
+        ("Received from nodes", None if received is None else f"{size(received)} {whole}"),
         ("Flower", versions.get("flwr")),
         ("flower-ops", versions.get("flower_ops")),
         ("Python on the SuperLink", versions.get("python")),

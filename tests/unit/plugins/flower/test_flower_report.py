@@ -88,7 +88,9 @@ def test_a_training_says_which_runs_it_took() -> None:
     text = text_of(render({**run_of("completed"), "training": "night-1a", "runs": [ended, third, last]}, "x"))
     assert "Training night-1a" in text.replace("Trainingnight", "Training night")
     assert "11: the run ended without a word; 13 from round 1: broken" in text
-    assert "Earlier runs" not in text_of(render({**run_of("completed"), "training": "", "runs": [last]}, "x"))
+    assert "of its runs together" in text and "in all its runs" in text
+    alone = text_of(render({**run_of("completed"), "training": "", "runs": [last]}, "x"))
+    assert "Earlier runs" not in alone and "start to end of the run" in alone and "in the whole run" in alone
 
 
 def test_nothing_from_outside_and_no_script() -> None:
