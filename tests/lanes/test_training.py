@@ -77,6 +77,7 @@ def test_a_node_that_dies_while_it_sends_costs_a_round_no_more_than_its_deadline
     assert run["status"] == "finished:completed" and run["degraded"], run
     (only,) = run["rounds"]
     assert only["results"] == 1 and len(only["errors"]) == 1
-    # The deadline and a tenth for what is being fetched; a machine with a lot else to do looks late.
-    assert re.fullmatch(rf"node {lane.node_ids[0]}: no answer within 2[2-9] s", only["errors"][0]), only
+    told = re.fullmatch(rf"node {lane.node_ids[0]}: no answer within (\d+) s", only["errors"][0])
+    # The deadline and a tenth for what is being fetched, and no other time than the round took.
+    assert told and 22 <= int(told[1]) <= only["seconds"] + 0.5, only
     assert 19 < only["seconds"] < 30 and time.monotonic() - begun < 70
