@@ -21,8 +21,8 @@ from flower_ops.training.pulls import Pulls
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-# A node that has answered sleeps 3 s before it asks for more, so that a look sooner than this gains nothing; and looks
-# cost: on two cores with two nodes, one every 0.05 s made a round of 5 s last 5 % longer than these.
+# A node that has answered sleeps 3 s before it asks for more, so that a look sooner than this hastens the end of a run
+# alone; and looks cost: on two cores with two nodes, one every 0.05 s made a round of 5 s longer by 2 to 5 %.
 SHORTEST_PAUSE = 0.25
 # Later a pause is this share of the time already waited: on average 1 % of a round is lost, and few requests are made.
 SHARE = 0.02
