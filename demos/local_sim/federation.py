@@ -46,7 +46,7 @@ class Federation:
     def __init__(self, folder: Path, venv: Path, nodes: int, node_config: Mapping[int, str]) -> None:
         self.folder, self.venv, self.nodes, self.node_config = folder, venv, nodes, node_config
         self.places = Places(folder)
-        self.processes = Processes()
+        self.processes = Processes(folder)
         self.profile = profiles.profile(profiles.installed(venv))
 
     def __enter__(self) -> Federation:

@@ -31,9 +31,10 @@ def free_ports(count: int) -> list[int]:
 
 
 class Processes:
-    """Programs of one simulation; each writes into a log of its own."""
+    """Programs of one simulation, which lives in a folder; each writes into a log of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.mark = os.environ.get(MARK) or uuid.uuid4().hex
         # The process that follows a run is started elsewhere and inherits this.
         os.environ[MARK] = self.mark
@@ -82,11 +83,15 @@ class Processes:
         os.environ.pop(MARK, None)
 
     def _left(self) -> list[int]:
-        wanted = f"{MARK}={self.mark}".encode()
+        mark = f"{MARK}={self.mark}".encode()
+        # A flwr command gets no environment but its own, so it lacks the mark.
+        home = f"FLWR_HOME={self.folder}/".encode()
         found = []
         for place in Path("/proc").glob("[0-9]*"):
             try:
-                if wanted in (place / "environ").read_bytes().split(b"\0") and int(place.name) != os.getpid():
+                words = (place / "environ").read_bytes().split(b"\0")
+                ours = mark in words or any(word.startswith(home) for word in words)
+                if ours and int(place.name) != os.getpid():
                     found.append(int(place.name))
             except OSError:
                 continue

@@ -64,29 +64,36 @@ def test_a_demo_with_a_framework_on_this_machine(framework: str, tmp_path: Path)
     assert last[kind][name] < first[kind][name]
 
 
-def test_a_simulation_that_is_ended_leaves_no_process(tmp_path: Path) -> None:
+def test_a_simulation_that_is_ended_leaves_no_process_and_no_file(tmp_path: Path) -> None:
     command = [ROOT / "tools/local-sim", "sklearn", "--venv", environment(profiles.DEFAULT), "--report", tmp_path]
     mark = f"FLOWER_LOCAL_SIM=test-{uuid.uuid4().hex}"
-    given = {**os.environ, **dict([mark.split("=")])}
+    folders = tmp_path / "folders"
+    folders.mkdir()
+    home = f"FLWR_HOME={folders}/"
+    given = {**os.environ, **dict([mark.split("=")]), "TMPDIR": str(folders)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=given) as simulation:
         assert simulation.stdout is not None
         # The untrained model's line: the run has begun.
         assert any(line.split()[0] == "0" for line in simulation.stdout)
-        assert len(marked(mark)) > 5
+        assert len(told(mark)) > 5
+        # The flwr command that brings the log knows its folder only.
+        assert told(home) - told(mark)
         simulation.terminate()
         assert simulation.wait(120) == 130
-    assert marked(mark) == []
+    assert told(mark) | told(home) == set()
+    assert list(folders.glob("local-sim-*")) == []
 
 
-def marked(mark: str) -> list[int]:
-    """Processes that carry a mark in their environment."""
-    found = []
+def told(word: str) -> set[int]:
+    """Processes whose environment has an entry that begins so."""
+    found = set()
     for place in Path("/proc").glob("[0-9]*"):
         try:
-            if mark.encode() in (place / "environ").read_bytes().split(b"\0"):
-                found.append(int(place.name))
+            entries = (place / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
+        if any(entry.startswith(word.encode()) for entry in entries):
+            found.add(int(place.name))
     return found
 
 

@@ -125,16 +125,19 @@ def test_wrong_settings_are_told_before_anything_is_started(tmp_path: Path, caps
 
 
 def test_programs_and_what_they_leave_behind_are_ended(tmp_path: Path) -> None:
-    """The helper has a session of its own, as Flower's have."""
-    processes = Processes()
-    helper = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], "
-    program = f"{helper}start_new_session=True); print('started', flush=True); time.sleep(600)"
+    """Helpers have sessions of their own, as Flower's have; one knows nothing but where it is at home, as flwr does."""
+    processes = Processes(tmp_path)
+    helper = "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True"
+    at_home = f"env={{'FLWR_HOME': '{tmp_path}/opt/flower/cli'}}"
+    program = (
+        f"import subprocess, sys, time; {helper}); {helper}, {at_home}); print('started', flush=True); time.sleep(600)"
+    )
     log = tmp_path / "log"
     processes.start([sys.executable, "-c", program], os.environ, tmp_path, log)
     end = time.monotonic() + 30
     while not log.read_text() and time.monotonic() < end:
         time.sleep(0.05)
-    assert processes.all_run() and len(processes._left()) == 2
+    assert processes.all_run() and len(processes._left()) == 3
     processes.stop()
     assert processes._left() == [] and MARK not in os.environ
 
