@@ -118,17 +118,22 @@ def end_all(mark: str) -> None:
         time.sleep(0.1)
 
 
-def _marked(mark: str) -> list[int]:
-    wanted = f"{MARK}={mark}".encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
+def processes_told(entry: str) -> set[int]:
+    """Ids of the processes that have an entry in their environment which begins so."""
+    found = set()
+    for place in Path("/proc").iterdir():
+        if place.name.isdecimal():
             try:
-                if wanted in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
+                entries = (place / "environ").read_bytes().split(b"\0")
             except OSError:
                 continue
+            if any(one.startswith(entry.encode()) for one in entries):
+                found.add(int(place.name))
     return found
+
+
+def _marked(mark: str) -> list[int]:
+    return sorted(processes_told(f"{MARK}={mark}"))
 
 
 def _signal(pid: int, number: int) -> None:

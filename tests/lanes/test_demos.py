@@ -17,6 +17,7 @@ from flower_ops import profiles
 
 from .environments import ROOT, environment
 from .inside import run_tests
+from .processes import processes_told
 
 CHECKS = ROOT / "tests/unit/demos"
 FRAMEWORKS = ("pytorch", "tensorflow", "llm")
@@ -75,26 +76,13 @@ def test_a_simulation_that_is_ended_leaves_no_process_and_no_file(tmp_path: Path
         assert simulation.stdout is not None
         # The untrained model's line: the run has begun.
         assert any(line.split()[0] == "0" for line in simulation.stdout)
-        assert len(told(mark)) > 5
+        assert len(processes_told(mark)) > 5
         # The flwr command that brings the log knows its folder only.
-        assert told(home) - told(mark)
+        assert processes_told(home) - processes_told(mark)
         simulation.terminate()
         assert simulation.wait(120) == 130
-    assert told(mark) | told(home) == set()
+    assert processes_told(mark) | processes_told(home) == set()
     assert list(folders.glob("local-sim-*")) == []
-
-
-def told(word: str) -> set[int]:
-    """Processes whose environment has an entry that begins so."""
-    found = set()
-    for place in Path("/proc").glob("[0-9]*"):
-        try:
-            entries = (place / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if any(entry.startswith(word.encode()) for entry in entries):
-            found.add(int(place.name))
-    return found
 
 
 def test_a_fault_is_told(tmp_path: Path) -> None:
